@@ -1,0 +1,70 @@
+# Everything a person does here. Needs Python 3.11 or newer, git and make; nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help run venv test check format lock bench soak clean
+
+help: ## Say what the targets do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.run ## Start the demo: simulated broker, daemon, HTTP on 127.0.0.1:8080
+	@exec $(BIN)/mdingest demo
+
+venv: $(VENV)/.dev ## Make .venv with everything for development
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## All that CI demands: format, lint, types, floors, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.dev ## Format and fix what can be fixed by itself
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.dev ## Measure, beside peers where they install
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## Run for long under faults; MINUTES=60
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
+
+# --- environment: the lock files are the only source, hashes are demanded
+
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes
+
+$(BIN)/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("mdingest needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.run: $(BIN)/uv pyproject.toml requirements/run.txt requirements/build.txt
+	$(INSTALL) -r requirements/build.txt -r requirements/run.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(INSTALL) -r requirements/dev.txt
+	@touch $@
+
+LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-annotate --python-version 3.11 \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+lock: $(BIN)/uv ## Write requirements/*.txt anew; UPGRADE=--upgrade takes newer releases
+	$(LOCK) -o requirements/uv.txt requirements/uv.in
+	$(LOCK) -o requirements/run.txt pyproject.toml
+	$(LOCK) -o requirements/build.txt -c requirements/run.txt --group build
+	$(LOCK) -o requirements/dev.txt -c requirements/run.txt -c requirements/build.txt \
+		--group build --group dev pyproject.toml
+
+clean: ## Remove .venv and what tools leave; data/ stays
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

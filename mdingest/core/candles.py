@@ -1,0 +1,178 @@
+"""Candles, as columns, and the operations on them.
+
+A candle is a summary that can be merged: first, max, min, last, sum. Merging is
+associative, so it does not matter how a day of ticks is cut into batches: live building,
+late ticks, recovery, replay, repair and higher intervals are the same code.
+"""
+
+from typing import NewType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.events import CANDLE, Candles, State
+from mdingest.core.rank import MIXED_ID
+
+NS = 1_000_000_000
+
+MOVER = np.dtype(
+    [  # one trade, or one update that stands for some, ready to be folded
+        ("slot", np.int64),  # row of the feed's instrument table
+        ("event", np.int64),  # UTC ns, where it belongs in time
+        ("price", np.float64),
+        ("high", np.float64),  # price, or the extreme that this update revealed
+        ("low", np.float64),
+        ("size", np.float64),  # NaN: the instrument has no volume
+        ("oi", np.float64),  # NaN unknown
+        ("flags", np.int64),
+    ]
+)
+PIECE = np.dtype(
+    [  # a candle of one slot that can still be merged
+        ("slot", np.int64),
+        ("ts", np.int64),  # UTC ns, opening instant of its bucket
+        ("open", np.float64),
+        ("high", np.float64),
+        ("low", np.float64),
+        ("close", np.float64),
+        ("volume", np.float64),
+        ("oi", np.float64),
+        ("first", np.int64),  # event time of open; ties: the earlier arrival opens
+        ("last", np.int64),  # event time of close; ties: the later arrival closes
+        ("oi_at", np.int64),  # event time of oi
+        ("trades", np.int64),
+        ("flags", np.int64),
+        ("revision", np.int64),
+    ]
+)
+Movers = NewType("Movers", NDArray[np.void])
+Pieces = NewType("Pieces", NDArray[np.void])
+
+_SPAN_BITS = 36  # 68 s of ns: what one sort key can hold beside the slot
+
+
+def fold(movers: Movers, bucket_ns: int) -> Pieces:
+    """Summarise movers, one piece per slot and bucket. ``(n,)`` to ``(m <= n,)``.
+
+    Movers come in arrival order per slot, at any time. Pieces come out sorted by slot,
+    then bucket; ``revision`` is 0.
+    """
+    if not len(movers):
+        return Pieces(np.empty(0, PIECE))
+    event = movers["event"]
+    base = int(event.min())
+    if int(event.max()) - base < 1 << _SPAN_BITS:
+        order = np.argsort((movers["slot"] << _SPAN_BITS) + (event - base), kind="stable")
+    else:
+        order = np.lexsort((event, movers["slot"]))
+    rows = movers[order]
+    slot, event = rows["slot"], rows["event"]
+    ts = event // bucket_ns
+    fresh = np.empty(len(rows), np.bool_)
+    fresh[0] = True
+    np.not_equal(slot[1:], slot[:-1], out=fresh[1:])
+    fresh[1:] |= ts[1:] != ts[:-1]
+    starts = np.flatnonzero(fresh)
+    ends = np.append(starts[1:], len(rows)) - 1
+    out = np.zeros(len(starts), PIECE)
+    out["slot"] = slot[starts]
+    out["ts"] = ts[starts] * bucket_ns
+    out["open"] = rows["price"][starts]
+    out["close"] = rows["price"][ends]
+    out["high"] = np.maximum.reduceat(rows["high"], starts)
+    out["low"] = np.minimum.reduceat(rows["low"], starts)
+    out["volume"] = np.add.reduceat(rows["size"], starts)
+    out["first"] = event[starts]
+    out["last"] = event[ends]
+    out["trades"] = ends - starts + 1
+    out["flags"] = np.bitwise_or.reduceat(rows["flags"], starts)
+    _fold_oi(rows, starts, ends, out)
+    return Pieces(out)
+
+
+def _fold_oi(
+    rows: NDArray[np.void], starts: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.void]
+) -> None:
+    known = ~np.isnan(rows["oi"])
+    if known.all():
+        at = ends
+    elif not known.any():
+        out["oi"] = np.nan
+        return
+    else:
+        at = np.maximum.reduceat(np.where(known, np.arange(len(rows)), -1), starts)
+    has = at >= starts
+    out["oi"] = np.where(has, rows["oi"][at], np.nan)
+    out["oi_at"] = np.where(has, rows["event"][at], 0)
+
+
+def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
+    """Merge ``new[i]`` into ``book[at[i]]`` in place. ``at`` must not repeat.
+
+    ``new`` arrived after what the book holds. A book row with ``trades`` 0 is empty.
+    """
+    old = book[at]
+    empty = old["trades"] == 0
+    if empty.all():
+        book[at] = new
+        return
+    out = old.copy()
+    opens = empty | (new["first"] < old["first"])
+    closes = empty | (new["last"] >= old["last"])
+    counts = ~np.isnan(new["oi"]) & (np.isnan(old["oi"]) | (new["oi_at"] >= old["oi_at"]) | empty)
+    for names, where in ((("open", "first"), opens), (("close", "last"), closes), (("oi", "oi_at"), counts)):
+        for name in names:
+            out[name] = np.where(where, new[name], old[name])
+    out["oi"][empty & ~counts] = np.nan
+    out["high"] = np.where(empty, new["high"], np.maximum(old["high"], new["high"]))
+    out["low"] = np.where(empty, new["low"], np.minimum(old["low"], new["low"]))
+    out["volume"] = np.where(empty, new["volume"], old["volume"] + new["volume"])
+    out["trades"] = old["trades"] + new["trades"]
+    out["flags"] = np.where(empty, new["flags"], old["flags"] | new["flags"])
+    out["slot"] = new["slot"]
+    out["ts"] = np.where(empty, new["ts"], old["ts"])
+    book[at] = out
+
+
+def coarsen(
+    candles: Candles, bucket_start: NDArray[np.int64], bucket_end: NDArray[np.int64], interval_s: int
+) -> Candles:
+    """Candles of a longer interval. ``(n,)`` ascending rows of one instrument to ``(m <= n,)``.
+
+    ``bucket_start[i]`` (UTC ns) is the bucket that row ``i`` falls into; rows of a bucket
+    stand together. ``bucket_end`` says where each of them ends and is not needed to merge;
+    whether a bucket is complete is for the caller, who knows the coverage: here a bucket is
+    final iff all its rows are. ``source`` becomes ``mixed`` where rows differ, ``trades``
+    -1 where any row does not know, ``volume`` NaN where no row has one.
+    """
+    del bucket_end
+    if not len(candles):
+        return Candles(np.empty(0, CANDLE))
+    starts = np.flatnonzero(np.append(True, bucket_start[1:] != bucket_start[:-1]))
+    ends = np.append(starts[1:], len(candles)) - 1
+    out = candles[starts].copy()
+    out["interval_s"] = interval_s
+    out["ts"] = bucket_start[starts]
+    out["close"] = candles["close"][ends]
+    out["high"] = np.maximum.reduceat(candles["high"], starts)
+    out["low"] = np.minimum.reduceat(candles["low"], starts)
+    out["volume"] = _sum_known(candles["volume"], starts)
+    known = np.where(np.isnan(candles["oi"]), -1, np.arange(len(candles)))
+    last = np.maximum.reduceat(known, starts)
+    out["oi"] = np.where(last >= 0, candles["oi"][last], np.nan)
+    least = np.minimum.reduceat(candles["trades"], starts)
+    out["trades"] = np.where(least < 0, -1, np.add.reduceat(candles["trades"], starts))
+    out["flags"] = np.bitwise_or.reduceat(candles["flags"], starts)
+    out["revision"] = np.maximum.reduceat(candles["revision"], starts)
+    same = np.minimum.reduceat(candles["source"], starts) == np.maximum.reduceat(candles["source"], starts)
+    out["source"] = np.where(same, out["source"], MIXED_ID)
+    final = np.maximum.reduceat(candles["state"], starts) == State.FINAL
+    out["state"] = np.where(final, State.FINAL, State.PARTIAL)
+    return Candles(out)
+
+
+def _sum_known(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    missing = np.isnan(values)
+    total: NDArray[np.float64] = np.add.reduceat(np.where(missing, 0.0, values), starts)
+    total[np.logical_and.reduceat(missing, starts)] = np.nan
+    return total

@@ -1,0 +1,58 @@
+"""Every error raised on purpose. The class says what happens next.
+
+======================  ====================================================
+``ConfigError``         refused before anything starts; exit code 2
+``TransientError``      retried with full jitter, capped at 60 s
+``PermanentError``      this feed is parked, health shows it, the others run
+``DecodeError``         counted, the frame is sampled into the log, go on
+``StoreUnavailable``    the writer retries the same batch; frames wait in the journal
+``Fenced``              another ingester owns the database: exit 1
+``AlreadyRunning``      a lock is held by a living process: exit 1
+``JournalError``        the journal can't be read or written as asked; exit 1
+======================  ====================================================
+
+Anything else that is raised is a bug: the process ends and its supervisor starts it again.
+"""
+
+
+class MdingestError(Exception):
+    """Base of all of them; its text is meant for the user."""
+
+
+class ConfigError(MdingestError):
+    """The configuration or the command line is wrong. One line a mistake, with its YAML path."""
+
+
+class TransientError(MdingestError):
+    """It may work later.
+
+    ``retry_after_s`` is the other side's own wish in seconds, or ``None``.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentError(MdingestError):
+    """It will not work until a person changes something; the text says what."""
+
+
+class DecodeError(MdingestError):
+    """A frame is not what its protocol promises."""
+
+
+class StoreUnavailable(MdingestError):  # noqa: N818 - a state of the world, not a mistake
+    """The database can't take the transaction now; nothing of it was kept."""
+
+
+class Fenced(MdingestError):  # noqa: N818 - the usual word for it
+    """The ingest role of the database was taken by a later owner."""
+
+
+class AlreadyRunning(MdingestError):  # noqa: N818 - a state of the world, not a mistake
+    """Another process holds the journal or the database; the text names it."""
+
+
+class JournalError(MdingestError):
+    """The journal can't be used as asked."""

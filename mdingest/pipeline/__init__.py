@@ -1,0 +1,1 @@
+"""The asyncio part: connections, journal, aggregator, writer, and their supervision."""

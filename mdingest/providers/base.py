@@ -1,0 +1,108 @@
+"""What an adapter is: frames and replies in, columns out. No socket, no clock, no log, no SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.control import Subscription
+from mdingest.core.ticks import Packets, empty_packets
+from mdingest.errors import MdingestError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames of one stream, one after another in ``data``, in arrival order.
+
+    Frame ``i`` is ``data[starts[i]:ends[i]]`` and record ``rec[i]`` of its batch.
+    """
+
+    stream_id: int
+    rec: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrame:
+    """A frame, or a part of one, that could not be decoded. Its good packets were kept."""
+
+    rec: int
+    stream_id: int
+    error: str
+
+
+@dataclass(slots=True, eq=False)
+class Decoded:
+    """Packets in arrival order, and what was not understood."""
+
+    packets: Packets = field(default_factory=empty_packets)
+    bad: list[BadFrame] = field(default_factory=list)
+    skipped: int = 0  # packets of unknown kind: legal, not ours
+    unknown: int = 0  # packets of instruments that this stream never subscribed
+
+
+class FrameDecoder(Protocol):
+    """Decoding of one stream, rebuilt from its control records alone.
+
+    `decode` never raises for what a peer sent: damage comes back as `BadFrame`.
+    """
+
+    def subscribe(self, subs: Sequence[Subscription]) -> None:
+        """Packets of these instruments are wanted from now on."""
+        ...
+
+    def unsubscribe(self, keys: Sequence[str]) -> None:
+        """These are not."""
+        ...
+
+    def decode(self, frames: Frames) -> Decoded:
+        """Columns out of frames."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What to do with one frame that just arrived."""
+
+    journal: bool = True  # False: not ours to keep (account messages), counted only
+    replies: tuple[str | bytes, ...] = ()
+    reconnect: str = ""  # the peer announces its end: reconnect at once, with this reason
+    note: str = ""  # text of the peer for the log; no secrets
+
+
+class LiveProtocol(Protocol):
+    """What one connection says and hears. Holds secrets; journals none."""
+
+    feed: str  # name in candles.source
+    resolution_ns: int  # step of the feed's exchange stamps
+    silence_s: float  # real seconds without any frame after which the socket is dead
+    max_instruments: int  # per connection
+    max_connections: int
+
+    def url(self, subs: Sequence[Subscription]) -> str:
+        """Address with credentials; never logged."""
+        ...
+
+    def headers(self) -> dict[str, str]:
+        """Extra headers of the upgrade request."""
+        ...
+
+    def greeting(self, subs: Sequence[Subscription]) -> list[str | bytes]:
+        """Messages that subscribe, in order, sent after each connect."""
+        ...
+
+    def farewell(self, subs: Sequence[Subscription]) -> list[str | bytes]:
+        """Messages that unsubscribe."""
+        ...
+
+    def receive(self, frame: str | bytes) -> Heard:
+        """Look at a frame just long enough to know what to do with it. Never raises."""
+        ...
+
+    def refused(self, status: int, body: str) -> MdingestError:
+        """Why the upgrade was refused: TransientError or PermanentError, without secrets."""
+        ...

@@ -1,0 +1,111 @@
+"""The contract of every store, and the values that cross it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from mdingest.core.events import CANDLE, COVERAGE, GAP, MARK, Candles, Coverage, Gaps, Marks
+from mdingest.core.instrument import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Everything below ``lsn`` of this journal is committed."""
+
+    journal: str  # uuid, text
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The ingest role. ``epoch`` grows with every claim and guards each commit of a position."""
+
+    epoch: int
+    position: Position | None  # of the journal claimed for; None: the database never saw it
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """What is committed together, or not at all.
+
+    Order inside: candles, then marks, then coverage and gaps, then the position. Two rows
+    of one key in ``candles``: the later wins. ``position`` is None for history.
+    """
+
+    candles: Candles = field(default_factory=lambda: Candles(np.empty(0, CANDLE)))
+    marks: Marks = field(default_factory=lambda: Marks(np.empty(0, MARK)))
+    coverage: Coverage = field(default_factory=lambda: Coverage(np.empty(0, COVERAGE)))
+    gaps: Gaps = field(default_factory=lambda: Gaps(np.empty(0, GAP)))
+    streams: dict[int, tuple[str, int]] = field(default_factory=dict)
+    position: Position | None = None
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """A hole as the store keeps it. Instants are UTC ns; ``end_ns`` None while it lasts."""
+
+    instrument_id: int
+    source: str
+    cause: str
+    start_ns: int
+    end_ns: int | None
+    volume: float | None
+    repair: str  # open, repairing, repaired, unfillable
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageRow:
+    """What was heard. ``end_ns`` of a stream still open is its last frame."""
+
+    instrument_id: int
+    source: str
+    start_ns: int
+    end_ns: int
+
+
+class Store(Protocol):
+    """Every method raises StoreUnavailable when the database can't answer now.
+
+    Cancelling a write leaves it either wholly committed or not at all.
+    """
+
+    async def close(self) -> None:
+        """Release everything; a second call does nothing."""
+        ...
+
+    async def ensure_instruments(self, wanted: Sequence[Instrument]) -> list[Instrument]:
+        """The same instruments with their ids, in order; unknown symbols are added."""
+        ...
+
+    async def instruments(self) -> list[Instrument]:
+        """All, by symbol."""
+        ...
+
+    async def claim(self, journal: str, owner: str) -> Claim:
+        """Take the ingest role: later commits of older epochs raise Fenced."""
+        ...
+
+    async def commit(self, transaction: Transaction) -> None:
+        """One transaction. Idempotent: the same rows twice change nothing."""
+        ...
+
+    async def candles(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
+    ) -> Candles:
+        """The last ``limit`` stored candles of ``[start, end)``, ascending."""
+        ...
+
+    async def last_candle_ns(self) -> dict[tuple[int, int], int]:
+        """(instrument, interval) to the opening instant of its newest candle."""
+        ...
+
+    async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:
+        """Holes overlapping the range, by start."""
+        ...
+
+    async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
+        """What was heard in the range, by start."""
+        ...

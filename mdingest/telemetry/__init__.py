@@ -1,0 +1,1 @@
+"""Clock, logging, metrics and health: what every floor above may use."""

@@ -1,0 +1,75 @@
+"""The one place that reads the machine's clocks.
+
+Records carry two stamps: *wall* (UTC, may step) and *monotonic* (never steps, its zero is
+arbitrary and differs from process to process). Both are ns. For demos and tests the wall
+clock can be shifted and both can run faster than real time; what guards the network
+(timeouts, backoff, watchdogs) stays in real seconds.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from mdingest.errors import ConfigError
+
+_NS = 1_000_000_000
+_MAX_SPEED = 60.0
+SHORTEST_REAL_TICK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Wall and monotonic time, possibly shifted and scaled.
+
+    At real monotonic instant ``origin_ns`` the wall showed ``wall_origin_ns``; both run
+    ``speed`` times as fast as real time from there.
+    """
+
+    wall_origin_ns: int = 0
+    origin_ns: int = 0
+    speed: float = 1.0
+    shifted: bool = False
+
+    def wall_ns(self) -> int:
+        """UTC ns since the epoch."""
+        if not self.shifted:
+            return time.time_ns()
+        return self.wall_origin_ns + round((time.monotonic_ns() - self.origin_ns) * self.speed)
+
+    def mono_ns(self) -> int:
+        """Monotonic ns; only differences mean anything."""
+        if not self.shifted:
+            return time.monotonic_ns()
+        return round((time.monotonic_ns() - self.origin_ns) * self.speed)
+
+    def real_s(self, market_s: float) -> float:
+        """How long a span on this clock takes in real seconds."""
+        return market_s / self.speed
+
+
+def parse_clock(text: str) -> Clock:
+    """``<RFC 3339 instant>[xSPEED]``, the value of ``MDINGEST_CLOCK``.
+
+    Raises ConfigError for a naive instant, or a speed outside (0, 60].
+    """
+    instant, _, factor = text.strip().partition("x")
+    try:
+        start = datetime.fromisoformat(instant)
+        speed = float(factor) if factor else 1.0
+    except ValueError as exc:
+        raise ConfigError(_wrong(text)) from exc
+    if start.tzinfo is None or not 0 < speed <= _MAX_SPEED:
+        raise ConfigError(_wrong(text))
+    return Clock(
+        wall_origin_ns=round(start.timestamp() * 1000) * 1_000_000,
+        origin_ns=time.monotonic_ns(),
+        speed=speed,
+        shifted=True,
+    )
+
+
+def _wrong(text: str) -> str:
+    return (
+        "MDINGEST_CLOCK must be an RFC 3339 instant with an offset and may end in xSPEED (up to 60), "
+        f"like 2026-11-20T09:10:00+05:30x60, was {text!r}"
+    )

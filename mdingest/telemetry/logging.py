@@ -1,0 +1,108 @@
+"""Logging: structured, to stderr, a line per change of state.
+
+A person at a terminal gets a console, anything else gets a JSON object a line. Whatever a
+caller hands in, what looks like a credential leaves masked; that is a net below the rule
+that secrets are never handed in at all.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("console", "json")
+
+_SECRET_KEY = re.compile(r"token|secret|password|authorization|api_?key", re.IGNORECASE)
+_SECRET_PAIR = re.compile(
+    r"(?i)\b((?:access_|request_|refresh_)?token|api_key|secret|password)(=|:\s*)[^&\s,;'\"]+"
+)
+_URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*):[^/\s@]+@")
+_KEPT_REPEATS = 1_000
+
+
+def configure(fmt: str | None = None, level: str = "info") -> None:
+    """Send every log line of the process to stderr. ``fmt`` None looks whether a person reads."""
+    console = sys.stderr.isatty() if fmt is None else fmt == "console"
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # plain text: fancy tracebacks print local values
+        _mask,
+    ]
+    render: list[Processor] = (
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+        if console
+        else [structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_libraries(shared, render, threshold)
+
+
+def _adopt_libraries(shared: list[Processor], render: list[Processor], threshold: int) -> None:
+    """Lines that libraries write through `logging` look like our own."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(threshold, logging.WARNING))  # a library's chatter is not ours to keep
+
+
+def mask(text: str) -> str:
+    """``text`` without what looks like the value of a credential."""
+    return _URL_PASSWORD.sub(r"\1:***@", _SECRET_PAIR.sub(r"\1\2***", text))
+
+
+def _mask(_logger: object, _method: str, event: EventDict) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if _SECRET_KEY.search(key):
+            event[key] = "***"
+        elif isinstance(value, str):
+            event[key] = mask(value)
+    return event
+
+
+class Repeats:
+    """Lets one event of a kind through every ``every_s`` seconds and counts the others.
+
+    ``now`` is a monotonic clock in seconds. Knows at most 1,000 kinds; beyond that it
+    forgets the oldest, which at worst means a line too many.
+    """
+
+    def __init__(self, every_s: float, now: Callable[[], float]) -> None:
+        self._every_s = every_s
+        self._now = now
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def allow(self, kind: str) -> int | None:
+        """How many were held back since the last one let through; None: hold this one back."""
+        now = self._now()
+        last, held = self._kinds.get(kind, (None, 0))
+        if last is not None and now - last < self._every_s:
+            self._kinds[kind] = (last, held + 1)
+            return None
+        self._kinds.pop(kind, None)
+        if len(self._kinds) >= _KEPT_REPEATS:
+            del self._kinds[next(iter(self._kinds))]
+        self._kinds[kind] = (now, 0)
+        return held

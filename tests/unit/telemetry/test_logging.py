@@ -1,0 +1,120 @@
+"""Logging says what happened, where asked, and never a secret."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from mdingest.telemetry.logging import Repeats, configure, mask
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [json.loads(line) for line in captured.err.splitlines()]
+
+
+def test_a_line_is_one_json_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+
+    structlog.get_logger().info("feed.connected", feed="kite_ws", after_s=1.5)
+
+    (line,) = lines(capsys)
+    assert line["event"] == "feed.connected"
+    assert (line["feed"], line["after_s"], line["level"]) == ("kite_ws", 1.5, "info")
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_a_pipe_gets_json_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    configure()
+
+    structlog.get_logger().info("app.started")
+
+    assert lines(capsys)[0]["event"] == "app.started"
+
+
+def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", "warning")
+
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud")
+
+    assert [line["event"] for line in lines(capsys)] == ["loud"]
+
+
+def test_libraries_write_the_same_kind_of_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+
+    logging.getLogger("aiohttp.server").error("went wrong for token=abc123")
+
+    (line,) = lines(capsys)
+    assert line["logger"] == "aiohttp.server"
+    assert line["event"] == "went wrong for token=***"
+
+
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_nothing_that_looks_like_a_credential_is_written(
+    capsys: pytest.CaptureFixture[str], fmt: str
+) -> None:
+    configure(fmt)
+    secret = "deadbeef99"
+
+    def fails(url: str) -> None:
+        raise ValueError(f"no answer from {url}")
+
+    log = structlog.get_logger()
+    log.info("a", url=f"wss://h/?api_key={secret}&access_token={secret}", access_token=secret)
+    log.info("b", database=f"postgresql://me:{secret}@h/db")
+    try:
+        fails(f"https://h/?access_token={secret}")
+    except ValueError:
+        log.exception("c")
+
+    err = capsys.readouterr().err
+    assert secret not in err
+    assert "wss://h/?api_key=***&access_token=***" in err
+    assert "postgresql://me:***@h/db" in err
+    assert "ValueError" in err
+
+
+def test_masking_leaves_ordinary_text_alone() -> None:
+    text = "tokens left: 12; see https://example.org/a?b=c and me@example.org"
+
+    assert mask(text) == text
+
+
+def test_repeats_are_counted_instead_of_written() -> None:
+    now = [100.0]
+    repeats = Repeats(every_s=10, now=lambda: now[0])
+
+    assert repeats.allow("frame.undecodable") == 0
+    assert repeats.allow("frame.undecodable") is None
+    assert repeats.allow("batch.shed") == 0
+    now[0] += 9.9
+    assert repeats.allow("frame.undecodable") is None
+    now[0] += 0.1
+    assert repeats.allow("frame.undecodable") == 2
+    now[0] += 10
+    assert repeats.allow("frame.undecodable") == 0
+
+
+def test_the_memory_of_repeats_is_bounded() -> None:
+    repeats = Repeats(every_s=10, now=lambda: 1.0)
+
+    for kind in range(5_000):
+        repeats.allow(str(kind))
+
+    assert repeats.allow("0") == 0
+    assert repeats.allow("4999") is None

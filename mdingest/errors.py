@@ -42,15 +42,15 @@ class DecodeError(MdingestError):
     """A frame is not what its protocol promises."""
 
 
-class StoreUnavailable(MdingestError):  # noqa: N818 - a state of the world, not a mistake
+class StoreUnavailable(MdingestError):
     """The database can't take the transaction now; nothing of it was kept."""
 
 
-class Fenced(MdingestError):  # noqa: N818 - the usual word for it
+class Fenced(MdingestError):
     """The ingest role of the database was taken by a later owner."""
 
 
-class AlreadyRunning(MdingestError):  # noqa: N818 - a state of the world, not a mistake
+class AlreadyRunning(MdingestError):
     """Another process holds the journal or the database; the text names it."""
 
 

@@ -5,6 +5,7 @@ of rows; contiguous columns keep those gathers inside the cache.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ class Columns:
         self.n = 0
         self._data = {name: _filled(fill, 64) for name, fill in self._fills.items()}
 
-    def __getitem__(self, name: str) -> NDArray[np.generic]:
+    def __getitem__(self, name: str) -> NDArray[Any]:
         """The live column; it may be longer than ``n``, and `add` may replace it."""
         return self._data[name]
 
@@ -37,11 +38,11 @@ class Columns:
         for name, fill in self._fills.items():
             self._data[name][row] = fill
 
-    def dump(self) -> dict[str, NDArray[np.generic]]:
+    def dump(self) -> dict[str, NDArray[Any]]:
         """Copies of all columns, cut to ``n``."""
         return {name: column[: self.n].copy() for name, column in self._data.items()}
 
-    def load(self, data: Mapping[str, NDArray[np.generic]]) -> None:
+    def load(self, data: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `dump` gave. Columns must be the same."""
         if set(data) != set(self._fills):
             raise ValueError(f"columns differ: {sorted(set(data) ^ set(self._fills))}")
@@ -51,6 +52,6 @@ class Columns:
         }
 
 
-def _filled(fill: float | bool, count: int) -> NDArray[np.generic]:
+def _filled(fill: float, count: int) -> NDArray[Any]:
     kind = np.bool_ if isinstance(fill, bool) else np.int64 if isinstance(fill, int) else np.float64
     return np.full(count, fill, kind)

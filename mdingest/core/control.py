@@ -57,7 +57,7 @@ class Disconnect:
     cause: str
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Start | Connect | Disconnect) -> bytes:
     """A payload as JSON bytes."""
     return json.dumps(asdict(value), separators=(",", ":")).encode()
 

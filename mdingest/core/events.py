@@ -129,4 +129,6 @@ class Events:
     """Things to count, such as ``late`` or ``out_of_order``; for metrics, not stored."""
 
     def __bool__(self) -> bool:
-        return bool(len(self.candles) or len(self.marks) or len(self.coverage) or len(self.gaps) or self.streams)
+        return bool(
+            len(self.candles) or len(self.marks) or len(self.coverage) or len(self.gaps) or self.streams
+        )

@@ -1,0 +1,198 @@
+"""The candles of one feed that may still change: 1s from movers, 1m from their 1s.
+
+Folding is lazy. Since merging is associative, movers just wait in a list until the feed's
+clock closes their second, and are then folded all at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.candles import MOVER, NS, PIECE, Movers, Pieces, fold, merge_into
+
+SECOND_NS = NS
+MINUTE_NS = 60 * NS
+_NEVER = -(1 << 62)
+
+
+def no_pieces() -> Pieces:
+    """None."""
+    return Pieces(np.empty(0, PIECE))
+
+
+class Book:
+    """Movers in, rows to publish out. Seconds and minutes are counted from the epoch.
+
+    ``closed`` is the first second that has not been published. Published seconds and
+    minutes are kept for as long as they may be revised.
+    """
+
+    def __init__(self) -> None:
+        self.closed = _NEVER
+        self._pending: list[Movers] = []
+        self._earliest = 1 << 62  # event time of the earliest pending mover
+        self._seconds: dict[int, Pieces] = {}  # published, sorted by slot
+        self._minutes: dict[int, Pieces] = {}  # row i is slot i; trades 0 is empty
+        self._flags: dict[tuple[int, int], int] = {}  # (slot, second) not yet published: bits
+
+    @property
+    def forming(self) -> bool:
+        """Whether anything waits to be published."""
+        return bool(self._pending) or any(m * 60 + 60 > self.closed for m in self._minutes)
+
+    def add(self, movers: Movers) -> None:
+        """Take movers in arrival order."""
+        if len(movers):
+            self._pending.append(movers)
+            self._earliest = min(self._earliest, int(movers["event"].min()))
+
+    def flag(self, slot: int, second: int, bits: int) -> bool:
+        """Add flag bits to a second and its minute. True if the second was published before."""
+        if second >= self.closed:
+            key = (slot, second)
+            self._flags[key] = self._flags.get(key, 0) | bits
+            return False
+        rows = self._seconds.get(second)
+        if rows is not None:
+            rows["flags"][rows["slot"] == slot] |= bits
+        minute = self._minutes.get(second // 60)
+        if minute is not None and slot < len(minute) and minute["trades"][slot]:
+            minute["flags"][slot] |= bits
+        return True
+
+    def close(self, limit_ns: int, keep_ns: int, slots: int) -> tuple[Pieces, Pieces]:
+        """Publish what ends at or before ``limit_ns``: 1s and 1m pieces, sorted by time and slot.
+
+        Rows published before and changed since come again, their ``revision`` one higher.
+        Rows that ended more than ``keep_ns`` before the limit are forgotten. ``slots`` is
+        how many there are.
+        """
+        before, until = self.closed, max(self.closed, limit_ns // SECOND_NS)
+        if self._earliest >= until * SECOND_NS:
+            self.closed = until
+            rows, minutes = no_pieces(), self._close_minutes({}, before)
+        else:
+            rows, minutes = self._publish(before, until, slots)
+        if until > before:
+            self._forget(limit_ns - keep_ns)
+        return rows, minutes
+
+    def _publish(self, before: int, until: int, slots: int) -> tuple[Pieces, Pieces]:
+        pending = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+        ends = pending["event"] < until * SECOND_NS
+        pieces = fold(Movers(pending[ends]), SECOND_NS)
+        rest = pending[~ends]
+        self._pending = [Movers(rest)] if len(rest) else []
+        self._earliest = int(rest["event"].min()) if len(rest) else 1 << 62
+        self.closed = until
+        for (slot, second), bits in list(self._flags.items()):
+            if second < until:
+                at = (pieces["slot"] == slot) & (pieces["ts"] == second * SECOND_NS)
+                pieces["flags"][at] |= bits
+                del self._flags[slot, second]
+        out: list[Pieces] = []
+        touched: dict[int, dict[int, bool]] = {}  # slots of published minutes: were they there before
+        for second in np.unique(pieces["ts"]).tolist():
+            part = Pieces(pieces[pieces["ts"] == second])
+            out.append(self._keep(second // SECOND_NS, part, before))
+            minute = second // MINUTE_NS
+            book = self._minute(minute, slots)
+            if minute * 60 + 60 <= before:
+                was = book["trades"][part["slot"]] > 0
+                first = touched.setdefault(minute, {})
+                for slot, existed in zip(part["slot"].tolist(), was.tolist(), strict=True):
+                    first.setdefault(slot, existed)
+            part["ts"] = minute * MINUTE_NS
+            merge_into(book, part["slot"], part)
+        rows = Pieces(np.concatenate(out)) if out else no_pieces()
+        return rows, self._close_minutes(touched, before)
+
+    def _keep(self, second: int, part: Pieces, before: int) -> Pieces:
+        """Remember a second's rows; the rows as they are now."""
+        kept = self._seconds.get(second)
+        if kept is None or second >= before:
+            self._seconds[second] = Pieces(part.copy())
+            return Pieces(part.copy())
+        at = np.searchsorted(kept["slot"], part["slot"])
+        found = (at < len(kept)) & (kept["slot"][np.minimum(at, len(kept) - 1)] == part["slot"])
+        merge_into(kept, at[found], Pieces(part[found]))
+        _revise(kept, at[found])
+        kept = Pieces(np.insert(kept, at[~found], part[~found]))
+        self._seconds[second] = kept
+        return Pieces(kept[np.searchsorted(kept["slot"], part["slot"])])
+
+    def _minute(self, minute: int, slots: int) -> Pieces:
+        book = self._minutes.get(minute)
+        if book is None or len(book) < slots:
+            grown = np.zeros(slots, PIECE)
+            if book is not None:
+                grown[: len(book)] = book
+            book = self._minutes[minute] = Pieces(grown)
+        return book
+
+    def _close_minutes(self, touched: Mapping[int, Mapping[int, bool]], before: int) -> Pieces:
+        """Minutes that end now, and slots of published minutes that were touched."""
+        out = []
+        for minute in sorted(self._minutes):
+            book = self._minutes[minute]
+            end = minute * 60 + 60
+            if before < end <= self.closed:
+                out.append(book[book["trades"] > 0])
+            elif minute in touched:
+                at = np.array(sorted(touched[minute]), np.int64)
+                _revise(book, at[[touched[minute][int(slot)] for slot in at]])
+                out.append(book[at])
+        return Pieces(np.concatenate(out)) if out else no_pieces()
+
+    def _forget(self, horizon_ns: int) -> None:
+        for second in [s for s in self._seconds if (s + 1) * SECOND_NS < horizon_ns]:
+            del self._seconds[second]
+        for minute in [m for m in self._minutes if (m + 1) * MINUTE_NS < horizon_ns]:
+            del self._minutes[minute]
+
+    def peek(self, slots: int) -> tuple[Pieces, Pieces]:
+        """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
+        pending = np.concatenate(self._pending) if self._pending else np.empty(0, MOVER)
+        seconds = fold(Movers(pending), SECOND_NS)
+        minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
+        for second in np.unique(seconds["ts"]).tolist():
+            part = Pieces(seconds[seconds["ts"] == second].copy())
+            part["ts"] = second // MINUTE_NS * MINUTE_NS
+            empty = np.zeros(slots, PIECE)
+            book = Pieces(minutes.get(second // MINUTE_NS, empty))
+            book = Pieces(np.concatenate((book, empty[len(book) :])))
+            minutes[second // MINUTE_NS] = book
+            merge_into(book, part["slot"], part)
+        rows = [book[book["trades"] > 0] for _, book in sorted(minutes.items())]
+        fresh = Pieces(seconds[seconds["ts"] >= self.closed * SECOND_NS]) if len(seconds) else seconds
+        return fresh, Pieces(np.concatenate(rows)) if rows else no_pieces()
+
+    def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All of it as JSON values and arrays, for the state file."""
+        plain = {
+            "closed": self.closed,
+            "seconds": sorted(self._seconds),
+            "minutes": sorted(self._minutes),
+            "flags": [[slot, second, bits] for (slot, second), bits in self._flags.items()],
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            "pending": np.concatenate(self._pending) if self._pending else np.empty(0, MOVER)
+        }
+        arrays |= {f"second.{s}": rows for s, rows in self._seconds.items()}
+        arrays |= {f"minute.{m}": rows for m, rows in self._minutes.items()}
+        return plain, arrays
+
+    def load(self, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `dump` gave; the arrays become this book's."""
+        self.closed = plain["closed"]
+        self._pending, self._earliest = [], 1 << 62
+        self.add(Movers(arrays["pending"]))
+        self._seconds = {s: Pieces(arrays[f"second.{s}"]) for s in plain["seconds"]}
+        self._minutes = {m: Pieces(arrays[f"minute.{m}"]) for m in plain["minutes"]}
+        self._flags = {(slot, second): bits for slot, second, bits in plain["flags"]}
+
+
+def _revise(rows: Pieces, at: NDArray[np.int64]) -> None:
+    rows["revision"][at] += 1

@@ -1,0 +1,139 @@
+"""What one feed heard of each instrument, and what it missed.
+
+Coverage is the positive record: from an instrument's snapshot to the last frame before its
+stream ended. Everything between two uptimes is a gap. Bounds are feed-clock times, rounded
+to whole seconds so that coverage never claims too much.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.columns import Columns
+from mdingest.core.events import COVERAGE, GAP, MARK, OPEN_END, Cause, Coverage, Gaps, Marks
+from mdingest.core.session import SessionTable
+
+_LONG_AGO = -(1 << 62)
+
+UPTIME_COLUMNS: dict[str, int | float | bool] = {
+    "instrument": 0,
+    "up_lines": 0,  # streams that carry it right now
+    "up_start": -1,  # ns; -1 down
+    "covered_until": -1,  # ns, end of the last uptime; -1 never up
+    "cause": int(Cause.START),  # of the gap that lasts, or begins next
+    "open_gap": False,  # an open-ended gap row was published
+    "gap_end": OPEN_END,  # end of its latest gap: what begins later is complete
+}
+
+
+class CoverageLog:
+    """Uptimes and gaps of one feed; rows pile up until `take`."""
+
+    def __init__(self, slots: Columns, source: int) -> None:
+        self._slots = slots
+        self._source = source
+        self._recent: defaultdict[int, list[list[int]]] = defaultdict(list)  # slot: gaps not yet irrelevant
+        self._coverage: list[tuple[int, ...]] = []
+        self._gaps: list[tuple[float, ...]] = []
+        self._marks: list[tuple[int, ...]] = []
+
+    def begin(self, slot: int, start: int, passed: float, table: SessionTable | None, stream: int) -> None:
+        """An uptime begins at ``start``; ``passed`` units were traded unseen (NaN unknown)."""
+        c = self._slots
+        covered = int(c["covered_until"][slot])
+        start = max(start, covered)
+        since = covered if covered >= 0 else _first_session(table, start)
+        opened = bool(c["open_gap"][slot])
+        if since is not None and (since < start or opened):
+            self.gap(slot, Cause(int(c["cause"][slot])), since, start, passed, remember=False)
+        gaps = self._recent[slot]
+        if gaps and gaps[-1][1] == OPEN_END:
+            gaps.pop()
+        if covered < start:
+            gaps.append([covered if covered >= 0 else _LONG_AGO, start])
+            gaps.sort(key=lambda gap: gap[1])
+        c["gap_end"][slot] = max((gap[1] for gap in gaps), default=start)
+        c["up_start"][slot] = start
+        c["open_gap"][slot] = False
+        self._coverage.append((int(c["instrument"][slot]), self._source, stream, start, OPEN_END))
+
+    def end(self, slot: int, at: int, cause: Cause, stream: int) -> None:
+        """The uptime ends at ``at``. Every cause but UNSUBSCRIBED leaves an open gap."""
+        c = self._slots
+        start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
+        # An uptime too short to hold a second is closed as empty, so that no row stays open.
+        self._coverage.append((instrument, self._source, stream, start, max(at, start)))
+        until = max(at, start)
+        c["covered_until"][slot] = until
+        c["up_start"][slot] = -1
+        c["cause"][slot] = cause
+        self._recent[slot].append([until, OPEN_END])
+        c["gap_end"][slot] = OPEN_END
+        if cause is not Cause.UNSUBSCRIBED:
+            c["open_gap"][slot] = True
+            self.gap(slot, cause, until, OPEN_END, np.nan, remember=False)
+        self.mark(slot, until, OPEN_END, partial=True)
+
+    def gap(
+        self, slot: int, cause: Cause, start: int, end: int, volume: float, *, remember: bool = True
+    ) -> None:
+        """Publish a gap; ``remember`` makes later candles that overlap it partial."""
+        self._gaps.append(
+            (int(self._slots["instrument"][slot]), self._source, int(cause), start, end, volume)
+        )
+        if remember:
+            self._recent[slot].append([start, end])
+            # An open gap stays the last of the list: `begin` closes that one.
+            self._recent[slot].sort(key=lambda gap: gap[1])
+            self._slots["gap_end"][slot] = max(int(self._slots["gap_end"][slot]), end)
+
+    def mark(self, slot: int, start: int, end: int, *, partial: bool = False, flags: int = 0) -> None:
+        """Publish a change to stored rows that overlap the range."""
+        instrument = int(self._slots["instrument"][slot])
+        self._marks.append((instrument, self._source, int(partial), flags, start, end))
+
+    def partial(self, slots: NDArray[np.int64], ts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
+        """Which candles ``[ts, ts + length)`` overlap a gap."""
+        doubt: NDArray[np.bool_] = ts < self._slots["gap_end"][slots]
+        for i in np.flatnonzero(doubt).tolist():
+            slot, start = int(slots[i]), int(ts[i])
+            gaps = self._recent.get(slot)
+            doubt[i] = gaps is None or any(low < start + length and start < high for low, high in gaps)
+        return doubt
+
+    def forget(self, horizon: int) -> None:
+        """Gaps that ended before it can't touch a candle any more."""
+        for slot in [s for s, gaps in self._recent.items() if not gaps or gaps[0][1] < horizon]:
+            left = [gap for gap in self._recent[slot] if gap[1] >= horizon]
+            if left:
+                self._recent[slot] = left
+            else:
+                del self._recent[slot]
+
+    def take(self) -> tuple[Marks, Coverage, Gaps]:
+        """What piled up since the last call, in order."""
+        out = (
+            Marks(np.array(self._marks, MARK)),
+            Coverage(np.array(self._coverage, COVERAGE)),
+            Gaps(np.array(self._gaps, GAP)),
+        )
+        self._marks, self._coverage, self._gaps = [], [], []
+        return out
+
+    def dump(self) -> list[Any]:
+        """The remembered gaps as JSON; the rest lives in the slot columns."""
+        return [[slot, gaps] for slot, gaps in self._recent.items()]
+
+    def load(self, recent: list[Any]) -> None:
+        """Take over what `dump` gave."""
+        self._recent = defaultdict(list, dict(recent))
+
+
+def _first_session(table: SessionTable | None, at: int) -> int | None:
+    """Start of the first session of the trade date of ``at``, if it has begun by then."""
+    day = table.day_of(at) if table is not None else None
+    if day is None or not day.windows or day.windows[0].start_ns > at:
+        return None
+    return day.windows[0].start_ns

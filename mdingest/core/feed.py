@@ -1,0 +1,196 @@
+"""One feed: its instruments, its streams' lines, its clock, and packets becoming movers.
+
+Most packets are plain: a line seen before, a volume that grows, a trade time that moves on,
+all on one trade date. Those are handled as columns. Packets of an instrument of which any
+in the run is not plain go one by one through `core.rules`; the two are proven equal.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.book import Book
+from mdingest.core.candles import MOVER, NS, Movers
+from mdingest.core.columns import Columns
+from mdingest.core.control import CandleSettings, Subscription, VolumeKind
+from mdingest.core.coverage import UPTIME_COLUMNS, CoverageLog
+from mdingest.core.events import Cause
+from mdingest.core.feedclock import JUMP_NS, FeedClock
+from mdingest.core.plain import Plain
+from mdingest.core.rank import BY_NAME
+from mdingest.core.rules import CUMULATIVE, NONE, TRADES, Packet, Rules
+from mdingest.core.saving import under
+from mdingest.core.session import SessionTable
+from mdingest.core.ticks import Packets
+
+KINDS = {VolumeKind.CUMULATIVE: CUMULATIVE, VolumeKind.TRADES: TRADES, VolumeKind.NONE: NONE}
+
+SLOT_COLUMNS: dict[str, int | float | bool] = {
+    **UPTIME_COLUMNS,
+    "class": 0,  # index into the machine's session classes
+    "kind": CUMULATIVE,
+    "volume": np.nan,  # baseline: the day's total at the last packet
+    "date": -1,  # trade date of the baseline, days since 1970; -1 none
+    "day_start": 0,  # ns, bounds of that date
+    "day_end": 0,
+    "trade": 0,  # ns, last trade time
+    "exchange": 0,  # ns, last exchange time
+    "price": np.nan,  # last price, for feeds that give no times
+    "event": 0,  # ns, event time of the last packet
+    "mover": -1,  # second of the last mover
+    "trade_id": -1,
+    "fall_n": 0,  # smaller volumes in a row, see Rules
+    "fall_mono": 0,
+    "fall_volume": np.nan,
+}
+LINE_COLUMNS: dict[str, int | float | bool] = {
+    "slot": -1,
+    "seen": False,
+    "high": np.nan,  # day's extremes in the line's previous packet
+    "low": np.nan,
+    "event": 0,  # ns, event time of the line's previous packet
+    "subscribed": 0,  # wall ns of the SUBSCRIBE record
+}
+
+
+class Feed:
+    """State of one feed. ``tables`` is the machine's list of session tables, shared."""
+
+    def __init__(self, name: str, settings: CandleSettings, tables: list[SessionTable | None]) -> None:
+        self.name = name
+        self.source = BY_NAME[name].id
+        self.clock = FeedClock()
+        self.slots = Columns(SLOT_COLUMNS)
+        self.lines = Columns(LINE_COLUMNS)
+        self.log = CoverageLog(self.slots, self.source)
+        self.book = Book()
+        self.tables = tables
+        self.slot_of: dict[int, int] = {}  # instrument id to slot
+        self.free_lines: list[int] = []
+        self.counts: Counter[str] = Counter()
+        self.lateness_ns = round(settings.lateness_s * NS)
+        self.revise_ns = round(settings.revise_s * NS)
+        self.rules = Rules(self)
+
+    def subscribe(self, sub: Subscription, class_index: int, wall: int) -> int:
+        """A new line for an instrument; its index."""
+        slot = self.slot_of.get(sub.instrument_id)
+        if slot is None:
+            slot = self.slot_of[sub.instrument_id] = self.slots.add()
+            self.slots["instrument"][slot] = sub.instrument_id
+        self.slots["class"][slot] = class_index
+        self.slots["kind"][slot] = KINDS[sub.volume]
+        line = self.free_lines.pop() if self.free_lines else self.lines.add()
+        self.lines.reset(line)
+        self.lines["slot"][line] = slot
+        self.lines["subscribed"][line] = wall
+        return line
+
+    def end_lines(self, lines: list[int], at: int, cause: Cause, stream: int, *, free: bool) -> None:
+        """These lines say nothing more from feed-clock time ``at`` on."""
+        for line in lines:
+            slot = int(self.lines["slot"][line])
+            if self.lines["seen"][line]:
+                self.slots["up_lines"][slot] -= 1
+                if not self.slots["up_lines"][slot]:
+                    self.log.end(slot, at // NS * NS, cause, stream)
+            self.lines.reset(line)
+            if free:
+                self.free_lines.append(line)
+            else:
+                self.lines["slot"][line] = slot
+
+    def table(self, slot: int) -> SessionTable | None:
+        """The session table of an instrument."""
+        return self.tables[int(self.slots["class"][slot])]
+
+    def late(self, slot: int, second: int, size: float) -> None:
+        """A mover whose bucket can't change any more: a gap of one second."""
+        self.counts["late"] += 1
+        self.log.gap(slot, Cause.LATE, second * NS, (second + 1) * NS, size)
+        self.log.mark(slot, second * NS, (second + 1) * NS, partial=True)
+
+    def packets(
+        self, rows: Packets, lines: NDArray[np.int64], wall: NDArray[np.int64], mono: NDArray[np.int64]
+    ) -> None:
+        """``n`` packets of this feed in arrival order, with the line and stamps of each."""
+        slots = self.lines["slot"][lines]
+        unseen = ~self.lines["seen"][lines]
+        kinds = self.slots["kind"][slots]
+        snapshot = np.zeros(len(rows), np.bool_)
+        if unseen.any():
+            at = np.flatnonzero(unseen)
+            _, first = np.unique(lines[at], return_index=True)
+            snapshot[at[first]] = kinds[at[first]] != TRADES
+        stamps = np.where(rows["ts_exchange"] > 0, rows["ts_exchange"], rows["ts_trade"])
+        run = self.clock.run(stamps, snapshot, slots, wall, mono, len(self.slot_of))
+        rare = unseen | (rows["ts_trade"] <= 0) | np.isnan(rows["price"]) | (kinds == NONE)
+        rare |= np.maximum(rows["ts_trade"], rows["ts_exchange"]) > np.maximum(run.clock, wall) + JUMP_NS
+        order = np.argsort(slots.astype(np.uint16) if self.slots.n < 1 << 16 else slots, kind="stable")
+        group = np.empty(len(rows), np.bool_)  # first packet of its instrument, in sorted order
+        group[0] = True
+        sorted_slots = slots[order]
+        np.not_equal(sorted_slots[1:], sorted_slots[:-1], out=group[1:])
+        plain = Plain(self, rows[order], lines[order], sorted_slots, group, run.clock[order])
+        odd = plain.odd() | rare[order]
+        if odd.any():
+            group_of = np.cumsum(group) - 1
+            bad = np.zeros(int(group_of[-1]) + 1, np.bool_)
+            bad[group_of[odd]] = True
+            drop = bad[group_of]
+            one_by_one = np.sort(order[drop])
+            plain.keep(~drop)
+        else:
+            one_by_one = np.empty(0, np.int64)
+        plain.apply()
+        if len(one_by_one):
+            self._one_by_one(rows, one_by_one, lines, slots, wall, mono, run.clock, run.projection)
+
+    def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All of it as JSON values and arrays, for the state file."""
+        book, arrays = self.book.dump()
+        arrays = {f"book.{key}": value for key, value in arrays.items()}
+        arrays |= {f"slots.{key}": value for key, value in self.slots.dump().items()}
+        arrays |= {f"lines.{key}": value for key, value in self.lines.dump().items()}
+        plain = {"book": book, "recent": self.log.dump(), "free": self.free_lines, "clock": self.clock.dump()}
+        return plain, arrays
+
+    def load(self, plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what `dump` gave."""
+        self.book.load(plain["book"], under(arrays, "book."))
+        self.slots.load(under(arrays, "slots."))
+        self.lines.load(under(arrays, "lines."))
+        self.log.load(plain["recent"])
+        self.free_lines = plain["free"]
+        self.clock = FeedClock.load(plain["clock"])
+        self.slot_of = {int(n): slot for slot, n in enumerate(self.slots["instrument"][: self.slots.n])}
+
+    def _one_by_one(
+        self,
+        rows: Packets,
+        which: NDArray[np.int64],
+        lines: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        wall: NDArray[np.int64],
+        mono: NDArray[np.int64],
+        clock: NDArray[np.int64],
+        projection: NDArray[np.int64],
+    ) -> None:
+        movers = []
+        for i, line, slot, at, since, now, projected in zip(
+            which.tolist(),
+            lines[which].tolist(),
+            slots[which].tolist(),
+            wall[which].tolist(),
+            mono[which].tolist(),
+            clock[which].tolist(),
+            projection[which].tolist(),
+            strict=True,
+        ):
+            mover = self.rules.packet(Packet(*rows[i].item()), line, slot, at, since, now, projected)
+            if mover is not None:
+                movers.append(mover)
+        if movers:
+            self.book.add(Movers(np.array(movers, MOVER)))

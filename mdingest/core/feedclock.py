@@ -1,0 +1,142 @@
+"""The clock of a feed: the greatest exchange time seen, carried on in silence.
+
+Candles close by it, and lateness is judged by it, in arrival order. It never runs
+backwards. A stamp that jumps ahead needs a witness: the wall clock, or other instruments.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NS = 1_000_000_000
+JUMP_NS = 5 * NS  # further ahead than this a stamp needs a witness
+AGREE_NS = NS  # how near other instruments' stamps must be to bear witness
+WITNESSES = 3
+
+
+@dataclass(slots=True, eq=False)
+class ClockRun:
+    """The clock after each packet of a run, and where it would stand by the monotonic clock."""
+
+    clock: NDArray[np.int64]
+    projection: NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class FeedClock:
+    """``value`` is None until something sets it. All UTC ns; ``anchor_mono`` monotonic ns."""
+
+    value: int | None = None
+    anchor_value: int = 0
+    anchor_mono: int = 0
+    fresh: bool = False  # set by the feed itself since this process began
+    has_exchange: bool = False
+    candidates: dict[int, int] = field(default_factory=dict)  # slot to its unbelieved stamp
+
+    def project(self, mono: int, wall: int) -> int:
+        """Where the clock stands at a monotonic instant; the wall clock while it is unset."""
+        if self.value is None:
+            return wall
+        return max(self.value, self.anchor_value + mono - self.anchor_mono)
+
+    def tick(self, mono: int) -> None:
+        """A second of silence, or not: the monotonic clock carries it on."""
+        if self.value is not None:
+            self.value = max(self.value, self.anchor_value + mono - self.anchor_mono)
+
+    def restart(self, mono: int) -> None:
+        """A new process: monotonic stamps begin anew, and nothing is confirmed yet."""
+        self.fresh = False
+        self.candidates.clear()
+        if self.value is not None:
+            self.anchor_value, self.anchor_mono = self.value, mono
+
+    def hear(self, stamp: int, slot: int, wall: int, mono: int, instruments: int) -> None:
+        """One packet that is no snapshot. ``stamp`` 0: it carries no exchange time."""
+        if not stamp:
+            if self.value is None:
+                self._take(wall, mono)
+            elif not self.has_exchange:
+                self.tick(mono)
+                self.fresh = True
+            return
+        if self.value is not None and stamp <= self.value:
+            return
+        near = self.value is not None and stamp - self.value <= JUMP_NS
+        if not (near or abs(stamp - wall) <= JUMP_NS):
+            self.candidates[slot] = stamp
+            witnesses = sum(abs(other - stamp) <= AGREE_NS for other in self.candidates.values())
+            if witnesses < min(WITNESSES, instruments):
+                return
+        if not near:
+            self.candidates.clear()
+        self.has_exchange = True
+        self._take(stamp, mono)
+
+    def _take(self, value: int, mono: int) -> None:
+        self.value = self.anchor_value = value
+        self.anchor_mono = mono
+        self.fresh = True
+
+    def run(
+        self,
+        stamps: NDArray[np.int64],
+        snapshot: NDArray[np.bool_],
+        slots: NDArray[np.int64],
+        wall: NDArray[np.int64],
+        mono: NDArray[np.int64],
+        instruments: int,
+    ) -> ClockRun:
+        """Take ``n`` packets in arrival order. Snapshots never set the clock."""
+        fast = self._run_columns(stamps, snapshot, wall, mono) if self.value is not None else None
+        if fast is not None:
+            return fast
+        clock = np.empty(len(stamps), np.int64)
+        projection = np.empty(len(stamps), np.int64)
+        rows = zip(
+            stamps.tolist(), snapshot.tolist(), slots.tolist(), wall.tolist(), mono.tolist(), strict=True
+        )
+        for i, (stamp, is_snapshot, slot, at, since) in enumerate(rows):
+            if not is_snapshot:
+                self.hear(stamp, slot, at, since, instruments)
+            projection[i] = self.project(since, at)
+            clock[i] = projection[i] if self.value is None else self.value
+        return ClockRun(clock, projection)
+
+    def _run_columns(
+        self,
+        stamps: NDArray[np.int64],
+        snapshot: NDArray[np.bool_],
+        wall: NDArray[np.int64],
+        mono: NDArray[np.int64],
+    ) -> ClockRun | None:
+        """The same for packets that need no witness but the wall clock; None if some do."""
+        if self.value is None or self.candidates or not self.has_exchange:
+            return None
+        heard = np.where(snapshot, 0, stamps)
+        clock = np.maximum.accumulate(np.maximum(heard, self.value))
+        before = np.empty_like(clock)
+        before[0] = self.value
+        before[1:] = clock[:-1]
+        grew = clock > before
+        jumped = clock - before > JUMP_NS
+        if jumped.any() and (np.abs(clock - wall)[jumped] > JUMP_NS).any():
+            return None
+        at = np.maximum.accumulate(np.where(grew, np.arange(len(clock)), -1))
+        anchor_value = np.where(at >= 0, clock[at], self.anchor_value)
+        anchor_mono = np.where(at >= 0, mono[at], self.anchor_mono)
+        last = int(at[-1])
+        if last >= 0:
+            self._take(int(clock[last]), int(mono[last]))
+        return ClockRun(clock, np.maximum(clock, anchor_value + mono - anchor_mono))
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "candidates": list(self.candidates.items())}
+
+    @classmethod
+    def load(cls, plain: dict[str, Any]) -> "FeedClock":
+        """The opposite of `dump`."""
+        return cls(**{**plain, "candidates": dict(plain["candidates"])})

@@ -1,0 +1,306 @@
+"""The only maker of live candles: batches of journal records in, rows for the store out.
+
+It sees a batch's control records and its frames already decoded to columns, and nothing
+else: no clock, no configuration, no database. The daemon, recovery, replay and the tests
+run the same object, so whatever the journal holds always gives the same candles.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.candles import NS, Pieces
+from mdingest.core.control import (
+    CandleSettings,
+    decode_connect,
+    decode_disconnect,
+    decode_keys,
+    decode_start,
+    decode_subscribe,
+)
+from mdingest.core.events import CANDLE, Candles, Cause, Coverage, Events, Gaps, Marks, State
+from mdingest.core.feed import Feed
+from mdingest.core.records import Batch, Kind
+from mdingest.core.saving import pack, unpack
+from mdingest.core.session import SessionTable
+from mdingest.core.streams import Stream, cause_of
+from mdingest.core.ticks import Packets
+
+
+class Machine:
+    """State of all feeds. `step` is its only way forward; `state` and `restore` copy it."""
+
+    def __init__(self, settings: CandleSettings | None = None) -> None:
+        self.settings = settings or CandleSettings()
+        self._feeds: dict[str, Feed] = {}
+        self._streams: dict[int, Stream] = {}
+        self._classes: list[str] = []
+        self._tables: list[SessionTable | None] = []
+        self._counts: Counter[str] = Counter()
+        self._tidied = 0  # ns of the last tidying, by any feed's clock
+        self.last_stream = 0  # greatest stream id seen
+
+    @property
+    def tick_wanted(self) -> bool:
+        """Whether time must go on even if no frame comes."""
+        return bool(self._streams) or any(feed.book.forming for feed in self._feeds.values())
+
+    def step(self, batch: Batch, packets: Packets, bad: Sequence[int] = ()) -> Events:
+        """Take one batch.
+
+        ``packets`` are those of its FRAME records, in order; ``bad`` the records of frames
+        with a part that could not be decoded. The caller must pass every event on.
+        """
+        events = Events()
+        controls = np.flatnonzero(batch.kinds != Kind.FRAME).tolist()
+        stops = sorted({*controls, *bad, len(batch)})
+        edges = np.searchsorted(packets["rec"], stops, side="left").tolist()
+        damaged = set(bad)
+        begun, taken = 0, 0
+        for stop, first in zip(stops, edges, strict=True):
+            edge: int = first
+            if stop in damaged:  # its good packets come first
+                edge = int(np.searchsorted(packets["rec"], stop, side="right"))
+            if edge > taken:
+                self._packets(batch, Packets(packets[taken:edge]))
+            self._frames(batch, begun, stop + 1 if stop in damaged else stop)
+            begun, taken = stop, edge
+            if stop in damaged:
+                self._damage(batch, stop)
+                begun = stop + 1
+            elif stop < len(batch):
+                self._control(batch, stop)
+        self._collect(events)
+        return events
+
+    def forming(self, feed: str) -> Candles:
+        """What is not yet published, 1s and 1m, as rows. Changes nothing."""
+        known = self._feeds.get(feed)
+        if known is None:
+            return Candles(np.empty(0, CANDLE))
+        seconds, minutes = known.book.peek(known.slots.n)
+        return Candles(np.concatenate((self._rows(known, seconds, 1), self._rows(known, minutes, 60))))
+
+    def feed_clocks(self) -> dict[str, int | None]:
+        """Where each feed's clock stands, UTC ns."""
+        return {name: feed.clock.value for name, feed in self._feeds.items()}
+
+    # -- packets and frames -----------------------------------------------------------
+
+    def _packets(self, batch: Batch, packets: Packets) -> None:
+        lines = np.full(len(packets), -1, np.int64)
+        ids = packets["stream_id"]
+        feeds: dict[str, list[NDArray[np.bool_]]] = {}
+        one = bool((ids == ids[0]).all())
+        unique: list[int] = [int(ids[0])] if one else np.unique(ids).tolist()
+        for stream_id in unique:
+            stream = self._streams.get(stream_id)
+            if stream is None:
+                continue
+            mine = ids == stream_id
+            lines[mine] = stream.lines_of(packets["instrument_id"][mine])
+            feeds.setdefault(stream.feed, []).append(mine)
+        known = lines >= 0
+        for name, masks in feeds.items():
+            mask = known & np.logical_or.reduce(masks)
+            which = packets if mask.all() else Packets(packets[mask])
+            if len(which):
+                rec = which["rec"]
+                self._feeds[name].packets(which, lines[mask], batch.wall_ns[rec], batch.mono_ns[rec])
+        if not known.all():
+            self._counts["unsubscribed"] += int((~known).sum())
+        for stream_id in unique:
+            stream = self._streams.get(stream_id)
+            if stream is not None:
+                rec = int(packets["rec"][np.flatnonzero(ids == stream_id)[-1]])
+                stream.last_data = (int(batch.wall_ns[rec]), int(batch.mono_ns[rec]))
+
+    def _frames(self, batch: Batch, begin: int, end: int) -> None:
+        """Remember each stream's last frame of any kind, heartbeats included."""
+        for stream in self._streams.values():
+            at = np.flatnonzero(
+                (batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == Kind.FRAME)
+            )
+            if len(at):
+                rec = begin + int(at[-1])
+                stream.last_frame = (int(batch.wall_ns[rec]), int(batch.mono_ns[rec]))
+                stream.heard = True
+
+    def _damage(self, batch: Batch, rec: int) -> None:
+        """A frame of a stream could not be read: a second of doubt for all it carries."""
+        stream = self._streams.get(int(batch.streams[rec]))
+        if stream is None:
+            return
+        feed = self._feeds[stream.feed]
+        clock = feed.clock.value
+        start = (clock if clock is not None else int(batch.wall_ns[rec])) // NS * NS
+        if start > stream.damage_end + 5 * NS:
+            stream.damage_start = start
+        stream.damage_end = max(stream.damage_end, start + NS)
+        for line in stream.lines:
+            slot = int(feed.lines["slot"][line])
+            feed.log.gap(slot, Cause.UNDECODABLE, stream.damage_start, stream.damage_end, np.nan)
+            feed.log.mark(slot, stream.damage_start, stream.damage_end, partial=True)
+        feed.counts["undecodable"] += 1
+
+    # -- control records --------------------------------------------------------------
+
+    def _control(self, batch: Batch, rec: int) -> None:
+        kind, stream_id = int(batch.kinds[rec]), int(batch.streams[rec])
+        wall, mono = int(batch.wall_ns[rec]), int(batch.mono_ns[rec])
+        if kind == Kind.TICK:
+            for feed in self._feeds.values():
+                feed.clock.tick(mono)
+            return
+        payload = batch.payload(rec)
+        if kind == Kind.START:
+            self._start(payload, mono)
+        elif kind == Kind.CALENDAR:
+            for name, table in json.loads(payload).items():
+                self._table(name, SessionTable.from_json(table))
+        elif kind == Kind.CONNECT:
+            connect = decode_connect(payload)
+            if connect.feed not in self._feeds:
+                self._feeds[connect.feed] = Feed(connect.feed, self.settings, self._tables)
+            self._streams[stream_id] = Stream(stream_id, connect.feed, (wall, mono))
+            self.last_stream = max(self.last_stream, stream_id)
+        elif stream_id in self._streams:
+            self._stream_control(kind, self._streams[stream_id], payload, wall, mono)
+
+    def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int, mono: int) -> None:
+        feed = self._feeds[stream.feed]
+        if kind == Kind.SUBSCRIBE:
+            for sub in decode_subscribe(payload):
+                index = self._table(sub.session_class)
+                stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall))
+        elif kind == Kind.UNSUBSCRIBE:
+            lines = [line for key in decode_keys(payload) if (line := stream.remove(key)) is not None]
+            at = feed.clock.project(mono, wall)
+            feed.end_lines(lines, at, Cause.UNSUBSCRIBED, stream.id, free=True)
+        elif kind == Kind.DISCONNECT:
+            self._end_stream(stream, cause_of(decode_disconnect(payload).cause))
+        elif kind == Kind.SILENCE:
+            wall, mono = stream.last_data
+            at = feed.clock.project(mono, wall)
+            feed.end_lines(
+                stream.lines, at, cause_of(decode_disconnect(payload).cause), stream.id, free=False
+            )
+
+    def _start(self, payload: bytes, mono: int) -> None:
+        """A new process. What was open ended with the old one, at its last frame."""
+        for stream in list(self._streams.values()):
+            self._end_stream(stream, Cause.CRASH)
+        for feed in self._feeds.values():
+            feed.clock.restart(mono)
+        self.settings = decode_start(payload).settings
+        for feed in self._feeds.values():
+            feed.lateness_ns = round(self.settings.lateness_s * NS)
+            feed.revise_ns = round(self.settings.revise_s * NS)
+
+    def _end_stream(self, stream: Stream, cause: Cause) -> None:
+        feed = self._feeds[stream.feed]
+        wall, mono = stream.last_frame
+        feed.end_lines(stream.lines, feed.clock.project(mono, wall), cause, stream.id, free=True)
+        del self._streams[stream.id]
+
+    def _table(self, name: str, table: SessionTable | None = None) -> int:
+        """The index of a session class; ``table`` adds to what is known of it."""
+        if name not in self._classes:
+            self._classes.append(name)
+            self._tables.append(None)
+        index = self._classes.index(name)
+        if table is not None:
+            old = self._tables[index]
+            self._tables[index] = table if old is None else old.merged(table)
+        return index
+
+    # -- events -----------------------------------------------------------------------
+
+    def _collect(self, events: Events) -> None:
+        parts: tuple[list[Any], ...] = ([], [], [], [])
+        for feed in self._feeds.values():
+            if feed.clock.value is not None:
+                limit = feed.clock.value - feed.lateness_ns
+                seconds, minutes = feed.book.close(limit, feed.revise_ns, feed.slots.n)
+                parts[0].extend((self._rows(feed, seconds, 1), self._rows(feed, minutes, 60)))
+                if feed.clock.value > self._tidied + 60 * NS:
+                    self._tidied = feed.clock.value
+                    feed.log.forget(limit - feed.revise_ns - 120 * NS)
+            for part, rows in zip(parts[1:], feed.log.take(), strict=True):
+                part.append(rows)
+            if feed.counts:
+                events.counts.update(feed.counts)
+                feed.counts.clear()
+        for part, rows in zip(
+            parts, (events.candles, events.marks, events.coverage, events.gaps), strict=True
+        ):
+            part.append(rows)
+        candles, marks, coverage, gaps = (_join(part) for part in parts)
+        events.candles, events.marks = Candles(candles), Marks(marks)
+        events.coverage, events.gaps = Coverage(coverage), Gaps(gaps)
+        for stream in self._streams.values():
+            if stream.heard:
+                wall, mono = stream.last_frame
+                events.streams[stream.id] = (stream.feed, self._feeds[stream.feed].clock.project(mono, wall))
+                stream.heard = False
+        events.counts.update(self._counts)
+        self._counts.clear()
+
+    def _rows(self, feed: Feed, pieces: Pieces, interval_s: int) -> Candles:
+        """Pieces as they are stored: with state, session and source."""
+        rows = np.empty(len(pieces), CANDLE)
+        if not len(pieces):
+            return Candles(rows)
+        slots, ts = pieces["slot"], pieces["ts"]
+        for name in ("ts", "open", "high", "low", "close", "volume", "oi", "trades", "flags", "revision"):
+            rows[name] = pieces[name]
+        rows["instrument_id"] = feed.slots["instrument"][slots]
+        rows["interval_s"] = interval_s
+        rows["source"] = feed.source
+        partial = feed.log.partial(slots, ts, interval_s * NS)
+        rows["state"] = np.where(partial, State.PARTIAL, State.FINAL)
+        classes = feed.slots["class"][slots]
+        rows["session"] = 0
+        for index in np.unique(classes).tolist():
+            table = self._tables[index]
+            if table is not None:
+                mine = classes == index
+                rows["session"][mine] = table.session_of(ts[mine])
+        return Candles(rows)
+
+    # -- saving -----------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Everything, as bytes for `restore`. Only between two steps."""
+        plain: dict[str, Any] = {
+            "settings": [self.settings.lateness_s, self.settings.revise_s],
+            "classes": self._classes,
+            "tables": [None if table is None else table.to_json() for table in self._tables],
+            "streams": [stream.dump() for stream in self._streams.values()],
+            "last_stream": self.last_stream,
+            "tidied": self._tidied,
+        }
+        return pack(plain, {name: feed.dump() for name, feed in self._feeds.items()})
+
+    @classmethod
+    def restore(cls, saved: bytes) -> "Machine":
+        """The machine that `state` described. Raises ValueError if it is of another format."""
+        plain, feeds = unpack(saved)
+        machine = cls(CandleSettings(*plain["settings"]))
+        machine._classes = plain["classes"]
+        machine._tables = [None if t is None else SessionTable.from_json(t) for t in plain["tables"]]
+        machine._streams = {row[0]: Stream.load(row) for row in plain["streams"]}
+        machine.last_stream, machine._tidied = plain["last_stream"], plain["tidied"]
+        for name, saved_feed in feeds.items():
+            feed = machine._feeds[name] = Feed(name, machine.settings, machine._tables)
+            feed.load(*saved_feed)
+        return machine
+
+
+def _join(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    full = [part for part in parts if len(part)]
+    return full[0] if len(full) == 1 else np.concatenate(full) if full else parts[0]

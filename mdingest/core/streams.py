@@ -1,0 +1,82 @@
+"""One connection, as the machine knows it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.events import Cause
+
+_CAUSES = {cause.text: cause for cause in Cause}
+
+
+def cause_of(text: str) -> Cause:
+    """The cause a DISCONNECT or SILENCE names; a plain disconnect if it is none of ours."""
+    return _CAUSES.get(text, Cause.DISCONNECT)
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """An open connection. ``last_frame`` and ``last_data`` are (wall, monotonic) ns."""
+
+    id: int
+    feed: str
+    last_frame: tuple[int, int]
+    last_data: tuple[int, int] = (0, 0)
+    heard: bool = False  # a frame came since the last step
+    damage_start: int = 0
+    damage_end: int = -(1 << 62)
+    keys: dict[str, tuple[int, int]] = field(default_factory=dict)  # key: (instrument, line)
+    _lut: NDArray[np.int64] = field(default_factory=lambda: np.full(64, -1, np.int64))
+
+    def __post_init__(self) -> None:
+        if self.last_data == (0, 0):
+            self.last_data = self.last_frame
+
+    @property
+    def lines(self) -> list[int]:
+        """Lines of all its instruments."""
+        return [line for _, line in self.keys.values()]
+
+    def add(self, key: str, instrument_id: int, line: int) -> None:
+        """An instrument is subscribed."""
+        self.keys[key] = (instrument_id, line)
+        if instrument_id >= len(self._lut):
+            grown = np.full(max(instrument_id + 1, 2 * len(self._lut)), -1, np.int64)
+            grown[: len(self._lut)] = self._lut
+            self._lut = grown
+        self._lut[instrument_id] = line
+
+    def remove(self, key: str) -> int | None:
+        """An instrument is not any more; the line it had."""
+        instrument_id, line = self.keys.pop(key, (0, -1))
+        if line < 0:
+            return None
+        self._lut[instrument_id] = -1
+        return line
+
+    def lines_of(self, instruments: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The line of each instrument, -1 where it has none. ``(n,)`` to ``(n,)``."""
+        known = instruments < len(self._lut)
+        return np.where(known, self._lut[np.where(known, instruments, 0)], -1)
+
+    def dump(self) -> list[Any]:
+        """As JSON values."""
+        return [
+            self.id,
+            self.feed,
+            self.last_frame,
+            self.last_data,
+            self.damage_start,
+            self.damage_end,
+            [[key, *value] for key, value in self.keys.items()],
+        ]
+
+    @classmethod
+    def load(cls, row: list[Any]) -> "Stream":
+        """The opposite of `dump`."""
+        stream = cls(row[0], row[1], tuple(row[2]), tuple(row[3]), damage_start=row[4], damage_end=row[5])
+        for key, instrument_id, line in row[6]:
+            stream.add(key, instrument_id, line)
+        return stream

@@ -103,7 +103,7 @@ class TradeDay:
 
 
 def day_to_json(day: TradeDay) -> list[Any]:
-    """A day as whole numbers, about 60 bytes of JSON.
+    """A day as whole numbers, about 80 bytes of JSON.
 
     ``[days since 1970, start s, length s, known, [[session, offset s, length s], ...],
     anchor offset s or null]``; offsets count from the day's start.

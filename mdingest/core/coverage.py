@@ -59,8 +59,12 @@ class CoverageLog:
         c["open_gap"][slot] = False
         self._coverage.append((int(c["instrument"][slot]), self._source, stream, start, OPEN_END))
 
-    def end(self, slot: int, at: int, cause: Cause, stream: int) -> None:
-        """The uptime ends at ``at``. Every cause but UNSUBSCRIBED leaves an open gap."""
+    def end(self, slot: int, at: int, cause: Cause, stream: int, published: int) -> None:
+        """The uptime ends at ``at``. Every cause but UNSUBSCRIBED leaves an open gap.
+
+        Rows up to ``published`` are in the store already and are marked; later ones will
+        know by themselves.
+        """
         c = self._slots
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
         # An uptime too short to hold a second is closed as empty, so that no row stays open.
@@ -74,7 +78,8 @@ class CoverageLog:
         if cause is not Cause.UNSUBSCRIBED:
             c["open_gap"][slot] = True
             self.gap(slot, cause, until, OPEN_END, np.nan, remember=False)
-        self.mark(slot, until, OPEN_END, partial=True)
+        if until < published:
+            self.mark(slot, until, published, partial=True)
 
     def gap(
         self, slot: int, cause: Cause, start: int, end: int, volume: float, *, remember: bool = True

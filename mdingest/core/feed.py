@@ -90,12 +90,13 @@ class Feed:
 
     def end_lines(self, lines: list[int], at: int, cause: Cause, stream: int, *, free: bool) -> None:
         """These lines say nothing more from feed-clock time ``at`` on."""
+        published = self.book.closed * NS
         for line in lines:
             slot = int(self.lines["slot"][line])
             if self.lines["seen"][line]:
                 self.slots["up_lines"][slot] -= 1
                 if not self.slots["up_lines"][slot]:
-                    self.log.end(slot, at // NS * NS, cause, stream)
+                    self.log.end(slot, at // NS * NS, cause, stream, published)
             self.lines.reset(line)
             if free:
                 self.free_lines.append(line)

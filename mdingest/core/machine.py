@@ -116,8 +116,8 @@ class Machine:
         for stream_id in unique:
             stream = self._streams.get(stream_id)
             if stream is not None:
-                rec = int(packets["rec"][np.flatnonzero(ids == stream_id)[-1]])
-                stream.last_data = (int(batch.wall_ns[rec]), int(batch.mono_ns[rec]))
+                at = int(packets["rec"][np.flatnonzero(ids == stream_id)[-1]])
+                stream.last_data = (int(batch.wall_ns[at]), int(batch.mono_ns[at]))
 
     def _frames(self, batch: Batch, begin: int, end: int) -> None:
         """Remember each stream's last frame of any kind, heartbeats included."""

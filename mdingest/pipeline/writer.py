@@ -1,0 +1,138 @@
+"""Events to transactions: the journal first, then one commit, again and again.
+
+A commit holds all events of batches below some address P, and P itself. The journal is
+synced up to P before, so the database is never ahead of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+
+from mdingest.core.events import Candles, Coverage, Gaps, Marks
+from mdingest.errors import StoreUnavailable
+from mdingest.pipeline.aggregate import Step
+from mdingest.pipeline.backoff import full_jitter
+from mdingest.pipeline.channel import Channel, ChannelClosed
+from mdingest.store.base import Position, Store, Transaction
+
+log = structlog.get_logger()
+
+FEW_ROWS = 1_500  # up to this many candles a second are committed each second
+LONG_SPACING_S = 8.0  # more of them wait, since sorted by key they cost a fraction
+MANY_ROWS = 120_000  # never more than this in memory
+
+
+@dataclass(slots=True)
+class WriterStatus:
+    """For /health and /metrics. Instants are UTC ns."""
+
+    committed_lsn: int = 0
+    committed_wall_ns: int = 0  # of the last record whose events are committed
+    rows: int = 0
+    commits: int = 0
+    last_commit_s: float = 0.0
+    waiting_since_ns: int = 0  # monotonic; 0 while the database answers
+    error: str = ""
+
+
+class Writer:
+    """The only writer of live rows. Cancelling `run` leaves a transaction whole or absent."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        journal: str,
+        epoch: int,
+        sync: Callable[[int], Awaitable[None]],
+        spacing_s: float = 1.0,
+        on_commit: Callable[[Transaction, float], None] | None = None,
+    ) -> None:
+        """``sync(lsn)`` returns once the journal is safe on disk up to ``lsn``."""
+        self.status = WriterStatus()
+        self._store = store
+        self._journal = journal
+        self._epoch = epoch
+        self._sync = sync
+        self._spacing_s = spacing_s
+        self._on_commit = on_commit
+
+    async def run(self, steps: Channel[Step]) -> None:
+        """Until the channel is closed and drained; everything taken is then committed."""
+        open_ = True
+        while open_:
+            taken, open_ = await self._gather(steps)
+            if taken:
+                await self._commit(taken)
+
+    async def _gather(self, steps: Channel[Step]) -> tuple[list[Step], bool]:
+        """Steps of one transaction, and whether more may come.
+
+        A cancel here loses what was taken from memory only: the log still holds it.
+        """
+        taken: list[Step] = []
+        rows, begun = 0, 0.0
+        while True:
+            spacing = self._spacing_s if rows <= FEW_ROWS * self._spacing_s else LONG_SPACING_S
+            left = None if not taken else begun + spacing - time.monotonic()
+            if rows >= MANY_ROWS or (left is not None and left <= 0):
+                return taken, True
+            try:
+                async with asyncio.timeout(left):
+                    step = await steps.get()
+            except TimeoutError:
+                continue  # the spacing may have grown meanwhile
+            except ChannelClosed:
+                return taken, False
+            if not taken:
+                begun = time.monotonic()
+            taken.append(step)
+            rows += len(step.events.candles)
+
+    async def _commit(self, taken: list[Step]) -> None:
+        transaction = self._transaction(taken)
+        await self._sync(taken[-1].end)
+        waits = full_jitter(cap_s=5.0)
+        while True:
+            begun = time.perf_counter()
+            try:
+                await self._store.commit(transaction)
+                break
+            except StoreUnavailable as exc:
+                if not self.status.waiting_since_ns:
+                    self.status.waiting_since_ns = time.monotonic_ns()
+                    log.error("writer.store_unavailable", error=str(exc))
+                self.status.error = str(exc)
+                await asyncio.sleep(next(waits))
+        took = time.perf_counter() - begun
+        if self.status.waiting_since_ns:
+            away_s = (time.monotonic_ns() - self.status.waiting_since_ns) / 1e9
+            log.info("writer.store_back", away_s=round(away_s, 1))
+        self.status.waiting_since_ns, self.status.error = 0, ""
+        self.status.committed_lsn = taken[-1].end
+        self.status.committed_wall_ns = taken[-1].wall_ns
+        self.status.commits += 1
+        self.status.rows += len(transaction.candles)
+        self.status.last_commit_s = took
+        log.debug("writer.flushed", rows=len(transaction.candles), took_s=round(took, 4))
+        if self._on_commit is not None:
+            self._on_commit(transaction, took)
+
+    def _transaction(self, taken: list[Step]) -> Transaction:
+        events = [step.events for step in taken]
+        streams: dict[int, tuple[str, int]] = {}
+        for event in events:
+            streams |= event.streams
+        return Transaction(
+            candles=Candles(np.concatenate([event.candles for event in events])),
+            marks=Marks(np.concatenate([event.marks for event in events])),
+            coverage=Coverage(np.concatenate([event.coverage for event in events])),
+            gaps=Gaps(np.concatenate([event.gaps for event in events])),
+            streams=streams,
+            position=Position(self._journal, taken[-1].end),
+            epoch=self._epoch,
+        )

@@ -66,6 +66,23 @@ class CoverageRow:
     end_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class SymbolRow:
+    """What is stored of one instrument."""
+
+    instrument: Instrument
+    ranges: dict[int, tuple[int, int]]
+    """Interval in seconds to the opening instants, UTC ns, of its first and its last candle."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSize:
+    """Bytes on disk. ``pending`` is what waits to be moved into ``data`` (SQLite: the WAL)."""
+
+    data: int
+    pending: int
+
+
 class Store(Protocol):
     """Every method raises StoreUnavailable when the database can't answer now.
 
@@ -100,6 +117,18 @@ class Store(Protocol):
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """(instrument, interval) to the opening instant of its newest candle."""
+        ...
+
+    async def symbols(self) -> list[SymbolRow]:
+        """All instruments by symbol, with what is stored of each; answered from indexes."""
+        ...
+
+    async def positions(self) -> list[Position]:
+        """Of every journal this database ever saw."""
+        ...
+
+    async def size(self) -> StoreSize:
+        """How much disk it takes now."""
         ...
 
     async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:

@@ -1,0 +1,274 @@
+"""The SQLite store: one thread writes, a few read, and the WAL lets them do so at once."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from mdingest.core.control import VolumeKind
+from mdingest.core.events import Candles, Cause
+from mdingest.core.instrument import Instrument
+from mdingest.core.rank import BY_ID, SOURCES
+from mdingest.core.session import SECOND_NS
+from mdingest.errors import ConfigError, Fenced, PermanentError, StoreUnavailable
+from mdingest.store import sqlite_rows as rows
+from mdingest.store import sqlite_sql as sql
+from mdingest.store.base import (
+    Claim,
+    CoverageRow,
+    GapRow,
+    Position,
+    StoreSize,
+    SymbolRow,
+    Transaction,
+)
+from mdingest.store.migrate import load, pending_of
+from mdingest.store.sqlite_threads import (
+    BUSY_TIMEOUT_S,
+    OwnedConnection,
+    Readers,
+    T,
+    Work,
+    connect,
+    transaction,
+)
+
+READERS = 2
+_WRITER_CACHE = "PRAGMA cache_size = -32768"  # KiB, used as needed: a whole market's newest pages
+_READER_CACHE = "PRAGMA cache_size = -4096"
+_WAL_SOFT_BYTES = 16 << 20  # from here on the WAL is copied into the database after each commit
+_WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can start anew
+_READER_PATIENCE_MS = 200  # ... this long
+
+
+async def open_sqlite(
+    path: Path, *, read_only: bool = False, source_order: Sequence[str] = (), readers: int = READERS
+) -> "SqliteStore":
+    """Open a migrated database.
+
+    ``source_order`` decides between sources of equal rank, earlier names first. Raises
+    ConfigError if there is no such file, PermanentError if its schema is not the program's,
+    StoreUnavailable if it can't be opened now.
+    """
+    if not path.exists():  # noqa: ASYNC240 - one stat
+        raise ConfigError(f"there is no database at {path}: run `mdingest migrate` first")
+    migrations = load("sqlite")
+
+    def check(connection: sqlite3.Connection) -> None:
+        pending = pending_of(connection, migrations)
+        if pending:
+            raise PermanentError(f"{path} lacks {pending[0].name}: run `mdingest migrate` first")
+
+    def prepare(connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            connection.executemany(sql.ADD_SOURCE, [(source.id, source.name) for source in SOURCES])
+        connection.execute(sql.PRECEDENCE)
+        connection.executemany(sql.ADD_PRECEDENCE, rows.precedence_rows(source_order))
+
+    async with AsyncExitStack() as opened:
+        writer: OwnedConnection | None = None
+        if not read_only:
+            writer = await connect(path, read_only=False, pragmas=(*sql.WRITER_PRAGMAS, _WRITER_CACHE))
+            opened.push_async_callback(writer.close)
+            await writer.run(check)
+            await writer.run(prepare)
+        pool = []
+        for _ in range(readers):
+            reader = await connect(path, read_only=True, pragmas=(_READER_CACHE,))
+            opened.push_async_callback(reader.close)
+            pool.append(reader)
+        await pool[0].run(check)
+        opened.pop_all()
+    return SqliteStore(path, writer, Readers(pool))
+
+
+class SqliteStore:
+    """`Store` on one file. Made by `open_sqlite`."""
+
+    def __init__(self, path: Path, writer: OwnedConnection | None, readers: Readers) -> None:
+        self.path = path
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._writer = writer
+        self._readers = readers
+        self._closed = False
+        self.checkpoint_error: str | None = None
+        """Why the WAL could not be copied into the database last time; None if it could."""
+
+    async def close(self) -> None:
+        """Finish what runs, copy the WAL into the database, release the files. Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._readers.close()
+        if self._writer is not None:
+            await self._writer.close()  # the last connection of all checkpoints by itself
+
+    # -- writing ----------------------------------------------------------------------
+
+    async def ensure_instruments(self, wanted: Sequence[Instrument]) -> list[Instrument]:
+        """Add what is unknown, bring the rest up to date. An empty name does not erase a known one."""
+        values = [(i.symbol, i.exchange, i.name, i.session_class, str(i.volume)) for i in wanted]
+
+        def work(connection: sqlite3.Connection) -> list[Instrument]:
+            with transaction(connection):
+                connection.executemany(sql.ADD_INSTRUMENT, values)
+                found = [connection.execute(sql.INSTRUMENT, (row[0],)).fetchone() for row in values]
+            return [_instrument(row) for row in found]
+
+        return await self._write(work)
+
+    async def claim(self, journal: str, owner: str) -> Claim:
+        """Take the ingest role; ``owner`` is text for people."""
+
+        def work(connection: sqlite3.Connection) -> Claim:
+            with transaction(connection):
+                (epoch,) = connection.execute(sql.CLAIM, (owner,)).fetchone()
+                found = connection.execute(sql.POSITION, (journal,)).fetchone()
+            return Claim(epoch, None if found is None else Position(journal, found[0]))
+
+        return await self._write(work)
+
+    async def commit(self, transaction: Transaction) -> None:
+        """See `Store.commit`.
+
+        Raises Fenced if the epoch is not the latest, IntegrityError for rows that no feed
+        could mean; both leave nothing behind.
+        """
+        await self._write(lambda connection: self._commit(connection, transaction))
+
+    def _commit(self, connection: sqlite3.Connection, new: Transaction) -> None:
+        journal = new.position.journal if new.position is not None else ""
+        with transaction(connection):
+            if new.position is not None:
+                done = connection.execute(sql.SET_POSITION, (journal, new.position.lsn, new.epoch))
+                if done.rowcount != 1:
+                    epoch, owner = connection.execute(sql.OWNER).fetchone()
+                    raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
+            if len(new.candles):
+                for interval_s, values in rows.candle_rows(new.candles):
+                    connection.executemany(sql.UPSERT[interval_s], values)
+            if len(new.marks):
+                for interval_s in sql.LIVE:
+                    connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
+            if new.streams or len(new.coverage):
+                connection.executemany(sql.ADD_STREAM, rows.stream_rows(new.streams, new.coverage, journal))
+                connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
+            if len(new.gaps):
+                connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+        self._bound_wal(connection)
+
+    def _bound_wal(self, connection: sqlite3.Connection) -> None:
+        """Copy the WAL into the database when it is long; when it is very long, make readers wait.
+
+        A WAL starts anew only once no reader looks at it, which constant readers never grant
+        by themselves. What a checkpoint can't do (a reader that stays, a full disk) is tried
+        again after the next commit; the commit before it stands.
+        """
+        size = self._wal.stat().st_size if self._wal.exists() else 0
+        if size < _WAL_SOFT_BYTES:
+            return
+        try:
+            if size < _WAL_HARD_BYTES:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            else:
+                connection.execute(f"PRAGMA busy_timeout = {_READER_PATIENCE_MS}")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+            self.checkpoint_error = None
+        except sqlite3.OperationalError as exc:
+            self.checkpoint_error = str(exc)
+
+    # -- reading ----------------------------------------------------------------------
+
+    async def instruments(self) -> list[Instrument]:
+        """See `Store.instruments`."""
+        found = await self._read(lambda connection: connection.execute(sql.INSTRUMENTS).fetchall())
+        return [_instrument(row) for row in found]
+
+    async def candles(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
+    ) -> Candles:
+        """See `Store.candles`. Raises ValueError for an interval that is not stored."""
+        if interval_s not in sql.CANDLES:
+            raise ValueError(f"candles of {interval_s} s are not stored")
+        query, values = (
+            sql.CANDLES[interval_s],
+            (instrument_id, rows.text_of(start_ns), rows.text_of(end_ns), limit),
+        )
+        found = await self._read(lambda connection: connection.execute(query, values).fetchall())
+        return rows.candles_of(instrument_id, interval_s, found)
+
+    async def last_candle_ns(self) -> dict[tuple[int, int], int]:
+        """See `Store.last_candle_ns`."""
+        return {key: last for key, (_, last) in (await self._read(_bounds)).items()}
+
+    async def symbols(self) -> list[SymbolRow]:
+        """See `Store.symbols`."""
+
+        def work(connection: sqlite3.Connection) -> list[SymbolRow]:
+            bounds = _bounds(connection)
+            return [
+                SymbolRow(
+                    instrument,
+                    {s: bounds[instrument.id, s] for s in sql.INTERVALS if (instrument.id, s) in bounds},
+                )
+                for instrument in map(_instrument, connection.execute(sql.INSTRUMENTS))
+            ]
+
+        return await self._read(work)
+
+    async def positions(self) -> list[Position]:
+        """See `Store.positions`."""
+        found = await self._read(lambda connection: connection.execute(sql.POSITIONS).fetchall())
+        return [Position(*row) for row in found]
+
+    async def size(self) -> StoreSize:
+        """See `Store.size`."""
+
+        def work(_: sqlite3.Connection) -> StoreSize:
+            wal = self._wal.stat().st_size if self._wal.exists() else 0
+            return StoreSize(self.path.stat().st_size, wal)
+
+        return await self._read(work)
+
+    async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:
+        """See `Store.gaps`."""
+        values = (instrument_id, start_ns, end_ns)
+        found = await self._read(lambda connection: connection.execute(sql.GAPS, values).fetchall())
+        return [
+            GapRow(instrument_id, BY_ID[source].name, Cause(cause).text, start, end, volume, repair)
+            for source, cause, start, end, volume, repair in found
+        ]
+
+    async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
+        """See `Store.coverage`."""
+        values = (instrument_id, start_ns, end_ns)
+        found = await self._read(lambda connection: connection.execute(sql.COVERAGE, values).fetchall())
+        return [CoverageRow(instrument_id, BY_ID[source].name, start, end) for source, start, end in found]
+
+    # -- threads ----------------------------------------------------------------------
+
+    async def _write(self, work: Work[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if self._writer is None:
+            raise StoreUnavailable("the store was opened for reading only")
+        return await self._writer.run(work)
+
+    async def _read(self, work: Work[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        return await self._readers.run(work)
+
+
+def _instrument(row: rows.Row) -> Instrument:
+    symbol, exchange, name, session_class, volume, number = row
+    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
+
+
+def _bounds(connection: sqlite3.Connection) -> dict[tuple[int, int], tuple[int, int]]:
+    return {
+        (number, interval_s): (first * SECOND_NS, last * SECOND_NS)
+        for interval_s, query in sql.BOUNDS.items()
+        for number, first, last in connection.execute(query)
+    }

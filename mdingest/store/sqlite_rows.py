@@ -1,0 +1,131 @@
+"""Columns to rows of SQL values and back: ``tolist`` and ``zip``, no loop over cells.
+
+NaN needs no care: SQLite stores it as NULL. Instants of candles are text of fixed width,
+all other instants are ns.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.events import CANDLE, Candles, Coverage, Gaps, Marks
+from mdingest.core.rank import BY_ID, SOURCES, rank_of
+from mdingest.core.session import SECOND_NS
+from mdingest.store.sqlite_sql import COLUMNS
+
+Row = tuple[Any, ...]
+_FIRST_NS, _LAST_NS = -(1 << 62), (1 << 63) - 1
+
+
+def text_of(ns: int) -> str:
+    """The first whole second not before ``ns``, as ``2026-11-20T03:45:00Z``."""
+    return f"{np.datetime64(-(-min(max(ns, _FIRST_NS), _LAST_NS) // SECOND_NS), 's')}Z"
+
+
+def texts_of(seconds: NDArray[np.int64]) -> list[str]:
+    """UTC seconds as text, each distinct one formatted once. ``(n,)`` to ``n``."""
+    distinct, where = np.unique(seconds, return_inverse=True)
+    texts = np.char.add(np.datetime_as_string(distinct.astype("datetime64[s]")), "Z")
+    found: list[str] = texts.astype(object)[where].tolist()
+    return found
+
+
+def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
+    """Interval in seconds, and the rows for its upsert.
+
+    Rows are sorted by key, so that a table's pages are visited once each; equal keys keep
+    their order. Raises ValueError for an opening instant that is not a whole second.
+    """
+    rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
+    seconds, rest = np.divmod(rows["ts"], SECOND_NS)
+    if rest.any():
+        raise ValueError("a candle does not open at a whole second")
+    values = [rows[name].tolist() for name in COLUMNS]
+    every = list(zip(rows["instrument_id"].tolist(), texts_of(seconds), *values, strict=True))
+    intervals, starts = np.unique(rows["interval_s"], return_index=True)
+    bounds = [*starts.tolist(), len(every)]
+    for i, interval in enumerate(intervals.tolist()):
+        yield interval, every[bounds[i] : bounds[i + 1]]
+
+
+def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row]) -> Candles:
+    """What a query of `sqlite_sql.CANDLES` answered, ascending."""
+    out = np.empty(len(newest_first), CANDLE)
+    if len(out):
+        ts, *values = zip(*reversed(newest_first), strict=True)
+        out["instrument_id"] = instrument_id
+        out["interval_s"] = interval_s
+        out["ts"] = np.array(ts, np.int64) * SECOND_NS
+        for name, column in zip(COLUMNS, values, strict=True):
+            out[name] = np.array(column, CANDLE[name])  # None becomes NaN
+    return Candles(out)
+
+
+def mark_rows(marks: Marks, interval_s: int) -> list[Row]:
+    """Rows for `sqlite_sql.MARK`. A range without length stands for its instant."""
+    length = interval_s * SECOND_NS
+    after = (np.maximum(marks["start"], _FIRST_NS) - length) // SECOND_NS  # ts > it: the bucket ends later
+    end = np.maximum(marks["end"], np.minimum(marks["start"], _LAST_NS - 1) + 1)
+    before = -(-end // SECOND_NS)
+    columns = (marks["partial"].tolist(), marks["flags"].tolist(), marks["instrument_id"].tolist())
+    return list(zip(*columns, texts_of(after), texts_of(before), marks["source"].tolist(), strict=True))
+
+
+def coverage_rows(coverage: Coverage, journal: str) -> list[Row]:
+    """Rows for `sqlite_sql.SET_COVERAGE`."""
+    ends = np.maximum(coverage["end"], coverage["start"])
+    n = len(coverage)
+    return list(
+        zip(
+            coverage["instrument_id"].tolist(),
+            coverage["source"].tolist(),
+            coverage["start"].tolist(),
+            ends.tolist(),
+            [journal] * n,
+            coverage["stream_id"].tolist(),
+            strict=True,
+        )
+    )
+
+
+def gap_rows(gaps: Gaps) -> list[Row]:
+    """Rows for `sqlite_sql.SET_GAP`."""
+    ends = np.maximum(gaps["end"], gaps["start"])
+    names = ("instrument_id", "source", "cause", "start")
+    return list(
+        zip(*(gaps[name].tolist() for name in names), ends.tolist(), gaps["volume"].tolist(), strict=True)
+    )
+
+
+def stream_rows(streams: dict[int, tuple[str, int]], coverage: Coverage, journal: str) -> list[Row]:
+    """Rows for `sqlite_sql.ADD_STREAM`: those named, and those that coverage leans on."""
+    fed = coverage[coverage["stream_id"] > 0]
+    ids, first = np.unique(fed["stream_id"], return_index=True)
+    leaned = zip(ids.tolist(), fed["source"][first].tolist(), fed["start"][first].tolist(), strict=True)
+    rows: list[Row] = [(journal, stream, BY_ID[source].name, start) for stream, source, start in leaned]
+    return rows + [(journal, stream, feed, last) for stream, (feed, last) in streams.items()]
+
+
+def precedence_rows(source_order: Sequence[str]) -> list[Row]:
+    """Rows for `sqlite_sql.ADD_PRECEDENCE`: rank decides, then the place in the order given.
+
+    Sources that the order does not name share the last place: none of them replaces another.
+    """
+    places = {name: place for place, name in enumerate(source_order)}
+    last = len(places)
+    return [
+        (
+            source.id,
+            partial,
+            zero,
+            int(source.live),
+            rank_of(source, partial=bool(partial), volume=0.0 if zero else 1.0) * (last + 1)
+            + last
+            - places.get(source.name, last),
+        )
+        for source in SOURCES
+        for partial in (0, 1)
+        for zero in (0, 1)
+    ]

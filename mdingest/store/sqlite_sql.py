@@ -1,0 +1,188 @@
+"""Every SQL text of the SQLite store. Table names come from the list here, values never.
+
+Rule 14 of the design, which source decides, is one expression inside one upsert: see
+`upsert`. The tables are described in ``migrations/sqlite``.
+"""
+
+from mdingest.core.interval import Interval
+
+INTERVALS = (1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800)
+"""Lengths in seconds that have a table."""
+NAMES = {seconds: Interval(seconds).text for seconds in INTERVALS}
+LIVE = (1, 60)
+"""Those built from ticks: marks apply to them."""
+COLUMNS = (
+    *("open", "high", "low", "close", "volume", "oi", "trades"),
+    *("source", "state", "session", "flags", "revision"),
+)
+
+WRITER_PRAGMAS = (
+    "PRAGMA synchronous = NORMAL",  # the journal makes up for what power loss takes
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 0",  # the store does it itself, after its commits
+)
+
+PRECEDENCE = """
+CREATE TEMP TABLE precedence (
+    source  INTEGER NOT NULL,
+    partial INTEGER NOT NULL,
+    zero    INTEGER NOT NULL, -- whether the volume is 0
+    live    INTEGER NOT NULL,
+    weight  INTEGER NOT NULL, -- rank first, then place in the configured order
+    PRIMARY KEY (source, partial, zero)
+) STRICT, WITHOUT ROWID"""
+ADD_PRECEDENCE = "INSERT INTO temp.precedence (source, partial, zero, live, weight) VALUES (?, ?, ?, ?, ?)"
+ADD_SOURCE = """
+INSERT INTO sources (id, name) VALUES (?, ?)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name WHERE name <> excluded.name"""
+
+
+def _weight(row: str) -> str:
+    key = f"p.source = {row}.source AND p.partial = {row}.state AND p.zero = ({row}.volume IS 0.0)"
+    return f"(SELECT p.weight FROM temp.precedence AS p WHERE {key})"  # noqa: S608 - names from here
+
+
+def _live(row: str) -> str:
+    key = f"p.source = {row}.source AND p.partial = 0 AND p.zero = 0"
+    return f"(SELECT p.live FROM temp.precedence AS p WHERE {key})"  # noqa: S608 - names from here
+
+
+def upsert(seconds: int) -> str:
+    """One row of an interval in, by the rules of rank and revision. 14 values: the key, then COLUMNS.
+
+    In the order of the CASE: (1) a live source decides about its own rows, forward only, even
+    when their rank falls; (2) history replaces its own row if it says something else and its
+    rank is not lower; (3) between sources the weight decides, except that what a live source
+    said before it was replaced does not come back. What does not change is not written.
+    The trigger of the table copies a row that another source replaces.
+    """
+    table = f"candles_{NAMES[seconds]}"
+    values = COLUMNS[:-1]  # what history compares; its revision only counts the changes
+    new_values = ", ".join(f"excluded.{name}" for name in values)
+    old_values = ", ".join(f"{table}.{name}" for name in values)
+    assignments = ",\n    ".join(f"{name} = excluded.{name}" for name in values)
+    return f"""
+INSERT INTO {table} (instrument_id, ts_utc, {", ".join(COLUMNS)})
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, nullif(?9, -1), ?10, ?11, ?12, ?13, ?14)
+ON CONFLICT (instrument_id, ts_utc) DO UPDATE SET
+    {assignments},
+    revision = CASE WHEN {_live("excluded")} THEN excluded.revision ELSE {table}.revision + 1 END
+WHERE CASE
+    WHEN excluded.source = {table}.source AND {_live("excluded")} THEN
+        excluded.revision > {table}.revision
+        OR (excluded.revision = {table}.revision AND ({new_values}) IS NOT ({old_values}))
+    WHEN excluded.source = {table}.source THEN
+        ({new_values}) IS NOT ({old_values}) AND {_weight("excluded")} >= {_weight(table)}
+    ELSE
+        {_weight("excluded")} > {_weight(table)}
+        AND NOT ({_live("excluded")} AND EXISTS (
+            SELECT 1 FROM candle_revisions AS r
+            WHERE r.instrument_id = excluded.instrument_id AND r.interval = '{NAMES[seconds]}'
+            AND r.ts_utc = excluded.ts_utc AND r.source = excluded.source AND r.revision >= excluded.revision
+        ))
+END"""  # noqa: S608 - names from the lists above
+
+
+def mark(seconds: int) -> str:
+    """Doubt cast on stored live rows of one source: partial, flag bits. ?4 < ts_utc < ?5."""
+    return f"""
+UPDATE candles_{NAMES[seconds]} SET state = max(state, ?1), flags = flags | ?2
+WHERE instrument_id = ?3 AND ts_utc > ?4 AND ts_utc < ?5 AND source = ?6
+AND (state < ?1 OR flags & ?2 <> ?2)"""  # noqa: S608 - names from the list above
+
+
+def candles(seconds: int) -> str:
+    """The last rows of [?2, ?3), newest first."""
+    return f"""
+SELECT unixepoch(ts_utc), open, high, low, close, volume, oi, coalesce(trades, -1),
+    source, state, session, flags, revision
+FROM candles_{NAMES[seconds]} WHERE instrument_id = ? AND ts_utc >= ? AND ts_utc < ?
+ORDER BY ts_utc DESC LIMIT ?"""  # noqa: S608 - names from the list above
+
+
+def bounds(seconds: int) -> str:
+    """First and last opening second of each instrument: two steps into the index for each."""
+    table = f"candles_{NAMES[seconds]}"
+    return f"""
+SELECT id, unixepoch(first), unixepoch(last) FROM (
+    SELECT i.id AS id,
+        (SELECT min(c.ts_utc) FROM {table} AS c WHERE c.instrument_id = i.id) AS first,
+        (SELECT max(c.ts_utc) FROM {table} AS c WHERE c.instrument_id = i.id) AS last
+    FROM instruments AS i
+) WHERE last IS NOT NULL"""  # noqa: S608 - names from the list above
+
+
+UPSERT = {seconds: upsert(seconds) for seconds in INTERVALS}
+MARK = {seconds: mark(seconds) for seconds in LIVE}
+CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
+BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
+
+ADD_INSTRUMENT = """
+INSERT INTO instruments (symbol, exchange, name, session_class, volume_kind) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (symbol) DO UPDATE SET
+    exchange = excluded.exchange,
+    name = CASE excluded.name WHEN '' THEN name ELSE excluded.name END,
+    session_class = excluded.session_class,
+    volume_kind = excluded.volume_kind
+WHERE (exchange, name, session_class, volume_kind)
+    IS NOT (excluded.exchange, CASE excluded.name WHEN '' THEN name ELSE excluded.name END,
+            excluded.session_class, excluded.volume_kind)"""
+INSTRUMENT = "SELECT symbol, exchange, name, session_class, volume_kind, id FROM instruments WHERE symbol = ?"
+INSTRUMENTS = "SELECT symbol, exchange, name, session_class, volume_kind, id FROM instruments ORDER BY symbol"
+
+CLAIM = """
+UPDATE ingest SET epoch = epoch + 1, owner = ?, claimed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+RETURNING epoch"""
+OWNER = "SELECT epoch, owner FROM ingest"
+POSITION = "SELECT lsn FROM positions WHERE journal = ?"
+POSITIONS = "SELECT journal, lsn FROM positions ORDER BY journal"
+SET_POSITION = """
+INSERT INTO positions (journal, lsn) SELECT ?1, ?2 FROM ingest WHERE epoch = ?3
+ON CONFLICT (journal) DO UPDATE SET lsn = excluded.lsn"""
+
+ADD_STREAM = """
+INSERT INTO streams (journal, stream_id, feed, last_ns) VALUES (?, ?, ?, ?)
+ON CONFLICT (journal, stream_id) DO UPDATE SET last_ns = excluded.last_ns WHERE last_ns < excluded.last_ns"""
+
+# A live uptime is known by its start; it is open, then closed once. A later stream may begin at
+# the very second at which an earlier one ended before it heard anything (end = start).
+SET_COVERAGE = """
+INSERT INTO coverage_spans (instrument_id, source, start_ns, end_ns, stream)
+VALUES (
+    ?1, ?2, ?3, nullif(?4, 9223372036854775807), -- OPEN_END
+    (SELECT id FROM streams WHERE journal = ?5 AND stream_id = ?6)
+)
+ON CONFLICT (instrument_id, start_ns, source) DO UPDATE SET end_ns = excluded.end_ns, stream = excluded.stream
+WHERE CASE
+    WHEN excluded.stream IS NULL THEN excluded.end_ns > coverage_spans.end_ns
+    WHEN coverage_spans.end_ns IS NULL AND excluded.end_ns IS NOT NULL THEN
+        excluded.stream >= coverage_spans.stream OR excluded.end_ns > excluded.start_ns
+    WHEN excluded.stream = coverage_spans.stream THEN excluded.end_ns < coverage_spans.end_ns
+    ELSE excluded.stream > coverage_spans.stream
+END"""
+
+# A gap is open, then closed; once closed it only grows. An empty one may open again.
+SET_GAP = """
+INSERT INTO gap_spans (instrument_id, source, cause, start_ns, end_ns, volume)
+VALUES (?1, ?2, ?3, ?4, nullif(?5, 9223372036854775807), ?6)
+ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
+    end_ns = CASE
+        WHEN gap_spans.end_ns IS NULL THEN excluded.end_ns
+        WHEN excluded.end_ns IS NULL THEN iif(gap_spans.end_ns = gap_spans.start_ns, NULL, gap_spans.end_ns)
+        ELSE max(gap_spans.end_ns, excluded.end_ns)
+    END,
+    volume = max(coalesce(gap_spans.volume, excluded.volume), coalesce(excluded.volume, gap_spans.volume))
+WHERE gap_spans.end_ns IS NOT excluded.end_ns OR gap_spans.volume IS NOT excluded.volume"""
+
+GAPS = """
+SELECT g.source, g.cause, g.start_ns, g.end_ns, g.volume, g.repair
+FROM gap_spans AS g WHERE g.instrument_id = ?1 AND g.start_ns < ?3
+AND (g.end_ns IS NULL OR g.end_ns > ?2 OR (g.end_ns = g.start_ns AND g.start_ns = ?2))
+ORDER BY g.start_ns"""
+COVERAGE = """
+SELECT source, start_ns, end_ns FROM (
+    SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns
+    FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
+    WHERE c.instrument_id = ?1 AND c.start_ns < ?3
+) WHERE end_ns > ?2 AND end_ns > start_ns ORDER BY start_ns"""

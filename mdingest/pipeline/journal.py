@@ -1,0 +1,282 @@
+"""The journal: one ordered, append-only log of everything heard, and its only writer.
+
+A record is *received* when `Journal.append` has returned: the kernel has the whole batch, and
+no death of this process can lose it. `Journal.sync` is about power loss only, and about
+commits: the database's position may never be ahead of what is on the disk.
+
+Appending is synchronous and belongs to the event loop's thread; everything that may wait for
+a disk (`sync`) happens in a thread. After a failed fdatasync nothing can be promised about
+what was written before, so the journal refuses to go on: a restart reads what is really there.
+"""
+
+import asyncio
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID, uuid4
+
+import structlog
+
+from mdingest.core.records import Batch, Record, decode_batch, encode_batch
+from mdingest.errors import JournalError
+from mdingest.pipeline import segments as seg
+from mdingest.pipeline.lock import FileLock
+from mdingest.pipeline.segments import Chunk, Damage, Segment
+from mdingest.pipeline.tail import Cut, clear_directory, cut_tail, sync_directory, write_error
+
+SEGMENT_BYTES = 64 << 20
+LOCK_NAME = "LOCK"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening the journal found."""
+
+    created: bool  # a new journal, with a new uuid
+    cut: Cut | None
+    set_aside: list[Path]  # segments with a damaged header, renamed to .bad: their addresses are a hole
+
+
+class Journal:
+    """The writer, and reads up to what it has written. Make one with `Journal.open`."""
+
+    def __init__(self, lock: FileLock, journal: UUID, found: list[Segment], end: int, size: int) -> None:
+        self.uuid = str(journal)
+        self._lock = lock
+        self._journal = journal
+        self._directory = lock.path.parent
+        self._segment_bytes = size
+        self._segments = found
+        self._end = self._synced = end
+        self._failure: JournalError | None = None
+        self._swap = threading.Lock()  # guards the next four against a sync in its thread
+        self._retired: list[int] = []  # files that were rotated away and not synced yet
+        self._new_names = True  # the directory itself has something to sync
+        self._fd = -1
+        self._syncing = threading.Lock()  # one sync at a time; close waits for it
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, command: str = "mdingest", segment_bytes: int = SEGMENT_BYTES
+    ) -> tuple[Self, Opened]:
+        """Lock the directory, check the last segment, cut a torn tail, and go on there.
+
+        Raises AlreadyRunning, or JournalError for a directory that holds something else.
+        Blocks for the time it takes to read one segment.
+        """
+        lock = FileLock(directory / LOCK_NAME, command)
+        try:
+            return cls._open(lock, directory, segment_bytes)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def _open(cls, lock: FileLock, directory: Path, segment_bytes: int) -> tuple[Self, Opened]:
+        found, set_aside, beyond = clear_directory(directory)
+        if not found:
+            # A new uuid: whatever a database remembers of this directory does not fit any more.
+            journal = cls(lock, uuid4(), [], 0, segment_bytes)
+            journal._begin_segment()
+            log.info("journal.created", journal=journal.uuid)
+            return journal, Opened(created=True, cut=None, set_aside=set_aside)
+        uuid = seg.one_journal(found)
+        cut = cut_tail(found[-1])
+        end = found[-1].end()
+        journal = cls(lock, uuid, found, max(end, beyond), segment_bytes)
+        if beyond > end:
+            journal._begin_segment()  # addresses are never given twice
+        else:
+            journal._fd = os.open(found[-1].path, os.O_RDWR | os.O_CLOEXEC)
+        return journal, Opened(created=False, cut=cut, set_aside=set_aside)
+
+    @property
+    def first_lsn(self) -> int:
+        """The oldest address that can be read."""
+        return self._segments[0].first
+
+    @property
+    def end_lsn(self) -> int:
+        """Where the next batch will be."""
+        return self._end
+
+    @property
+    def synced_lsn(self) -> int:
+        """Everything below survives a power loss."""
+        return self._synced
+
+    @property
+    def segments(self) -> tuple[int, ...]:
+        """First addresses of the files; the last one is being written."""
+        return tuple(s.first for s in self._segments)
+
+    def append(self, records: list[Record]) -> Batch:
+        """Write one batch and return it, decoded from the very bytes written.
+
+        Raises JournalFull, or JournalError if the disk fails; then the log is as it was.
+        """
+        if self._failure is not None:
+            raise self._failure
+        raw = encode_batch(records, self._end)
+        used = self._end - self._segments[-1].first
+        if used and used + len(raw) > self._segment_bytes:
+            self._begin_segment()
+        self._write(raw)
+        lsn, self._end = self._end, self._end + len(raw)
+        return decode_batch(memoryview(raw), lsn)
+
+    async def sync(self, up_to: int | None = None) -> None:
+        """Bring everything below ``up_to`` (None: all appended before this call) to the disk.
+
+        Raises JournalError, now and ever after, if the disk fails. Cancelling leaves the
+        sync running in its thread; nothing is lost or closed under it.
+        """
+        if self._failure is not None:
+            raise self._failure
+        target = self._end if up_to is None else up_to
+        if self._synced < target or (up_to is None and self._new_names):
+            await asyncio.to_thread(self._sync, target)
+
+    async def run_sync(self, every_s: float) -> None:
+        """Sync every ``every_s`` real seconds until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.sync()
+
+    def read_some(self, lsn: int) -> Chunk:
+        """A bounded piece from ``lsn`` on, up to `end_lsn`. Blocks on the disk; safe in any thread."""
+        end = self._end  # before the list: a rotation in between only adds what lies behind it
+        return seg.read_some(self._segments, lsn, end)
+
+    def read(self, lsn: int, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Batch]:
+        """All batches from ``lsn`` to the end, which may still move. Blocks on the disk.
+
+        Damage is reported and stepped over; without ``on_damage`` it raises JournalError.
+        """
+        while True:
+            chunk = self.read_some(lsn)
+            if chunk.damage is not None:
+                seg.report(chunk.damage, on_damage)
+            elif not chunk.batches:
+                return
+            yield from chunk.batches
+            lsn = chunk.resume
+
+    def prune(
+        self, keep_from_lsn: int, *, max_bytes: int | None, older_than_ns: int | None = None
+    ) -> list[Path]:
+        """Delete the oldest segments while they are too many or too old; returns what went.
+
+        None that holds an address at or behind ``keep_from_lsn`` goes, nor the last one.
+        ``older_than_ns``: a segment may go if all its records carry an earlier wall time.
+        """
+        gone: list[Path] = []
+        while len(self._segments) > 1 and self._segments[1].first <= keep_from_lsn:
+            oldest, following = self._segments[:2]
+            files = len(self._segments) * seg.HEADER_BYTES
+            too_many = max_bytes is not None and self._end - oldest.first + files > max_bytes
+            if not too_many and (older_than_ns is None or self._begun_ns(following) >= older_than_ns):
+                break
+            try:
+                oldest.path.unlink(missing_ok=True)
+            except OSError as exc:
+                raise JournalError(f"{oldest.path} can't be deleted: {exc.strerror}") from exc
+            self._segments = self._segments[1:]  # a new list: a reader in a thread keeps the old one
+            gone.append(oldest.path)
+        if gone:
+            log.info("journal.pruned", segments=len(gone), first_lsn=self.first_lsn)
+        return gone
+
+    def close(self) -> None:
+        """Sync, close the files and give the lock back; a second call does nothing. Blocks."""
+        try:
+            if self._fd >= 0 and self._failure is None:
+                self._sync(self._end)
+        finally:
+            with self._syncing, self._swap:
+                for fd in (*self._retired, *([self._fd] if self._fd >= 0 else [])):
+                    os.close(fd)
+                self._retired, self._fd = [], -1
+            self._failure = self._failure or JournalError("the journal is closed")
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, raw: bytes) -> None:
+        offset = seg.HEADER_BYTES + self._end - self._segments[-1].first
+        try:
+            done = os.pwrite(self._fd, raw, offset)
+            while done < len(raw):  # a disk that fills takes a part first, then says why
+                done += os.pwrite(self._fd, raw[done:], offset + done)
+        except OSError as exc:
+            with suppress(OSError):  # if even this fails, the next append overwrites the torn part
+                os.ftruncate(self._fd, offset)
+            raise write_error(exc, self._segments[-1].path) from exc
+
+    def _begin_segment(self) -> None:
+        path = self._directory / seg.segment_name(self._end)
+        fresh = path.with_name(path.name + ".new")  # so that no reader ever sees half a header
+        try:
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                header = seg.encode_header(self._journal, self._end)
+                if os.pwrite(fd, header, 0) < len(header):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+                fresh.rename(path)
+            except OSError:
+                os.close(fd)
+                raise
+        except OSError as exc:
+            raise write_error(exc, path) from exc
+        with self._swap:
+            if self._fd >= 0:
+                self._retired.append(self._fd)
+            self._fd = fd
+            self._new_names = True
+        self._segments = [*self._segments, Segment(path, self._end, self._journal)]
+
+    def _sync(self, target: int) -> None:
+        with self._syncing:
+            if self._failure is not None:
+                raise self._failure
+            with self._swap:
+                if self._fd < 0 or (self._synced >= target and not self._new_names):
+                    return  # the sync we waited for did our work too
+                end, fd, retired, names = self._end, self._fd, list(self._retired), self._new_names
+                self._new_names = False
+            try:
+                for old in (*retired, fd):
+                    os.fdatasync(old)
+                if names:
+                    sync_directory(self._directory)
+            except OSError as exc:
+                # The kernel drops what it could not write and says so once: no retry is sound.
+                self._failure = JournalError(f"{self._directory} can't be synced: {exc.strerror}")
+                raise self._failure from exc
+            with self._swap:
+                self._retired = self._retired[len(retired) :]
+            for old in retired:
+                os.close(old)
+            self._synced = end
+
+    def _begun_ns(self, segment: Segment) -> int:
+        """Wall time of its first record, or of the file where that can't be read."""
+        stop = min(self._end, segment.end())
+        with suppress(JournalError):
+            if stop > segment.first:
+                return int(seg.read_batches(segment.path, segment.first, segment.first, stop)[0].wall_ns[0])
+        return segment.path.stat().st_mtime_ns

@@ -1,0 +1,94 @@
+"""What a crash or a power loss leaves in a journal's directory, and how it is made whole again."""
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from mdingest.errors import JournalError
+from mdingest.pipeline import segments as seg
+from mdingest.pipeline.segments import Segment
+
+log = structlog.get_logger(__name__)
+
+
+class JournalFull(JournalError):
+    """No space for the batch; nothing of it was kept. The same append may work later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What was cut off the end when the journal was opened."""
+
+    lsn: int  # the log ends, and goes on, here
+    bytes: int
+    batches: int  # of those whose beginning could still be recognised
+    reason: str
+
+
+def usable_segments(directory: Path) -> tuple[list[Segment], list[Path]]:
+    """Segments in order, and files whose header is torn or flipped. Changes nothing."""
+    found, damaged = [], []
+    for path in seg.segment_paths(directory):
+        try:
+            found.append(seg.read_header(path))
+        except seg.DamagedHeader:
+            damaged.append(path)
+    return found, damaged
+
+
+def clear_directory(directory: Path) -> tuple[list[Segment], list[Path], int]:
+    """Remove what a crash left half made; needs the lock.
+
+    Returns the segments in order, the damaged ones (renamed to ``.bad``, for a person to look
+    at), and the first address that those can't have used.
+    """
+    for leftover in directory.glob(f"*{seg.SUFFIX}.new"):
+        leftover.unlink()
+    found, damaged = usable_segments(directory)
+    set_aside, beyond = [], 0
+    for path in damaged:
+        size = path.stat().st_size
+        beyond = max(beyond, int(path.stem) + max(0, size - seg.HEADER_BYTES))
+        if size == 0:  # created, and never written before the power went
+            path.unlink()
+            continue
+        bad = path.with_name(path.name + ".bad")
+        path.rename(bad)
+        set_aside.append(bad)
+        log.error("journal.segment_set_aside", file=str(bad), bytes=size)
+    return found, set_aside, beyond
+
+
+def cut_tail(segment: Segment) -> Cut | None:
+    """Truncate the segment behind its last good batch; None if there was nothing to cut."""
+    end, reason = seg.valid_end(segment)
+    surplus = segment.end() - end
+    if surplus <= 0:
+        return None
+    cut = Cut(end, surplus, seg.count_batches(segment, end), reason)
+    try:
+        with segment.path.open("r+b") as file:
+            file.truncate(seg.HEADER_BYTES + end - segment.first)
+            os.fdatasync(file.fileno())
+    except OSError as exc:
+        raise write_error(exc, segment.path) from exc
+    log.warning("journal.tail_cut", lsn=end, bytes=surplus, batches=cut.batches, reason=reason)
+    return cut
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in it survive a power loss. Blocks; raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_error(exc: OSError, path: Path) -> JournalError:
+    """The error to raise for what the system said: JournalFull where space may come back."""
+    kind = JournalFull if exc.errno in (errno.ENOSPC, errno.EDQUOT) else JournalError
+    return kind(f"{path} can't be written: {exc.strerror}")

@@ -72,7 +72,9 @@ class BatchDecoder:
                 out.counts["orphan_frames"] += len(rec)
                 continue
             decoded = stream.decoder.decode(
-                Frames(stream_id, rec.astype(np.uint32), batch.offsets[rec], batch.offsets[rec + 1], batch.data)
+                Frames(
+                    stream_id, rec.astype(np.uint32), batch.offsets[rec], batch.offsets[rec + 1], batch.data
+                )
             )
             if len(decoded.packets):
                 parts.append(decoded.packets)

@@ -94,7 +94,7 @@ class Writer:
             rows += len(step.events.candles)
 
     async def _commit(self, taken: list[Step]) -> None:
-        transaction = self._transaction(taken)
+        transaction = coalesce(taken, Position(self._journal, taken[-1].end), self._epoch)
         await self._sync(taken[-1].end)
         waits = full_jitter(cap_s=5.0)
         while True:
@@ -105,7 +105,7 @@ class Writer:
             except StoreUnavailable as exc:
                 if not self.status.waiting_since_ns:
                     self.status.waiting_since_ns = time.monotonic_ns()
-                    log.error("writer.store_unavailable", error=str(exc))
+                    log.warning("writer.store_unavailable", error=str(exc))
                 self.status.error = str(exc)
                 await asyncio.sleep(next(waits))
         took = time.perf_counter() - begun
@@ -122,17 +122,19 @@ class Writer:
         if self._on_commit is not None:
             self._on_commit(transaction, took)
 
-    def _transaction(self, taken: list[Step]) -> Transaction:
-        events = [step.events for step in taken]
-        streams: dict[int, tuple[str, int]] = {}
-        for event in events:
-            streams |= event.streams
-        return Transaction(
-            candles=Candles(np.concatenate([event.candles for event in events])),
-            marks=Marks(np.concatenate([event.marks for event in events])),
-            coverage=Coverage(np.concatenate([event.coverage for event in events])),
-            gaps=Gaps(np.concatenate([event.gaps for event in events])),
-            streams=streams,
-            position=Position(self._journal, taken[-1].end),
-            epoch=self._epoch,
-        )
+
+def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0) -> Transaction:
+    """One transaction of all steps' events, in order; of two rows with one key the later wins."""
+    events = [step.events for step in steps]
+    streams: dict[int, tuple[str, int]] = {}
+    for event in events:
+        streams |= event.streams
+    return Transaction(
+        candles=Candles(np.concatenate([event.candles for event in events])),
+        marks=Marks(np.concatenate([event.marks for event in events])),
+        coverage=Coverage(np.concatenate([event.coverage for event in events])),
+        gaps=Gaps(np.concatenate([event.gaps for event in events])),
+        streams=streams,
+        position=position,
+        epoch=epoch,
+    )

@@ -1,0 +1,64 @@
+"""Where the aggregator takes up the log again after any kind of end.
+
+The newest saved state at or below what the database has committed is loaded, and the loop
+of `aggregate` steps on from there; events that are committed already are discarded. With no
+usable state it starts at the oldest segment with an empty machine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from mdingest.core.control import CandleSettings
+from mdingest.core.machine import Machine
+from mdingest.pipeline.decoding import BatchDecoder, unpack_state
+from mdingest.pipeline.statefile import StateFiles
+from mdingest.providers.base import FrameDecoder
+from mdingest.store.base import Position
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovered:
+    """Step batches from ``start`` on; discard events of those that end at or below ``committed``."""
+
+    machine: Machine
+    decoder: BatchDecoder
+    start: int
+    committed: int
+
+
+def recover(
+    states: StateFiles,
+    *,
+    first: int,
+    end: int,
+    position: Position | None,
+    settings: CandleSettings,
+    make_decoder: Callable[[str], FrameDecoder],
+) -> Recovered:
+    """``first`` and ``end`` bound the log; ``position`` is the database's, None if it has none.
+
+    A position beyond the log (the journal lost its tail, the database did not) is no error:
+    all that is left is stepped through, nothing of it is published again.
+    """
+    committed = 0 if position is None else position.lsn
+    below = min(committed, end)
+    while (found := states.load_newest(below)) is not None:
+        lsn, payload = found
+        decoder = BatchDecoder(make_decoder)
+        try:
+            machine = Machine.restore(unpack_state(payload, decoder))
+        except (ValueError, KeyError, TypeError) as exc:
+            # Another version wrote it: an older one, or none, gives the same state more slowly.
+            log.warning("state.unusable", lsn=lsn, error=str(exc))
+            below = lsn - 1
+            continue
+        if lsn < first:
+            break
+        log.info("recovery.begun", state_lsn=lsn, committed_lsn=committed, end_lsn=end)
+        return Recovered(machine, decoder, lsn, committed)
+    log.info("recovery.begun", state_lsn=None, first_lsn=first, committed_lsn=committed, end_lsn=end)
+    return Recovered(Machine(settings), BatchDecoder(make_decoder), first, committed)

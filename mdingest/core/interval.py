@@ -87,8 +87,8 @@ def buckets(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> B
 
     The grid is counted from the day's `TradeDay.grid_anchor`, backwards too, so pre-open
     buckets lie on the same grid; what lies between windows is cut at the windows' edges
-    alike. Where the table has no day the grid is counted from 1970-01-01T00:00Z and dates
-    are UTC dates.
+    alike. Pass a table that covers the instants: where it has no day, the grid is counted
+    from 1970-01-01T00:00Z and dates are UTC dates, which is only right for UTC venues.
     """
     if interval.is_daily_or_longer:
         return _dated(ts, interval, table)

@@ -1,15 +1,20 @@
 """What an adapter is: frames and replies in, columns out. No socket, no clock, no log, no SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from mdingest.core.control import Subscription
+from mdingest.core.instrument import Instrument
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.errors import MdingestError
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+OptionsT_contra = TypeVar("OptionsT_contra", bound=BaseModel, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,3 +111,44 @@ class LiveProtocol(Protocol):
     def refused(self, status: int, body: str) -> MdingestError:
         """Why the upgrade was refused: TransientError or PermanentError, without secrets."""
         ...
+
+
+class Resolved(NamedTuple):
+    """What a symbol stands for on a feed. Both ids are 0 until the store has given one."""
+
+    instrument: Instrument
+    subscription: Subscription
+
+
+class Resolve(Protocol[OptionsT_contra]):
+    """From canonical symbols to what the feed calls them."""
+
+    def __call__(
+        self,
+        symbols: Sequence[str],
+        options: OptionsT_contra,
+        instruments: str | Iterable[str] | None = None,
+        *,
+        problems: list[str] | None = None,
+    ) -> list[Resolved]:
+        """One entry a symbol, in their order, each symbol once.
+
+        ``instruments`` is the provider's instrument list, as text or as lines (an open
+        file); None where `LiveProvider.needs_instruments` is False. Symbols that can't be
+        resolved raise ConfigError, one line each with the nearest that exist. With
+        ``problems`` the others come back instead, and these lines are appended to it, as
+        are unreadable rows of the list.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProvider(Generic[OptionsT]):
+    """One live feed, as the registry holds it."""
+
+    name: str  # in configuration, and in candles.source
+    Options: type[OptionsT]  # what its section under ``providers`` may say
+    decoder: Callable[[], FrameDecoder]  # a new one for each stream
+    live: Callable[[OptionsT], LiveProtocol]  # shared by its connections: it keeps no state of them
+    resolve: Resolve[OptionsT]
+    needs_instruments: bool = False  # resolve wants the list that ``options.instruments`` points to

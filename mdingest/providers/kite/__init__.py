@@ -1,1 +1,16 @@
 """Zerodha Kite Connect: the live ticker."""
+
+from mdingest.providers.base import LiveProvider
+from mdingest.providers.kite.decoder import KiteDecoder
+from mdingest.providers.kite.instruments import resolve
+from mdingest.providers.kite.options import KiteOptions
+from mdingest.providers.kite.session import KiteLive
+
+PROVIDER = LiveProvider(
+    name=KiteLive.feed,
+    Options=KiteOptions,
+    decoder=KiteDecoder,
+    live=KiteLive,
+    resolve=resolve,
+    needs_instruments=True,
+)

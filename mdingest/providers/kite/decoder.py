@@ -13,7 +13,7 @@ from mdingest.errors import DecodeError
 from mdingest.providers.base import Decoded, Frames
 from mdingest.providers.kite.codec import KINDS, Located, gather, locate
 from mdingest.providers.kite.segments import segment_of
-from mdingest.providers.kite.tokens import TokenTable
+from mdingest.providers.kite.tokens import Rows, TokenTable
 
 _NS = 1_000_000_000
 _MAX_TOKEN = 0xFFFF_FFFF
@@ -114,7 +114,7 @@ def _packets(
         keep = np.flatnonzero(rows)
         wire, rows, rec = wire[keep], rows[keep], rec[keep]
     out = np.empty(len(wire), PACKET)
-    divisor: Any = book.one_divisor or book.divisor.take(rows)
+    divisor = book.one_divisor or book.divisor.take(rows)
     names = wire.dtype.names or ()
     out["rec"] = rec
     out["instrument_id"] = book.instrument_id.take(rows)
@@ -129,7 +129,7 @@ def _packets(
     return Packets(out), unknown
 
 
-def _price(wire: NDArray[Any], divisor: Any) -> NDArray[np.float64]:
+def _price(wire: NDArray[Any], divisor: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """Prices; NaN where the wire says 0, which stands for none."""
     price: NDArray[np.float64] = wire.astype(np.float64)
     price /= divisor
@@ -138,7 +138,7 @@ def _price(wire: NDArray[Any], divisor: Any) -> NDArray[np.float64]:
     return price
 
 
-def _volume(wire: NDArray[Any], rows: NDArray[np.integer], book: _Book) -> NDArray[np.float64]:
+def _volume(wire: NDArray[Any], rows: Rows, book: _Book) -> NDArray[np.float64]:
     """The day's volume; NaN for instruments that have none."""
     volume: NDArray[np.float64] = wire.astype(np.float64)
     if book.any_no_volume:
@@ -146,7 +146,7 @@ def _volume(wire: NDArray[Any], rows: NDArray[np.integer], book: _Book) -> NDArr
     return volume
 
 
-def _interest(wire: NDArray[Any], rows: NDArray[np.integer], book: _Book) -> NDArray[np.float64]:
+def _interest(wire: NDArray[Any], rows: Rows, book: _Book) -> NDArray[np.float64]:
     """Open interest; NaN for 0 outside of derivatives."""
     interest: NDArray[np.float64] = wire.astype(np.float64)
     if not interest.all():
@@ -167,5 +167,5 @@ def _book(subs: dict[int, Subscription]) -> _Book:
         no_volume=no_volume,
         no_interest=np.array([False, *(s is None or not s.derivative for s in segments)]),
         any_no_volume=bool(no_volume.any()),
-        one_divisor=float(divisors[1]) if len(rows) and bool((divisors[1:] == divisors[1]).all()) else 0.0,
+        one_divisor=float(divisors[1]) if rows and bool((divisors[1:] == divisors[1]).all()) else 0.0,
     )

@@ -9,6 +9,8 @@ list, so that nearly every token is found at its first place.
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.uint16] | NDArray[np.uint32]
+
 _MULTIPLIER = 0x9E3779B1  # Knuth's, 2**32 / golden ratio: spreads tokens that differ by multiples of 256
 _SPARSE_BITS = 4
 _WORD = 32
@@ -25,7 +27,8 @@ class TokenTable:
         self._shift = np.uint32(_WORD - bits)
         self._mask = np.uint32((1 << bits) - 1)
         self._keys = np.concatenate((np.zeros(1, np.uint32), tokens))
-        self._rows = np.zeros(1 << bits, np.uint16 if len(tokens) < 1 << 16 else np.uint32)
+        wide = len(tokens) >= 1 << 16
+        self._rows: Rows = np.zeros(1 << bits, np.uint32) if wide else np.zeros(1 << bits, np.uint16)
         places = self._hash(tokens).tolist()
         rows, mask = self._rows, int(self._mask)
         for row, place in enumerate(places, 1):
@@ -37,10 +40,10 @@ class TokenTable:
         hashed: NDArray[np.uint32] = tokens * np.uint32(_MULTIPLIER) >> self._shift
         return hashed
 
-    def find(self, tokens: NDArray[np.uint32]) -> NDArray[np.integer]:
+    def find(self, tokens: NDArray[np.uint32]) -> Rows:
         """Rows of ``tokens``, shape ``(n,)``."""
         place = self._hash(tokens)
-        rows: NDArray[np.integer] = self._rows.take(place)
+        rows: Rows = self._rows.take(place)
         seek = np.flatnonzero((self._keys.take(rows) != tokens) & (rows != 0))
         place = place[seek]
         while len(seek):  # a few percent at first, none after three or four turns

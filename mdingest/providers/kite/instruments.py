@@ -1,0 +1,177 @@
+"""Kite's instrument list (about 100,000 rows of CSV) to instruments and subscriptions.
+
+A canonical symbol is the trading symbol with a suffix for the exchange:
+
+====================  =====================================================
+``RELIANCE.NS``       NSE cash, series other than EQ as Kite spells them (``EMMBI-BL.NS``)
+``RELIANCE.BO``       BSE cash
+``NIFTY26NOVFUT.NFO`` any other exchange by its own name: NFO, BFO, MCX, CDS, BCD, NCO
+``NIFTY_50.INDEX``    an index of any exchange, blanks as underscores
+====================  =====================================================
+
+The list is read as a stream: rows that are not asked for leave nothing behind but their
+symbol, which is what misspelt ones are compared with.
+"""
+
+import csv
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from mdingest.calendars import UNKNOWN, session_class_for
+from mdingest.core.control import Subscription, VolumeKind
+from mdingest.core.instrument import Instrument
+from mdingest.errors import ConfigError
+from mdingest.providers.base import Resolved
+from mdingest.providers.kite.options import KiteOptions
+
+HEADER = (
+    "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,"
+    "tick_size,lot_size,instrument_type,segment,exchange"
+)
+_COLUMNS = HEADER.count(",") + 1
+INDEX_SUFFIX = "INDEX"
+_INDEX_SEGMENT = "INDICES"
+_SUFFIXES = {"NSE": "NS", "BSE": "BO"}
+_DERIVATIVES_OF = {"NFO": "NSE", "BFO": "BSE"}
+_MAX_TOKEN = 0xFFFF_FFFF
+_MAX_PROBLEMS = 20  # a wholly foreign file is one mistake, not 100,000
+_LENGTH_SLACK = 4
+
+
+class Row(NamedTuple):
+    """What we use of a line."""
+
+    token: int
+    tradingsymbol: str
+    name: str
+    instrument_type: str
+    segment: str
+    exchange: str
+
+    @property
+    def symbol(self) -> str:
+        """The canonical symbol."""
+        if self.segment == _INDEX_SEGMENT:
+            return f"{self.tradingsymbol.replace(' ', '_')}.{INDEX_SUFFIX}"
+        return f"{self.tradingsymbol}.{_SUFFIXES.get(self.exchange, self.exchange)}"
+
+
+def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator[Row]:
+    """The good rows, as they come. Bad ones are described in ``problems`` by line number.
+
+    Raises ConfigError if the first line is not Kite's header: this is another file.
+    """
+    lines = csv.reader(_lines(instruments) if isinstance(instruments, str) else instruments)
+    bad = 0
+    header = next(lines, [])
+    if [name.strip().lstrip("\ufeff") for name in header] != HEADER.split(","):
+        raise ConfigError(f"not Kite's instrument list: its first line should be {HEADER}")
+    while True:
+        try:
+            cells = next(lines, None)
+        except csv.Error as exc:
+            said: str | None = str(exc)
+        else:
+            if cells is None:
+                break
+            said = _mistake(cells)
+        if said is None and cells:
+            yield Row(int(cells[0]), cells[2], cells[3], cells[9], cells[10], cells[11])
+        elif said is not None:
+            bad += 1
+            if bad <= _MAX_PROBLEMS:
+                problems.append(f"instrument list, line {lines.line_num}: {said}")
+    if bad > _MAX_PROBLEMS:
+        problems.append(f"instrument list: {bad - _MAX_PROBLEMS} more bad lines")
+
+
+def resolve(
+    symbols: Sequence[str],
+    options: KiteOptions,
+    instruments: str | Iterable[str] | None = None,
+    *,
+    problems: list[str] | None = None,
+) -> list[Resolved]:
+    """See `providers.base.Resolve`. The session class comes from the list, or from ``options``."""
+    if instruments is None:
+        raise ConfigError("Kite's instrument list is needed: set providers.kite_ws.instruments")
+    wanted = dict.fromkeys(symbols)
+    found: dict[str, Row] = {}
+    known: list[str] = []
+    with_derivatives: set[tuple[str, str]] = set()
+    mistakes: list[str] = []
+    for row in read_rows(instruments, mistakes):
+        symbol = row.symbol
+        known.append(symbol)
+        if row.exchange in _DERIVATIVES_OF:
+            with_derivatives.add((_DERIVATIVES_OF[row.exchange], row.name))
+        if symbol not in wanted:
+            continue
+        if symbol in found and found[symbol].token != row.token:
+            mistakes.append(f"{symbol}: listed twice, tokens {found[symbol].token} and {row.token}")
+            continue
+        found[symbol] = row
+    missing = [_unknown(symbol, known) for symbol in wanted if symbol not in found]
+    if problems is not None:
+        problems += missing + mistakes
+    elif missing:
+        raise ConfigError("\n".join(missing + mistakes))
+    return [
+        _resolved(found[symbol], options, with_derivatives=(row_key(found[symbol]) in with_derivatives))
+        for symbol in wanted
+        if symbol in found
+    ]
+
+
+def row_key(row: Row) -> tuple[str, str]:
+    """How derivatives name their stock: its exchange and trading symbol."""
+    return row.exchange, row.tradingsymbol
+
+
+def _resolved(row: Row, options: KiteOptions, *, with_derivatives: bool) -> Resolved:
+    session = session_class_for(
+        row.exchange, row.segment, row.instrument_type, has_derivatives=with_derivatives
+    )
+    session = options.session_class_of(
+        row.symbol, options.default_session_class if session == UNKNOWN else session
+    )
+    volume = VolumeKind.NONE if row.segment == _INDEX_SEGMENT else VolumeKind.CUMULATIVE
+    return Resolved(
+        Instrument(row.symbol, row.exchange, row.name or row.tradingsymbol, session, volume),
+        Subscription(str(row.token), 0, options.divisor_of(row.token), session, volume),
+    )
+
+
+def _mistake(cells: list[str]) -> str | None:
+    """What is wrong with a line, or None. An empty line is no mistake."""
+    if not cells:
+        return None
+    if len(cells) != _COLUMNS:
+        return f"{len(cells)} columns instead of {_COLUMNS}"
+    token = cells[0]
+    if not (token.isascii() and token.isdigit() and 0 < int(token[:11]) <= _MAX_TOKEN):
+        return f"instrument_token {token[:20]!r} is no token"
+    if not cells[2] or not cells[11]:
+        return "no tradingsymbol or no exchange"
+    return None
+
+
+def _unknown(symbol: str, known: list[str]) -> str:
+    """The sentence for a symbol that does not exist, with the nearest that do."""
+    begin, length = symbol[:1].upper(), len(symbol)
+    if len(known) > 1000:  # noqa: PLR2004 - below, everything may be compared
+        known = [k for k in known if k[:1] == begin and abs(len(k) - length) <= _LENGTH_SLACK]
+    near = difflib.get_close_matches(symbol.upper(), known, 3)
+    if near:
+        return f"{symbol}: not in Kite's instrument list; did you mean {', '.join(near)}?"
+    return f"{symbol}: not in Kite's instrument list, nor anything like it"
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines of a text with their ends, without a second copy of the whole."""
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin) + 1 or len(text)
+        yield text[begin:end]
+        begin = end

@@ -229,6 +229,19 @@ def test_an_override_outranks_what_is_shipped_even_with_a_shorter_scope(tmp_path
     assert hours(calendars, "MCX.FO", D(2026, 10, 2)) == "regular 09:00-23:30"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_within_a_file_the_longer_scope_wins_in_any_order(tmp_path: Path, order: int) -> None:
+    rows = [
+        "special,NSE,2026-12-05,,regular,10:00,11:00,",
+        "special,NSE.EQ.cas,2026-12-05,,regular,12:00,13:00,",
+    ]
+
+    calendars = corrected(tmp_path, *rows[::order])
+
+    assert hours(calendars, "NSE.EQ.cas", D(2026, 12, 5)) == "regular 12:00-13:00"
+    assert hours(calendars, "NSE.EQ.noncas", D(2026, 12, 5)) == "regular 10:00-11:00"
+
+
 def test_an_override_changes_the_ordinary_hours_from_a_date_on(tmp_path: Path) -> None:
     calendars = corrected(tmp_path, "hours,NSE.FO,2026-12-07,,regular,09:15,15:45,")
 

@@ -1,0 +1,245 @@
+"""A simulator of the broker's ticker: a seeded market behind a real websocket.
+
+The official client and the daemon talk to it alike. ``GET /?api_key=..&access_token=..``
+upgrades to the websocket, ``GET /instruments`` is the instruments file, on the same port.
+Every trade gives exactly one packet to whoever subscribed it, so that the tape is the truth
+about what a client should have. It runs inside an event loop, the daemon's own if need be.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.http11 import Request, Response
+
+from mdingest.errors import ConfigError
+from mdingest.simulators.faults import parse_faults
+from mdingest.simulators.instruments import SimInstrument, default_instruments, instruments_csv
+from mdingest.simulators.kite_exchange import KiteExchange
+from mdingest.simulators.kite_wire import HEARTBEAT
+from mdingest.simulators.market import Market, S
+from mdingest.simulators.tape import Journal
+from mdingest.telemetry.clock import Clock
+
+_LONGEST_TURN_S = 0.05  # real
+_SHORTEST_TURN_S = 0.01
+_MOST_BEHIND_S = 1.0  # of the market: then it halts instead of delivering late
+_MOST_BEHIND_REAL_S = 0.2  # the same for a fast clock
+_HEARTBEAT_S = 1.0
+_CLOSE_S = 1.0
+_GOING_AWAY = 1001
+_DENIED = "Incorrect `api_key` or `access_token`."
+
+
+@dataclass(kw_only=True, eq=False)
+class KiteSimulator:
+    """``async with KiteSimulator(clock=clock) as sim:`` serves until the block ends.
+
+    Raises ConfigError for bad values, OSError if the port is taken. Cancelling the block ends
+    the simulator and completes its files.
+    """
+
+    clock: Clock
+    instruments: Sequence[SimInstrument] = ()  # none given: default_instruments of the clock's date
+    rate: float = 2.0  # trades per second of the clock and instrument
+    seed: int = 0
+    faults: str = ""  # in the language of mdingest.simulators.faults
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any free one, then the one it got
+    tape: Path | None = None  # files described in mdingest.simulators.tape
+    cuts: Path | None = None
+    frame_packets: int = 200  # the most in one frame
+    refused_tokens: frozenset[str] = frozenset({"bad"})  # access tokens that get a 403
+
+    async def __aenter__(self) -> Self:
+        """Start to trade and to serve."""
+        faults = parse_faults(self.faults)
+        if self.rate <= 0 or self.seed < 0 or self.frame_packets < 1:
+            raise ConfigError("rate and frame_packets must be above 0, seed must not be negative")
+        self._start_ns, self._start_mono_ns = self.clock.wall_ns(), self.clock.mono_ns()
+        if not self.instruments:
+            self.instruments = default_instruments(datetime.fromtimestamp(self._start_ns // S, UTC).date())
+        async with AsyncExitStack() as stack:
+            journal = stack.enter_context(Journal(self.instruments, tape=self.tape, cuts=self.cuts))
+            self._exchange = KiteExchange(
+                self.instruments,
+                Market(self.instruments, start_ns=self._start_ns, rate=self.rate, seed=self.seed),
+                journal,
+                faults,
+                seed=self.seed,
+                frame_packets=self.frame_packets,
+                most_behind_ns=round(max(_MOST_BEHIND_S, _MOST_BEHIND_REAL_S * self.clock.speed) * S),
+            )
+            server = await stack.enter_async_context(
+                serve(
+                    self._serve_client,
+                    self.host,
+                    self.port,
+                    process_request=self._answer,
+                    compression=None,  # the broker negotiates none
+                    ping_interval=None,  # nor does it ping
+                    close_timeout=_CLOSE_S,
+                )
+            )
+            self.port = _port_of(server)
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            market = self._tasks.create_task(self._run(), name="simulator.market")
+            stack.callback(self._stop, market)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Hang up on everybody and complete the files."""
+        return await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def ws_url(self) -> str:
+        """Root for a ticker client, without the query."""
+        return f"ws://{self._netloc}"
+
+    @property
+    def http_url(self) -> str:
+        """Root for a REST client."""
+        return f"http://{self._netloc}"
+
+    @property
+    def _netloc(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def instruments_csv(self) -> str:
+        """What ``GET /instruments`` serves."""
+        return instruments_csv(self.instruments)
+
+    def inject(self, kind: str, long_s: float = 0.0) -> None:
+        """Let a fault happen now, for a span of the clock if it lasts. Raises ConfigError."""
+        self._exchange.turn(self._now_ns())
+        self._exchange.inject(kind, round(long_s * S))
+
+    def send_text(self, text: str) -> None:
+        """A text frame to every client: an order update, a message of the broker."""
+        for peer in self._exchange.lines.values():
+            peer.write(text)
+
+    def _now_ns(self) -> int:
+        """The exchange's clock: the wall's at the start, without its later steps."""
+        return self._start_ns + self.clock.mono_ns() - self._start_mono_ns
+
+    async def _run(self) -> None:
+        """Advance the market and send, until cancelled."""
+        turn_s = min(_LONGEST_TURN_S, max(_SHORTEST_TURN_S, self.clock.real_s(_LONGEST_TURN_S)))
+        while True:
+            await asyncio.sleep(turn_s)
+            self._exchange.turn(self._now_ns())
+            for line, peer in self._exchange.lines.items():
+                if isinstance(peer, _Client) and not line.silent:
+                    peer.beat()
+
+    def _stop(self, market: asyncio.Task[None]) -> None:
+        market.cancel()
+        for line in list(self._exchange.lines):
+            self._exchange.leave(line, "stop")
+
+    async def _serve_client(self, socket: ServerConnection) -> None:
+        """One client, until it or we hang up."""
+        query = parse_qs(urlsplit(_request_of(socket).path).query)
+        client = _Client(socket, self._tasks)
+        line = self._exchange.join(query["api_key"][0], client)
+        cause = "peer_lost"
+        try:
+            while True:
+                message = await socket.recv()
+                for answer in line.receive(message) if isinstance(message, str) else ():
+                    client.write(answer)
+        except ConnectionClosedOK:
+            cause = "peer_closed"
+        except ConnectionClosed:
+            pass  # abruptly: what a broker sees of a killed client
+        finally:
+            self._exchange.leave(line, cause)
+
+    def _answer(self, _: ServerConnection, request: Request) -> Response | None:
+        """Plain HTTP, or None to go on with the upgrade."""
+        url = urlsplit(request.path)
+        match url.path.strip("/").split("/"):
+            case [""]:
+                return self._admit(parse_qs(url.query))
+            case ["instruments"]:
+                return _response(HTTPStatus.OK, "text/csv", self.instruments_csv())
+            case ["instruments", exchange]:
+                chosen = [one for one in self.instruments if one.exchange == exchange]
+                return _response(HTTPStatus.OK, "text/csv", instruments_csv(chosen))
+        return _error(HTTPStatus.NOT_FOUND, "Route not found", "GeneralException")
+
+    def _admit(self, query: dict[str, list[str]]) -> Response | None:
+        (token,) = query.get("access_token", [""])[:1]
+        known = bool(token) and "api_key" in query and token not in self.refused_tokens
+        if known and self._now_ns() >= self._exchange.refuse_until_ns:
+            return None
+        return _error(HTTPStatus.FORBIDDEN, _DENIED, "TokenException")
+
+
+class _Client:
+    """A `Peer` over a websocket."""
+
+    def __init__(self, socket: ServerConnection, tasks: asyncio.TaskGroup) -> None:
+        self._socket = socket
+        self._tasks = tasks
+        self._clock = asyncio.get_running_loop().time
+        self._sent_at = self._clock()
+
+    def write(self, message: bytes | str) -> None:
+        """Send at once; what the client does not read waits in this process."""
+        broadcast((self._socket,), message)
+        self._sent_at = self._clock()
+
+    def beat(self) -> None:
+        """Send a heartbeat if nothing else was sent for a second."""
+        if self._clock() - self._sent_at >= _HEARTBEAT_S:
+            self.write(HEARTBEAT)
+
+    def buffered(self) -> int:
+        """Bytes in this process."""
+        return self._socket.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """As a crash of the broker would look."""
+        self._socket.transport.abort()
+
+    def close(self) -> None:
+        """The closing handshake, beside everything else."""
+        self._tasks.create_task(self._socket.close(_GOING_AWAY), name="simulator.close")
+
+
+def _request_of(socket: ServerConnection) -> Request:
+    if socket.request is None:
+        raise AssertionError  # a handler runs after the handshake
+    return socket.request
+
+
+def _port_of(server: Server) -> int:
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
+
+
+def _error(status: HTTPStatus, why: str, kind: str) -> Response:
+    body = {"status": "error", "message": why, "data": None, "error_type": kind}
+    return _response(status, "application/json", json.dumps(body))
+
+
+def _response(status: HTTPStatus, content_type: str, text: str) -> Response:
+    body = text.encode()
+    headers = Headers({"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"})
+    return Response(status.value, status.phrase, headers, body)

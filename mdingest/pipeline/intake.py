@@ -1,0 +1,123 @@
+"""Where all connections meet: records become batches, and batches become the log.
+
+Records of all streams are put in one order, stamped when they are taken from the socket,
+and appended together: when the oldest has waited for `MAX_WAIT_S`, or many wait.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from mdingest.core.records import Batch, Kind, Record
+from mdingest.errors import JournalError
+from mdingest.telemetry.clock import SHORTEST_REAL_TICK_S, Clock
+
+MAX_WAIT_S = 0.05  # real seconds from the oldest record to the append
+MAX_BYTES = 1 << 20
+MAX_RECORDS = 8192
+TICK_S = 1.0  # of the clock, which may run faster than real time
+
+
+class Appends(Protocol):
+    """What is needed of a journal."""
+
+    def append(self, records: list[Record]) -> Batch:
+        """Returns when the kernel has them; raises JournalError, and then kept none."""
+        ...
+
+
+class Intake:
+    """The only writer of the journal. Each batch goes to ``deliver`` once it is appended.
+
+    ``tick_wanted`` says whether time must go on in the log although no stream is open: a
+    candle is still forming. When the journal refuses a batch, its records stay here and the
+    JournalError goes to whoever caused the append (`add`, `flush` or `run`); at most a batch
+    is held, and `add` takes nothing more until a `flush` went well.
+    """
+
+    def __init__(
+        self,
+        journal: Appends,
+        deliver: Callable[[Batch], None],
+        clock: Clock,
+        *,
+        tick_wanted: Callable[[], bool] = lambda: False,
+        max_wait_s: float = MAX_WAIT_S,
+    ) -> None:
+        self.clock = clock
+        self.batches = 0
+        self.records = 0
+        self._journal = journal
+        self._deliver = deliver
+        self._tick_wanted = tick_wanted
+        self._max_wait_s = max_wait_s
+        self._waiting: list[Record] = []
+        self._bytes = 0
+        self._since = 0.0  # real monotonic seconds: when the oldest waiting record came
+        self._arrived = asyncio.Event()
+        self._open: set[int] = set()
+        self._refused = False
+
+    def add(self, kind: Kind, stream_id: int, payload: bytes) -> None:
+        """Take one record, stamped now. Never waits.
+
+        Raises JournalError if the journal does not take what waits already; the record was
+        not accepted then.
+        """
+        if self._refused or self._bytes >= MAX_BYTES or len(self._waiting) >= MAX_RECORDS:
+            self.flush()
+        if not self._waiting:
+            self._since = time.monotonic()
+            self._arrived.set()
+        self._waiting.append(Record(kind, stream_id, self.clock.wall_ns(), self.clock.mono_ns(), payload))
+        self._bytes += len(payload)
+        if kind is Kind.CONNECT:
+            self._open.add(stream_id)
+        elif kind is Kind.DISCONNECT:
+            self._open.discard(stream_id)
+
+    def flush(self) -> None:
+        """Append and deliver what waits. Raises JournalError; then it still waits."""
+        if not self._waiting:
+            return
+        try:
+            batch = self._journal.append(self._waiting)
+        except JournalError:
+            self._refused = True
+            raise
+        self.batches += 1
+        self.records += len(self._waiting)
+        self._waiting, self._bytes, self._refused = [], 0, False
+        self._arrived.clear()
+        self._deliver(batch)
+
+    async def run(self) -> None:
+        """Append on time and let the clock tick, until cancelled; what waits then is appended.
+
+        Raises JournalError.
+        """
+        spacing_s = max(SHORTEST_REAL_TICK_S, self.clock.real_s(TICK_S))
+        tick_at = time.monotonic() + spacing_s
+        try:
+            while True:
+                if await self._arrived_by(tick_at):
+                    await asyncio.sleep(self._since + self._max_wait_s - time.monotonic())
+                    self.flush()
+                now = time.monotonic()
+                if now >= tick_at:
+                    tick_at = max(tick_at + spacing_s, now)
+                    if self._open or self._tick_wanted():
+                        self.add(Kind.TICK, 0, b"")
+        except asyncio.CancelledError:
+            self.flush()
+            raise
+
+    async def _arrived_by(self, moment: float) -> bool:
+        """Whether a record came before a real monotonic instant."""
+        try:
+            async with asyncio.timeout(max(0.0, moment - time.monotonic())):
+                await self._arrived.wait()
+        except TimeoutError:
+            return self._arrived.is_set()
+        return True

@@ -1,0 +1,127 @@
+"""State files: where to go on from, so that a restart need not step through the whole log.
+
+A file holds the machine's state after all batches below an address. It is only a shortcut:
+any of them may be missing or damaged, and an older one, or none, leads to the same candles.
+"""
+
+import asyncio
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from mdingest.errors import JournalError
+from mdingest.pipeline.tail import sync_directory, write_error
+
+SUFFIX = ".mds"
+NEWEST_KEPT = 2
+
+_HEADER = struct.Struct("<4sI16sQQI")  # magic, format, journal uuid, lsn, payload length, crc32 of all else
+_MAGIC = b"MDST"
+_FORMAT = 1
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A state that can be trusted: everything below ``lsn`` is in it."""
+
+    lsn: int
+    payload: bytes
+
+
+class StateFiles:
+    """The state files of one journal, beside its segments.
+
+    ``segments`` tells the first addresses of the journal's files: the two newest states and
+    one for each segment are kept, the rest is deleted at each save.
+    """
+
+    def __init__(self, directory: Path, journal: str, segments: Callable[[], Sequence[int]]) -> None:
+        self._directory = directory
+        self._journal = UUID(journal).bytes
+        self._segments = segments
+
+    async def save(self, lsn: int, payload: bytes) -> None:
+        """Write a state beside the old ones; after a power loss it is there whole or not at all.
+
+        Raises JournalError; the older states are untouched then. A cancelled save may or may
+        not happen.
+        """
+        await asyncio.to_thread(self._save, lsn, payload, tuple(self._segments()))
+
+    def load_newest(self, at_or_below: int) -> Saved | None:
+        """The newest state that is whole, of this journal, and not beyond an address.
+
+        Those that are not are logged and passed over. Blocks.
+        """
+        for lsn, path in reversed(self._files()):
+            if lsn > at_or_below:
+                continue
+            saved = self._load(path, lsn)
+            if saved is not None:
+                return saved
+        return None
+
+    def forget_beyond(self, end_lsn: int) -> None:
+        """Delete states of a tail that was cut off: its addresses will be written anew. Blocks."""
+        for lsn, path in self._files():
+            if lsn > end_lsn:
+                log.warning("state.forgotten", file=path.name, log_end=end_lsn)
+                path.unlink(missing_ok=True)
+
+    def _save(self, lsn: int, payload: bytes, segments: Sequence[int]) -> None:
+        path = self._directory / f"{lsn:020d}{SUFFIX}"
+        fresh = path.with_name(path.name + ".new")
+        head = _HEADER.pack(_MAGIC, _FORMAT, self._journal, lsn, len(payload), 0)[:-4]
+        try:
+            with fresh.open("wb") as file:
+                file.write(head + struct.pack("<I", zlib.crc32(payload, zlib.crc32(head))))
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(path)
+            sync_directory(self._directory)
+            for old in self._surplus(segments):
+                old.unlink(missing_ok=True)
+        except OSError as exc:
+            fresh.unlink(missing_ok=True)
+            raise write_error(exc, path) from exc
+
+    def _surplus(self, segments: Sequence[int]) -> list[Path]:
+        files = self._files()
+        keep = {lsn for lsn, _ in files[-NEWEST_KEPT:]}
+        for first, behind in zip(segments, (*segments[1:], None), strict=True):
+            inside = [lsn for lsn, _ in files if first <= lsn and (behind is None or lsn < behind)]
+            keep.update(inside[:1])  # the earliest: from it most of the segment can be stepped
+        return [path for lsn, path in files if lsn not in keep]
+
+    def _files(self) -> list[tuple[int, Path]]:
+        named = [p for p in self._directory.glob(f"*{SUFFIX}") if p.stem.isdecimal()]
+        return sorted((int(p.stem), p) for p in named)
+
+    def _load(self, path: Path, lsn: int) -> Saved | None:
+        try:
+            return Saved(lsn, self._checked(path.read_bytes(), lsn))
+        except (JournalError, OSError) as exc:
+            log.warning("state.unusable", file=path.name, error=str(exc))
+            return None
+
+    def _checked(self, raw: bytes, lsn: int) -> bytes:
+        if len(raw) < _HEADER.size:
+            raise JournalError("cut off in its header")
+        magic, version, journal, found, length, crc = _HEADER.unpack_from(raw)
+        payload = raw[_HEADER.size :]
+        if magic != _MAGIC or version != _FORMAT:
+            raise JournalError("not a state file of this version")
+        if len(payload) != length or zlib.crc32(payload, zlib.crc32(raw[: _HEADER.size - 4])) != crc:
+            raise JournalError("damaged")
+        if journal != self._journal or found != lsn:
+            raise JournalError("of another journal or address")
+        return payload

@@ -47,18 +47,17 @@ def recover(
     committed = 0 if position is None else position.lsn
     below = min(committed, end)
     while (found := states.load_newest(below)) is not None:
-        lsn, payload = found
         decoder = BatchDecoder(make_decoder)
         try:
-            machine = Machine.restore(unpack_state(payload, decoder))
+            machine = Machine.restore(unpack_state(found.payload, decoder))
         except (ValueError, KeyError, TypeError) as exc:
             # Another version wrote it: an older one, or none, gives the same state more slowly.
-            log.warning("state.unusable", lsn=lsn, error=str(exc))
-            below = lsn - 1
+            log.warning("state.unusable", lsn=found.lsn, error=str(exc))
+            below = found.lsn - 1
             continue
-        if lsn < first:
+        if found.lsn < first:
             break
-        log.info("recovery.begun", state_lsn=lsn, committed_lsn=committed, end_lsn=end)
-        return Recovered(machine, decoder, lsn, committed)
+        log.info("recovery.begun", state_lsn=found.lsn, committed_lsn=committed, end_lsn=end)
+        return Recovered(machine, decoder, found.lsn, committed)
     log.info("recovery.begun", state_lsn=None, first_lsn=first, committed_lsn=committed, end_lsn=end)
     return Recovered(Machine(settings), BatchDecoder(make_decoder), first, committed)

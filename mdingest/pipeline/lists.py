@@ -1,0 +1,75 @@
+"""A provider's list of instruments: a local file, or fetched and kept for days without network."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from mdingest.errors import PermanentError, TransientError
+
+log = structlog.get_logger()
+
+_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
+_MAX_BYTES = 256 << 20
+_PIECE = 1 << 16
+_OK = 200
+_TRY_LATER = 429
+_SERVER_ERROR = 500
+
+
+async def instrument_list(source: str, cache: Path) -> Path:
+    """The file that holds it: ``source`` itself if local, else ``cache``, renewed from the address.
+
+    An address that does not answer leaves an older copy in use, with a warning. Without one
+    it raises TransientError, or PermanentError if the address or file is wrong. Cancelling
+    leaves the old copy.
+    """
+    if not source.startswith(("http://", "https://")):
+        return _local(Path(source))
+    try:
+        await _fetch(source, cache)
+    except TransientError as exc:
+        if _missing(cache):
+            raise
+        log.warning("instruments.not_renewed", file=cache.name, error=str(exc))
+    return cache
+
+
+def _local(path: Path) -> Path:
+    if not path.is_file():
+        raise PermanentError(f"there is no instrument list at {path}")
+    return path
+
+
+def _missing(path: Path) -> bool:
+    return not path.exists()
+
+
+async def _fetch(url: str, cache: Path) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    fresh = cache.with_name(cache.name + ".new")
+    size = 0
+    try:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as reply:
+            if reply.status != _OK:
+                error = f"{url} answered {reply.status}"
+                if reply.status == _TRY_LATER or reply.status >= _SERVER_ERROR:
+                    raise TransientError(error)
+                raise PermanentError(f"{error}: check the provider's `instruments` address")
+            with fresh.open("wb") as file:
+                async for piece in reply.content.iter_chunked(_PIECE):
+                    size += len(piece)
+                    if size > _MAX_BYTES:
+                        raise PermanentError(
+                            f"{url} is longer than {_MAX_BYTES >> 20} MiB: not an instrument list"
+                        )
+                    file.write(piece)
+                await asyncio.to_thread(os.fsync, file.fileno())
+        fresh.replace(cache)
+    except (aiohttp.ClientError, TimeoutError) as exc:
+        raise TransientError(f"{url} can't be fetched: {str(exc) or type(exc).__name__}") from exc
+    finally:
+        fresh.unlink(missing_ok=True)
+    log.info("instruments.fetched", bytes=size, file=cache.name)

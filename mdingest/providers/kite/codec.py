@@ -64,6 +64,7 @@ KINDS = MappingProxyType({8: LTP, 28: INDEX_QUOTE, 32: INDEX_FULL, 44: QUOTE, 18
 
 _COUNT_BYTES = 2
 _LENGTH_BYTES = 2
+_SMALLEST = _COUNT_BYTES + _LENGTH_BYTES  # of a frame with a packet in it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,107 +72,110 @@ class Located:
     """Whole packets of many frames, in arrival order; columns of one length."""
 
     body: NDArray[np.int64]  # where the packet's body begins in the data
-    length: NDArray[np.int64]  # of the body, bytes
+    length: NDArray[np.int64] | int  # of the body, bytes; a number if all have the same
     frame: NDArray[np.intp]  # index of its frame
     bad: list[BadFrame]
     texts: int  # frames of text, which carry no packets
 
 
 def locate(frames: Frames, raw: NDArray[np.uint8]) -> Located:
-    """Find the packets of all frames. ``raw`` is the frames' data as bytes.
+    """Find the packets of all frames. ``raw`` is the frames' data as bytes, not empty.
 
     Frames whose packets have one length are found together, without a loop; the others are
     walked one by one.
     """
-    sizes = frames.ends - frames.starts
-    live = np.flatnonzero(sizes >= _COUNT_BYTES)  # shorter is a heartbeat
-    starts, ends = frames.starts[live], frames.ends[live]
-    text = (raw[starts] == ord("{")) & (raw[ends - 1] == ord("}"))
-    texts = int(np.count_nonzero(text))
-    if texts:
-        live, starts, ends = live[~text], starts[~text], ends[~text]
-    body, length, frame, left = _locate_uniform(raw, live, starts, ends)
-    bad: list[BadFrame] = []
-    if len(left):
-        walked = [_walk(frames, int(i), bad) for i in left]
-        counts = np.fromiter(map(len, walked), np.intp, len(walked))
-        pairs = np.array([pair for found in walked for pair in found], np.int64).reshape(-1, 2)
-        frame = np.concatenate((frame, np.repeat(left, counts)))
-        order = np.argsort(frame, kind="stable")
-        frame = frame[order]
-        body = np.concatenate((body, pairs[:, 0]))[order]
-        length = np.concatenate((length, pairs[:, 1]))[order]
-    return Located(body, length, frame, bad, texts)
-
-
-def _locate_uniform(
-    raw: NDArray[np.uint8], live: NDArray[np.intp], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp], NDArray[np.intp]]:
-    """Packets of the frames that hold packets of one length, and the frames that do not.
-
-    A frame's size, count and first length say where its other lengths must stand if it is
-    uniform; whether they do is looked up for all packets of all frames at once.
-    """
+    starts, sizes = frames.starts, frames.ends - frames.starts
+    live = np.arange(len(sizes))
+    if len(sizes) and sizes.min() < _SMALLEST:  # heartbeats, frames without packets, damage
+        live = np.flatnonzero(sizes >= _SMALLEST)
+        starts, sizes = starts[live], sizes[live]
     words = _unaligned(raw, np.dtype(">u2"))
     counts = words[starts].astype(np.int64)
-    fits = ends - starts >= _COUNT_BYTES + _LENGTH_BYTES
-    step = words[np.where(fits, starts + _COUNT_BYTES, starts)].astype(np.int64) + _LENGTH_BYTES
-    uniform = fits & (ends - starts == _COUNT_BYTES + counts * step) & (counts > 0)
-    nothing = (counts == 0) & (ends - starts == _COUNT_BYTES)
-    left = live[~(uniform | nothing)]
-    if not uniform.all():
-        live, starts, counts, step = live[uniform], starts[uniform], counts[uniform], step[uniform]
-    if not len(live):
-        none = np.empty(0, np.int64)
-        return none, none, live, left
-    total = int(counts.sum())
-    if (counts == counts[0]).all() and (step == step[0]).all():
-        grid = np.arange(counts[0], dtype=np.int64) * step[0]
-        heads = ((starts + _COUNT_BYTES)[:, None] + grid).reshape(-1)
-        found = words[heads]
-        honest = found == step[0] - _LENGTH_BYTES
-        length = np.full(total, step[0] - _LENGTH_BYTES)
-    else:
-        steps = np.repeat(step, counts)
-        first = np.cumsum(counts) - counts
-        nth = np.arange(total, dtype=np.int64) - np.repeat(first, counts)
-        heads = np.repeat(starts + _COUNT_BYTES, counts) + nth * steps
-        length = steps - _LENGTH_BYTES
-        honest = words[heads] == length
-    frame = np.repeat(live, counts)
-    body = heads + _LENGTH_BYTES
-    if not honest.all():
-        lying = np.unique(frame[~honest])
-        keep = ~np.isin(frame, lying)
-        body, length, frame = body[keep], length[keep], frame[keep]
-        left = np.union1d(left, lying)
-    return body, length, frame, left
+    steps = words[starts + _COUNT_BYTES].astype(np.int64)
+    steps += _LENGTH_BYTES
+    uniform = counts * steps == sizes - _COUNT_BYTES
+    left: NDArray[np.intp] = np.empty(0, np.intp)
+    if len(live) < len(frames.starts) or not uniform.all():
+        every = frames.ends - frames.starts
+        short = np.flatnonzero((every < _SMALLEST) & (every >= _COUNT_BYTES))
+        left = np.concatenate((short, live[~uniform]))
+        live, starts, counts, steps = live[uniform], starts[uniform], counts[uniform], steps[uniform]
+    heads = _heads(starts, counts, steps)
+    frame = live.repeat(counts)
+    one = int(steps[0]) - _LENGTH_BYTES if len(steps) and (steps == steps[0]).all() else 0
+    length = one or steps.repeat(counts) - _LENGTH_BYTES
+    honest = words[heads] == length
+    if not honest.all():  # the size fits by chance, or the frame lies
+        liars = np.unique(frame[~honest])
+        true = ~np.isin(frame, liars)
+        heads, frame = heads[true], frame[true]
+        length = one or steps.repeat(counts)[true] - _LENGTH_BYTES
+        left = np.concatenate((left, liars))
+    bad: list[BadFrame] = []
+    texts = 0
+    if len(left):
+        in_frame, more, texts = _walk(frames, np.sort(left), bad)
+        frame, heads = np.concatenate((frame, in_frame)), np.concatenate((heads, more))
+        order = np.argsort(frame, kind="stable")
+        frame, heads = frame[order], heads[order]
+        length = words[heads].astype(np.int64)
+    return Located(heads + _LENGTH_BYTES, length, frame, bad, texts)
 
 
-def _walk(frames: Frames, index: int, bad: list[BadFrame]) -> list[tuple[int, int]]:
-    """Body and length of each whole packet of one frame; what is wrong goes to ``bad``."""
-    at, end, data = int(frames.starts[index]), int(frames.ends[index]), frames.data
-    view = bytes(data[at:end])
-    count = view[0] << 8 | view[1]
-    found: list[tuple[int, int]] = []
-    here, size, error = _COUNT_BYTES, len(view), ""
-    while len(found) < count:
-        body = here + _LENGTH_BYTES
-        if body > size:
-            error = f"frame of {size} bytes ends after {len(found)} of {count} packets"
-            break
-        length = view[here] << 8 | view[here + 1]
-        here = body + length
-        if here > size:
-            error = f"packet {len(found) + 1} of {count} is cut off: {size - body} of {length} bytes"
-            break
-        found.append((at + body, length))
-    else:
-        if here != size:
-            error = f"{size - here} bytes follow the last of {count} packets"
-    if error:
-        bad.append(BadFrame(int(frames.rec[index]), frames.stream_id, error))
-    return found
+def _heads(
+    starts: NDArray[np.int64], counts: NDArray[np.int64], steps: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Where the lengths of all packets must stand if each frame's packets are ``steps`` apart."""
+    starts = starts + _COUNT_BYTES
+    if len(counts) and (counts == counts[0]).all():  # several times as fast as what follows
+        nth = np.arange(int(counts[0]), dtype=np.int64)
+        grid: NDArray[np.int64] = starts[:, None] + nth * steps[:, None]
+        return grid.reshape(-1)
+    nth = np.arange(int(counts.sum()), dtype=np.int64) - (counts.cumsum() - counts).repeat(counts)
+    heads: NDArray[np.int64] = starts.repeat(counts) + nth * steps.repeat(counts)
+    return heads
+
+
+def _walk(
+    frames: Frames, indices: NDArray[np.intp], bad: list[BadFrame]
+) -> tuple[NDArray[np.intp], NDArray[np.int64], int]:
+    """Frame and head of each whole packet of these frames, and how many of them are text.
+
+    What is wrong is appended to ``bad``.
+    """
+    heads: list[int] = []
+    counts: list[int] = []
+    texts = 0
+    for index in indices.tolist():
+        before, start = len(heads), int(frames.starts[index])
+        view = bytes(frames.data[start : int(frames.ends[index])])
+        if view[:1] == b"{" and view[-1:] == b"}":
+            texts += 1
+        elif error := _walk_one(view, start, heads):
+            bad.append(BadFrame(int(frames.rec[index]), frames.stream_id, error))
+        counts.append(len(heads) - before)
+    return indices.repeat(counts), np.array(heads, np.int64), texts
+
+
+def _walk_one(view: bytes, start: int, heads: list[int]) -> str:
+    """Append where the whole packets of a frame begin, plus ``start``. What is wrong, or nothing."""
+    here, size, count, known = _COUNT_BYTES, len(view), view[0] << 8 | view[1], len(heads)
+    ends_early = False
+    try:
+        for _ in range(count):
+            after = here + _LENGTH_BYTES + (view[here] << 8 | view[here + 1])
+            heads.append(start + here)
+            here = after
+    except IndexError:  # cheaper than a look at the size for every packet
+        ends_early = True
+    if here > size:
+        del heads[-1]
+        return f"packet {len(heads) - known + 1} of {count} is cut off: {here - size} bytes are missing"
+    if ends_early:
+        return f"frame of {size} bytes ends after {len(heads) - known} of {count} packets"
+    if here < size:
+        return f"{size - here} bytes follow the last of {count} packets"
+    return ""
 
 
 def gather(raw: NDArray[np.uint8], body: NDArray[np.int64], layout: np.dtype[Any]) -> NDArray[np.void]:
@@ -186,4 +190,5 @@ def gather(raw: NDArray[np.uint8], body: NDArray[np.int64], layout: np.dtype[Any
 
 def _unaligned(raw: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The items that begin at each byte. Nothing is copied."""
-    return np.ndarray((max(0, len(raw) - dtype.itemsize + 1),), dtype, raw, strides=(1,))
+    items: NDArray[Any] = np.ndarray((max(0, len(raw) - dtype.itemsize + 1),), dtype, raw, strides=(1,))
+    return items

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,15 @@ from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.ticks import PACKET, Packets, empty_packets
 from mdingest.errors import DecodeError
 from mdingest.providers.base import Decoded, Frames
-from mdingest.providers.kite.codec import KINDS, Located, gather, locate
+from mdingest.providers.kite.codec import FULL, KINDS, gather, locate
 from mdingest.providers.kite.segments import segment_of
 from mdingest.providers.kite.tokens import Rows, TokenTable
 
 _NS = 1_000_000_000
 _MAX_TOKEN = 0xFFFF_FFFF
+_PRICES = ("price", "day_high", "day_low")
+_STAMPS = ("ts_exchange", "ts_trade")
+_OPAQUE = np.dtype(f"V{PACKET.itemsize}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,90 +70,99 @@ class KiteDecoder:
             return Decoded()
         found = locate(frames, raw)
         book = self._book = self._book or _book(self._subs)
-        kinds = [int(kind) for kind in np.flatnonzero(np.bincount(found.length))] if len(found.length) else []
-        known = [kind for kind in kinds if kind in KINDS]
         rec = frames.rec[found.frame]
-        if len(kinds) == 1 and known:
-            packets, unknown = _packets(raw, found.body, known[0], book, rec)
-            skipped = 0
+        if isinstance(found.length, int):
+            part = _packets(raw, found.body, found.length, book, rec)
         else:
-            packets, unknown, skipped = _mixed(raw, found, known, book, rec)
-        packets["stream_id"] = frames.stream_id
-        return Decoded(packets, found.bad, skipped + found.texts, unknown)
+            part = _mixed(raw, found.body, found.length, book, rec)
+        part.packets["stream_id"] = frames.stream_id
+        part.bad = found.bad
+        part.skipped += found.texts
+        return part
 
 
 def _mixed(
-    raw: NDArray[np.uint8], found: Located, known: list[int], book: _Book, rec: NDArray[np.uint32]
-) -> tuple[Packets, int, int]:
-    """Each kind by itself, then back into arrival order. Also counts of unknown, skipped."""
-    parts, unknown, skipped = [], 0, len(found.length)
-    places = []
-    for kind in known:
-        place = np.flatnonzero(found.length == kind)
-        skipped -= len(place)
-        packets, strangers = _packets(raw, found.body[place], kind, book, place.astype(np.uint32))
-        unknown += strangers
-        parts.append(packets)
-        places.append(packets["rec"])
-    if not parts:
-        return empty_packets(), unknown, skipped
-    place = np.concatenate(places)
-    order = np.argsort(place, kind="stable")
-    whole = np.concatenate(parts)[order]
-    whole["rec"] = rec[place[order]]
-    return Packets(whole), unknown, skipped
+    raw: NDArray[np.uint8],
+    body: NDArray[np.int64],
+    length: NDArray[np.int64],
+    book: _Book,
+    rec: NDArray[np.uint32],
+) -> Decoded:
+    """Packets of several kinds: each kind by itself, then back into arrival order."""
+    out = Decoded()
+    parts, places = [], []
+    for kind in np.flatnonzero(np.bincount(length)).tolist():
+        place = np.flatnonzero(length == kind)
+        part = _packets(raw, body[place], kind, book, place.astype(np.uint32))
+        out.skipped += part.skipped
+        out.unknown += part.unknown
+        places.append(part.packets["rec"])
+        parts.append(part.packets.view(_OPAQUE))  # numpy moves structs field by field, bytes at once
+    if parts:
+        place = np.concatenate(places)
+        order = np.argsort(place, kind="stable")
+        out.packets = Packets(np.concatenate(parts)[order].view(PACKET))
+        out.packets["rec"] = rec[place[order]]
+    return out
 
 
 def _packets(
     raw: NDArray[np.uint8], body: NDArray[np.int64], kind: int, book: _Book, rec: NDArray[np.uint32]
-) -> tuple[Packets, int]:
-    """Packets of one kind as columns, and how many instruments of them nobody asked for."""
-    wire = gather(raw, body, KINDS[kind])
+) -> Decoded:
+    """Packets of one kind as columns; all but the stream."""
+    layout = KINDS.get(kind)
+    if layout is None:
+        return Decoded(skipped=len(body))
+    wire = gather(raw, body, layout)
     rows = book.tokens.find(wire["token"].astype(np.uint32))
-    wanted = np.count_nonzero(rows)
-    unknown = len(rows) - int(wanted)
-    if unknown:
+    unknown = 0
+    if not rows.all():
         keep = np.flatnonzero(rows)
+        unknown = len(rows) - len(keep)
         wire, rows, rec = wire[keep], rows[keep], rec[keep]
-    out = np.empty(len(wire), PACKET)
-    divisor = book.one_divisor or book.divisor.take(rows)
-    names = wire.dtype.names or ()
+    out = np.empty(len(wire), PACKET) if layout is FULL else empty_packets(len(wire))
     out["rec"] = rec
     out["instrument_id"] = book.instrument_id.take(rows)
     out["size"] = np.nan
     out["trade_id"] = -1
-    for name in ("price", "day_high", "day_low"):
-        out[name] = _price(wire[name], divisor) if name in names else np.nan
-    for name in ("ts_exchange", "ts_trade"):
-        out[name] = wire[name].astype(np.int64) * _NS if name in names else 0
-    out["volume"] = _volume(wire["volume"], rows, book) if "volume" in names else np.nan
-    out["oi"] = _interest(wire["oi"], rows, book) if "oi" in names else np.nan
-    return Packets(out), unknown
+    names = layout.names or ()
+    _prices(wire, rows, book, out, [name for name in _PRICES if name in names])
+    for name in _STAMPS:
+        if name in names:
+            out[name] = wire[name].astype(np.int64) * _NS
+    if "volume" in names:
+        _volume(wire["volume"], rows, book, out)
+    if "oi" in names:
+        _interest(wire["oi"], rows, book, out)
+    return Decoded(Packets(out), unknown=unknown)
 
 
-def _price(wire: NDArray[Any], divisor: float | NDArray[np.float64]) -> NDArray[np.float64]:
+def _prices(wire: NDArray[np.void], rows: Rows, book: _Book, out: NDArray[np.void], names: list[str]) -> None:
     """Prices; NaN where the wire says 0, which stands for none."""
-    price: NDArray[np.float64] = wire.astype(np.float64)
-    price /= divisor
-    if not price.all():
-        price[price == 0] = np.nan
-    return price
+    prices = np.empty((len(names), len(wire)))
+    for i, name in enumerate(names):
+        prices[i] = wire[name]
+    prices /= book.one_divisor or book.divisor.take(rows)
+    if not prices.all():
+        prices[prices == 0] = np.nan
+    for i, name in enumerate(names):
+        out[name] = prices[i]
 
 
-def _volume(wire: NDArray[Any], rows: Rows, book: _Book) -> NDArray[np.float64]:
+def _volume(wire: NDArray[np.uint32], rows: Rows, book: _Book, out: NDArray[np.void]) -> None:
     """The day's volume; NaN for instruments that have none."""
-    volume: NDArray[np.float64] = wire.astype(np.float64)
+    volume = wire.astype(np.float64)
     if book.any_no_volume:
         volume[book.no_volume.take(rows)] = np.nan
-    return volume
+    out["volume"] = volume
 
 
-def _interest(wire: NDArray[Any], rows: Rows, book: _Book) -> NDArray[np.float64]:
+def _interest(wire: NDArray[np.uint32], rows: Rows, book: _Book, out: NDArray[np.void]) -> None:
     """Open interest; NaN for 0 outside of derivatives."""
-    interest: NDArray[np.float64] = wire.astype(np.float64)
+    interest = wire.astype(np.float64)
     if not interest.all():
         interest[(interest == 0) & book.no_interest.take(rows)] = np.nan
-    return interest
+    out["oi"] = interest
 
 
 def _book(subs: dict[int, Subscription]) -> _Book:

@@ -1,0 +1,98 @@
+"""``/symbols``, ``/gaps`` and ``/coverage``: what is stored, as it is stored."""
+
+from collections.abc import Callable
+
+import orjson
+from aiohttp import web
+
+from mdingest.api.catalog import Catalog
+from mdingest.api.problems import Problem
+from mdingest.api.query import Query
+from mdingest.api.times import format_instant
+from mdingest.api.wanted import EARLIEST, Reader
+from mdingest.core.instrument import Instrument
+from mdingest.core.interval import Interval
+
+_RANGE = ("symbol", "start", "end", "limit")
+_MAX_LIMIT = 10_000
+_DEFAULT_LIMIT = 1_000
+
+
+class ListingRoutes:
+    """``now`` is the wall clock in UTC ns: the default of ``end``."""
+
+    def __init__(self, catalog: Catalog, reader: Reader, now: Callable[[], int]) -> None:
+        self._catalog = catalog
+        self._reader = reader
+        self._now = now
+
+    def routes(self) -> list[web.RouteDef]:
+        """For `web.Application.add_routes`."""
+        return [
+            web.get("/symbols", self._symbols),
+            web.get("/gaps", self._gaps),
+            web.get("/coverage", self._coverage),
+        ]
+
+    async def _symbols(self, request: web.Request) -> web.Response:
+        query = Query.of(request, ("q", "limit"))
+        limit = query.number("limit", 1, _MAX_LIMIT, _MAX_LIMIT)
+        part = query.values.get("q", "").upper()
+        known = [i for i in await self._catalog.all() if part in i.symbol.upper() or part in i.name.upper()]
+        last: dict[int, dict[str, str]] = {}
+        for (instrument_id, interval_s), ns in sorted((await self._reader.last_candle_ns()).items()):
+            last.setdefault(instrument_id, {})[Interval(interval_s).text] = format_instant(ns)
+        rows = [
+            {
+                "symbol": instrument.symbol,
+                "exchange": instrument.exchange,
+                "name": instrument.name,
+                "session_class": instrument.session_class,
+                "last": last.get(instrument.id, {}),
+            }
+            for instrument in known[:limit]
+        ]
+        return _json({"symbols": rows, **_cut(len(known), limit)})
+
+    async def _gaps(self, request: web.Request) -> web.Response:
+        instrument, start, end, limit = await self._range(request)
+        rows = await self._reader.gaps(instrument.id, start, end)
+        gaps = [
+            {
+                "source": row.source,
+                "cause": row.cause,
+                "start": format_instant(row.start_ns),
+                "end": None if row.end_ns is None else format_instant(row.end_ns),
+                "volume": row.volume,
+                "repair": row.repair,
+            }
+            for row in rows[-limit:]
+        ]
+        return _json({"symbol": instrument.symbol, "gaps": gaps, **_cut(len(rows), limit)})
+
+    async def _coverage(self, request: web.Request) -> web.Response:
+        instrument, start, end, limit = await self._range(request)
+        rows = await self._reader.coverage(instrument.id, start, end)
+        spans = [
+            {"source": row.source, "start": format_instant(row.start_ns), "end": format_instant(row.end_ns)}
+            for row in rows[-limit:]
+        ]
+        return _json({"symbol": instrument.symbol, "coverage": spans, **_cut(len(rows), limit)})
+
+    async def _range(self, request: web.Request) -> tuple[Instrument, int, int, int]:
+        query = Query.of(request, _RANGE)
+        symbol = query.text("symbol", "RELIANCE.NS")
+        start, end = query.instant("start", EARLIEST), query.instant("end", self._now())
+        limit = query.number("limit", 1, _MAX_LIMIT, _DEFAULT_LIMIT)
+        if start >= end:
+            raise Problem(400, "start must be before end")
+        return await self._catalog.find(symbol), start, end, limit
+
+
+def _cut(count: int, limit: int) -> dict[str, object]:
+    """The last ``limit`` are shown; ask with an earlier ``end`` for the others."""
+    return {"truncated": True} if count > limit else {}
+
+
+def _json(body: dict[str, object]) -> web.Response:
+    return web.Response(body=orjson.dumps(body), content_type="application/json")

@@ -1,0 +1,115 @@
+"""A question for candles, answered with what is missing from the answer."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdingest.api.missing import Missing, clipped, missing, overlaps
+from mdingest.api.rows import FORMING
+from mdingest.api.tails import Tail, Tails
+from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
+from mdingest.core.events import Candles, State
+from mdingest.core.interval import MINUTE
+from mdingest.core.session import DAY_NS, SECOND_NS, Session
+
+_UNSETTLED_NS = 20 * SECOND_NS
+"""What happened this lately may not be committed: commits may take 10 s, and 2 s to close."""
+_LIVELY_NS = 60 * SECOND_NS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """An answer, ascending. ``cut``: older candles match too."""
+
+    candles: Candles
+    missing: list[Missing]
+    cut: bool
+
+
+class Reading:
+    """Answers. ``now`` is the wall clock in UTC ns."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        tables: Tables,
+        now: Callable[[], int],
+        forming: Callable[[int, int], Candles] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._tables = tables
+        self._tails = Tails(reader, tables, forming)
+        self._now = now
+
+    async def read(self, wanted: Wanted) -> Found:
+        """Raises StoreUnavailable."""
+        tail = await self._tails.last(wanted)
+        now = self._now()
+        start, end = self._range(wanted, tail, now)
+        if wanted.interval <= MINUTE or not len(tail.candles):
+            holes, _ = await self._missing(wanted, start, end, now)
+            return Found(tail.candles, holes, tail.cut)
+        first, last = int(tail.starts[0]), int(tail.ends[-1])
+        holes, heard_until = await self._missing(wanted, min(start, first), min(max(end, last), now), now)
+        candles = _judged(tail, self._last_trades(wanted, tail), holes, heard_until, now)
+        if not wanted.forming:
+            candles = Candles(candles[candles["state"] != FORMING])
+        return Found(candles, clipped(holes, start, end), tail.cut)
+
+    def _range(self, wanted: Wanted, tail: Tail, now: int) -> tuple[int, int]:
+        """Where holes are looked for: what was asked, or what the reply spans, up to now."""
+        end = min(wanted.end_ns, now)
+        if wanted.start_ns is not None and not (tail.cut and len(tail.candles)):
+            return wanted.start_ns, end
+        if len(tail.candles):
+            return int(tail.starts[0]), end
+        day = self._tables.around(wanted.instrument, end, end).day_of(end)
+        return (end - DAY_NS if day is None else day.start_ns), end
+
+    def _last_trades(self, wanted: Wanted, tail: Tail) -> list[int]:
+        """When the last trade of each candle can be: a day of NSE is over at 16:00, not at midnight."""
+        ends: list[int] = tail.ends.tolist()
+        if not wanted.interval.is_daily_or_longer:
+            return ends
+        table = self._tables.around(wanted.instrument, int(tail.starts[0]), ends[-1])
+        windows = [
+            table.windows_between(start, end) for start, end in zip(tail.starts.tolist(), ends, strict=True)
+        ]
+        return [inside[-1][1] if inside else end for inside, end in zip(windows, ends, strict=True)]
+
+    async def _missing(self, wanted: Wanted, start: int, end: int, now: int) -> tuple[list[Missing], int]:
+        """Holes in ``[start, end)``, and until when anybody listened."""
+        if start >= end:
+            return [], EARLIEST
+        table = self._tables.around(wanted.instrument, start, end)
+        sessions = (Session.REGULAR,) if wanted.hides_sessions else None
+        coverage, gaps = await asyncio.gather(
+            self._reader.coverage(wanted.instrument.id, start, end),
+            self._reader.gaps(wanted.instrument.id, start, end),
+        )
+        holes = missing(
+            table.windows_between(start, end, sessions),
+            coverage,
+            gaps,
+            live_only=wanted.interval < MINUTE,
+            settling=(now - _UNSETTLED_NS, LATEST),
+        )
+        return holes, max((row.end_ns for row in coverage), default=EARLIEST)
+
+
+def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_until: int, now: int) -> Candles:
+    """The candles, those that were coarsened with their states.
+
+    A candle grows until nothing can trade in it any more, and a little longer while a feed
+    is alive: its last minute closes and is committed some seconds after.
+    """
+    lively = heard_until > now - _LIVELY_NS
+    settled = np.array(last_trades) <= (min(now, heard_until) - _UNSETTLED_NS // 2 if lively else now)
+    spans = zip(tail.starts.tolist(), tail.ends.tolist(), strict=True)
+    doubtful = np.array([overlaps(holes, start, end) for start, end in spans], np.bool_)
+    candles = Candles(tail.candles.copy())
+    candles["state"][tail.made & doubtful] = State.PARTIAL
+    candles["state"][tail.made & ~settled] = FORMING
+    return candles

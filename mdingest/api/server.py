@@ -1,0 +1,177 @@
+"""The HTTP application, what guards it, and serving it for a while.
+
+Whatever goes wrong the client gets a problem document: that is the job of one middleware,
+which also bounds how long and how many requests run and asks for a token where tokens are
+configured.
+"""
+
+import asyncio
+import datetime as dt
+import hmac
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mdingest.api.candles import CandleRoutes
+from mdingest.api.catalog import Catalog
+from mdingest.api.listings import ListingRoutes
+from mdingest.api.problems import Problem, problem_response
+from mdingest.api.reading import Reading
+from mdingest.api.status import StatusRoutes
+from mdingest.api.wanted import Reader, Tables
+from mdingest.core.events import Candles
+from mdingest.core.session import SessionTable
+from mdingest.errors import PermanentError, StoreUnavailable
+from mdingest.telemetry.health import Health
+from mdingest.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_PATHS = "/candles, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
+_LATER = ("/docs", "/openapi.json", "/stream", "/udf")
+_OPEN_TO_ALL = ("/livez", "/readyz")  # whoever restarts us has no token
+_TIMEOUT_S = 10.0
+_IN_FLIGHT = 64
+_MAX_BODY_BYTES = 65_536
+_KEEPALIVE_S = 30.0
+_SHUTDOWN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What HTTP is served from.
+
+    ``tables`` gives the calendar of a session class for dates ``[a, b)`` (ConfigError:
+    no such class); ``now`` is the wall clock in UTC ns; ``forming`` gives the candles that
+    are being built of (instrument id, interval in seconds), and must not wait.
+    """
+
+    reader: Reader
+    tables: Callable[[str, dt.date, dt.date], SessionTable]
+    now: Callable[[], int]
+    health: Health
+    metrics: Metrics
+    forming: Callable[[int, int], Candles] | None = None
+    tokens: Sequence[str] = ()
+
+
+def create_app(served: Served) -> web.Application:
+    """Every path of this version; tokens, where given, are needed for all but the probes."""
+    catalog = Catalog(served.reader.instruments, time.monotonic_ns)
+    reading = Reading(served.reader, Tables(served.tables), served.now, served.forming)
+    app = web.Application(middlewares=[_guard(served)], client_max_size=_MAX_BODY_BYTES)
+    app.add_routes(CandleRoutes(catalog, reading, served.now).routes())
+    app.add_routes(ListingRoutes(catalog, served.reader, served.now).routes())
+    app.add_routes(StatusRoutes(served.health, served.metrics).routes())
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve while the block runs; gives the port, chosen by the system if ``port`` is 0.
+
+    Raises PermanentError if the address can't be bound. Leaving waits 2 s at most for
+    requests that run.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=_KEEPALIVE_S,
+        shutdown_timeout=_SHUTDOWN_S,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as exc:
+            said = exc.strerror or exc
+            raise PermanentError(
+                f"HTTP can't be served on {host}:{port} (api.host, api.port): {said}"
+            ) from exc
+        bound: int = runner.addresses[0][1]
+        log.info("api.listening", host=host, port=bound)
+        yield bound
+    finally:
+        await runner.cleanup()
+
+
+def _guard(served: Served) -> Middleware:
+    tokens = [token.encode() for token in served.tokens]
+    requests, seconds = served.metrics.http_requests, served.metrics.http_seconds
+    in_flight = 0
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal in_flight
+        started = time.perf_counter()
+        in_flight += 1
+        try:
+            response = _refusal(request, tokens, in_flight) or await _answered(request, handler)
+        finally:
+            in_flight -= 1
+        requests[str(response.status)].inc()
+        seconds.observe(time.perf_counter() - started)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Server"] = "mdingest"
+        return response
+
+    return guard
+
+
+def _refusal(request: web.Request, tokens: list[bytes], in_flight: int) -> web.Response | None:
+    """What is said to those who may not ask, or not now."""
+    if request.path in _OPEN_TO_ALL:
+        return None
+    if tokens and not _authorised(request, tokens):
+        said = "send a header `Authorization: Bearer TOKEN`"
+        return problem_response(401, said, {"WWW-Authenticate": "Bearer"})
+    if in_flight > _IN_FLIGHT:
+        return problem_response(503, f"more than {_IN_FLIGHT} requests at once", {"Retry-After": "1"})
+    return None
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The handler's reply, or the document of what went wrong."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await handler(request)
+    except Problem as problem:
+        return problem_response(problem.status, problem.detail, nearest=problem.nearest)
+    except web.HTTPException as exc:
+        return _routing(request, exc)
+    except StoreUnavailable as exc:
+        return problem_response(503, f"the database can't answer now: {exc}", {"Retry-After": "1"})
+    except TimeoutError:
+        return problem_response(503, f"not done within {_TIMEOUT_S:g} s: ask for less", {"Retry-After": "1"})
+    except Exception:  # a bug in a reply must not end the recording
+        log.exception("api.failed", path=request.path)
+        return problem_response(500, "this is a bug; the log has the details")
+
+
+def _routing(request: web.Request, exc: web.HTTPException) -> web.Response:
+    """What aiohttp refused by itself."""
+    if isinstance(exc, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(exc.allowed_methods))
+        return problem_response(
+            405, f"{request.method} is not allowed here; use {allowed}", {"Allow": allowed}
+        )
+    if isinstance(exc, web.HTTPNotFound):
+        if request.path.startswith(_LATER):
+            return problem_response(404, f"{request.path} is not available yet; there are {_PATHS}")
+        return problem_response(404, f"no such path; there are {_PATHS}")
+    return problem_response(exc.status, exc.reason)
+
+
+def _authorised(request: web.Request, tokens: list[bytes]) -> bool:
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return False
+    # Every token is compared, so that the time taken tells nothing.
+    return sum(hmac.compare_digest(given.strip().encode(), token) for token in tokens) > 0

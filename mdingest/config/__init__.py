@@ -1,0 +1,10 @@
+"""The configuration; the only reader of YAML and of the environment.
+
+`load` refuses everything that is wrong before anything starts, one line a mistake. Objects
+receive values out of a `Config`, never the `Config` itself.
+"""
+
+from mdingest.config.loading import effective, load, read_clock
+from mdingest.config.model import Config
+
+__all__ = ["Config", "effective", "load", "read_clock"]

@@ -1,0 +1,253 @@
+"""From files, environment and command line to a `Config`, or to lines that say what is wrong."""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mdingest import calendars
+from mdingest.config.environment import Environment
+from mdingest.config.model import Config
+from mdingest.config.yamlfile import read_yaml
+from mdingest.errors import ConfigError
+from mdingest.providers import PROVIDERS
+from mdingest.providers.options import ProviderOptions
+from mdingest.telemetry.clock import Clock, parse_clock
+from mdingest.telemetry.logging import mask
+
+DEFAULT_PATH = Path("config/config.yaml")
+LATER = ("upstox_ws", "yfinance", "alphavantage", "csv", "bhavcopy", "kite", "upstox", "binance")
+"""Names of providers that this version knows of and can't use yet."""
+_ENCRYPTED = ("wss://", "https://")
+
+Loc = tuple[str | int, ...]
+Mistake = tuple[Loc, str]
+
+
+def load(
+    path: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read and check everything; nothing is started or created.
+
+    ``path`` None means ``$MDINGEST_CONFIG``, else ``config/config.yaml`` if there is one,
+    else defaults. ``overrides`` maps dotted keys to values that the command line gave.
+    Raises ConfigError whose text has one line a mistake and no secret.
+    """
+    env = os.environ if env is None else env
+    overrides = overrides or {}
+    file = _find(path, env)
+    raw = {} if file is None else read_yaml(file)
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{file}: must be a mapping of keys, like in config/config.example.yaml")
+    directories = [Path()] if file is None else [file.parent, Path()]
+    environment = Environment(env, directories)
+    for key, value in overrides.items():
+        raw = _with(raw, key.split("."), value)
+    mistakes: list[Mistake] = []
+    expanded = environment.expand(raw, mistakes)
+    _read_symbols(expanded, directories, mistakes)
+    config = _check(expanded, mistakes)
+    if mistakes:
+        raise ConfigError(environment.hide(_report(mistakes, file, list(overrides))))
+    return config.reloaded_by(partial(load, path, env, overrides))
+
+
+def read_clock(config: Config | None = None, env: Mapping[str, str] | None = None) -> Clock:
+    """The clock that ``MDINGEST_CLOCK`` asks for, else the machine's.
+
+    Raises ConfigError if it is malformed, or if any broker address of ``config`` is the
+    real thing: shifted stamps must never meet real data.
+    """
+    text = (os.environ if env is None else env).get("MDINGEST_CLOCK", "")
+    if not text:
+        return Clock()
+    clock = parse_clock(text)
+    for name, options in {} if config is None else config.providers.items():
+        for key, value in options:
+            if isinstance(value, str) and value.lower().startswith(_ENCRYPTED):
+                raise ConfigError(
+                    "MDINGEST_CLOCK is for simulators: "
+                    f"providers.{name}.{key} is {value.split(':')[0]}://, so the clock must be real"
+                )
+    return clock
+
+
+def effective(config: Config) -> str:
+    """The configuration with every default written out, as YAML, secrets masked."""
+    shown = _mask_texts(config.model_dump(mode="json", by_alias=True))
+    text: str = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _mask_texts(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _mask_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mask_texts(item) for item in value]
+    return mask(value) if isinstance(value, str) else value
+
+
+def _find(path: str | Path | None, env: Mapping[str, str]) -> Path | None:
+    asked = path or env.get("MDINGEST_CONFIG")
+    if asked:
+        return Path(asked)
+    return DEFAULT_PATH if DEFAULT_PATH.exists() else None
+
+
+def _with(raw: dict[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:
+    """``raw`` with one value replaced, however deep; the original stays as it was."""
+    if len(keys) == 1:
+        return raw | {keys[0]: value}
+    inner = raw.get(keys[0])
+    return raw | {keys[0]: _with(inner if isinstance(inner, dict) else {}, keys[1:], value)}
+
+
+def _read_symbols(raw: dict[str, Any], directories: list[Path], mistakes: list[Mistake]) -> None:
+    """Put what ``symbols: {file: PATH}`` names in its place.
+
+    PATH is looked for from the working directory, then beside the configuration.
+    """
+    symbols = raw.get("symbols")
+    if not (isinstance(symbols, dict) and set(symbols) == {"file"} and isinstance(symbols["file"], str)):
+        return
+    candidates = [directory / symbols["file"] for directory in reversed(directories)]
+    file = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+    listed = read_yaml(file)
+    if isinstance(listed, dict) and set(listed) == {"symbols"}:
+        listed = listed["symbols"]
+    if not isinstance(listed, list):
+        mistakes.append(
+            (("symbols", "file"), f"{file} must be a YAML list of symbols, one `- SYMBOL` a line")
+        )
+        return
+    raw["symbols"] = listed
+
+
+def _check(raw: dict[str, Any], mistakes: list[Mistake]) -> Config:
+    """Validate; on mistakes the returned value is only a placeholder."""
+    given = raw.get("providers")
+    sections = given if isinstance(given, dict) else {}
+    config = Config()
+    try:
+        config = Config.model_validate({key: raw[key] for key in raw if key != "providers"})
+    except ValidationError as exc:
+        mistakes += _mistakes(exc, Config, ())
+    if given is not None and not isinstance(given, dict):
+        mistakes.append((("providers",), "must map a provider's name to what it is told"))
+    for i, entry in enumerate(config.realtime):
+        if said := _unknown_provider(entry.provider):
+            mistakes.append((("realtime", i, "provider"), said))
+        elif not config.symbols_of(entry):
+            mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
+    for i, request in enumerate(config.backfill):
+        if request.provider not in LATER:
+            said = f"no history provider of this name; known: {', '.join(LATER[1:])}"
+            mistakes.append((("backfill", i, "provider"), said))
+    feeds = [entry.provider for entry in config.realtime]
+    mistakes += [
+        (("realtime", i, "provider"), f"{name} is listed twice: put its symbols into one entry")
+        for i, name in enumerate(feeds)
+        if name in feeds[:i]
+    ]
+    names = dict.fromkeys([*sections, *(name for name in feeds if name in PROVIDERS)])
+    options = {name: _options(name, sections.get(name), mistakes) for name in names}
+    checked = {name: value for name, value in options.items() if value is not None}
+    _check_calendars(config, checked, mistakes)
+    return config.model_copy(update={"providers": checked})
+
+
+def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistakes: list[Mistake]) -> None:
+    """The user's trading hours can be read, and session classes that are named exist."""
+    try:
+        known = calendars.load(config.calendar.file).classes
+    except ConfigError as exc:
+        mistakes += [(("calendar", "file"), line) for line in str(exc).splitlines()]
+        return
+    for name, options in providers.items():
+        given = options.session_class if isinstance(options, ProviderOptions) else {}
+        for kind in [given] if isinstance(given, str) else given.values():
+            if kind not in known:
+                said = f"no session class {kind!r}{_nearest(kind, known)}"
+                mistakes.append((("providers", name, "session_class"), said))
+
+
+def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | None:
+    """What one provider is told, as its adapter understands it."""
+    if said := _unknown_provider(name):
+        mistakes.append((("providers", name), said))
+        return None
+    model: type[BaseModel] = PROVIDERS[name].Options
+    try:
+        return model.model_validate({} if given is None else given)
+    except ValidationError as exc:
+        mistakes += _mistakes(exc, model, ("providers", name))
+        return None
+
+
+def _unknown_provider(name: str) -> str:
+    if name in PROVIDERS:
+        return ""
+    if name in LATER:
+        return f"{name} is not available yet"
+    return f"no provider of this name{_nearest(name, PROVIDERS)}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+
+
+def _mistakes(exc: ValidationError, model: type[BaseModel], prefix: Loc) -> list[Mistake]:
+    found = []
+    for error in exc.errors(include_url=False, include_input=False, include_context=False):
+        loc, kind = error["loc"], error["type"]
+        said = error["msg"].removeprefix("Value error, ")
+        if kind == "extra_forbidden":
+            said = "unknown key" + _nearest(str(loc[-1]), _keys(model, loc[:-1]))
+        elif kind == "missing":
+            said = "is missing: write it here, or ${NAME} to take it from the environment"
+        elif kind == "string_type":
+            said = "must be text; put a number into quotes"
+        found.append(((*prefix, *loc), said[0].lower() + said[1:]))
+    return found
+
+
+def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
+    """The keys that may stand at ``loc``."""
+    for step in loc:
+        if isinstance(step, int):
+            continue
+        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _report(mistakes: list[Mistake], file: Path | None, overrides: list[str]) -> str:
+    """One line a mistake, under the source that it comes from.
+
+    What follows from a mistake at the same place (a variable that is not set) is left out.
+    """
+    sources: dict[str, list[str]] = {}
+    first = dict(reversed(mistakes))
+    for loc, said in mistakes:
+        if first[loc] != said and loc != ("calendar", "file"):
+            continue
+        path = ".".join(str(step) for step in loc)
+        given = any(path == key or path.startswith(f"{key}.") for key in overrides)
+        source = "command line" if given else "built-in defaults" if file is None else str(file)
+        sources.setdefault(source, []).append(f"  {path}: {said}")
+    return "\n".join(line for source, lines in sources.items() for line in (f"{source}:", *lines))

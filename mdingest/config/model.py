@@ -1,0 +1,229 @@
+"""The configuration as types: every key, its default and its limits.
+
+Keys are spelt as in YAML; an attribute carries its unit where the key does not
+(``journal.keep: 3d`` is ``config.journal.keep_s``). What a provider may be told is defined by
+its adapter, so nothing here grows with the number of vendors.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    SecretStr,
+    SerializeAsAny,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from mdingest.config.units import Size, Span
+from mdingest.core.interval import STORED, Interval
+from mdingest.errors import ConfigError
+from mdingest.store.urls import dialect_of, sqlite_path
+from mdingest.telemetry.logging import mask
+
+_SYMBOL = re.compile(r"[^\s,;/?#]+(?: [^\s,;/?#]+)*")
+_SYMBOL_MAX = 64
+_AT = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what is bound to ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # a name may resolve to anything
+
+
+def _symbol(text: str) -> str:
+    if len(text) > _SYMBOL_MAX or not _SYMBOL.fullmatch(text):
+        raise ValueError("a symbol looks like RELIANCE.NS")
+    return text
+
+
+def _symbols(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}")
+    return tuple(dict.fromkeys(_symbol(item) for item in value))
+
+
+def _which(value: object) -> tuple[str, ...] | Literal["all"]:
+    return "all" if value == "all" else _symbols(value)
+
+
+def _interval(text: str) -> str:
+    return Interval.parse(text).text
+
+
+_AS_LIST = PlainSerializer(lambda symbols: symbols if symbols == "all" else list(symbols))
+Symbols = Annotated[tuple[str, ...], PlainValidator(_symbols), _AS_LIST]
+WhichSymbols = Annotated[tuple[str, ...] | Literal["all"], PlainValidator(_which), _AS_LIST]
+IntervalText = Annotated[str, AfterValidator(_interval)]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are mistakes, and errors never repeat a value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class Database(Section):
+    """Where candles are kept. The address may hold a password, so it is a secret."""
+
+    url: SecretStr = SecretStr("sqlite:///data/mdingest.db")
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        try:
+            if dialect_of(text) == "sqlite":
+                sqlite_path(text)
+        except ConfigError as exc:
+            raise ValueError(str(exc)) from exc
+        return url
+
+    @field_serializer("url", when_used="json")
+    def _masked(self, url: SecretStr) -> str:
+        return mask(url.get_secret_value())
+
+
+class Journal(Section):
+    """Where received frames are kept until their candles are committed, and longer."""
+
+    dir: Path = Path("data/journal")
+    fsync_s: float = Field(1, ge=0, le=60)
+    keep_s: Span = Field(259_200.0, alias="keep")
+    max_bytes: Size = Field(2 << 30, ge=1 << 20)
+
+
+class Api(Section):
+    """Where HTTP is served, and to whom."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8080, ge=0, le=65_535)
+    tokens: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = ()
+    allow_anonymous: bool = False
+
+    @model_validator(mode="after")
+    def _not_open_by_mistake(self) -> Self:
+        if not (is_loopback(self.host) or self.tokens or self.allow_anonymous):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines: list tokens, "
+                "or say allow_anonymous: true"
+            )
+        return self
+
+
+class Retention(Section):
+    """How long rows are kept; null is for ever."""
+
+    seconds_s: Span | None = Field(259_200.0, alias="1s")
+    minutes_s: Span | None = Field(None, alias="1m")
+    candle_revisions_s: Span | None = Field(7_776_000.0, alias="candle_revisions")
+
+
+class CandleRules(Section):
+    """Which candles are kept and when they close."""
+
+    intervals: tuple[IntervalText, ...] = ("1s", "1m")
+    lateness_s: float = Field(2, gt=0, le=60)
+    revise_s: float = Field(10, ge=0, le=3_600)
+    retention: Retention = Retention()
+
+    @field_validator("intervals")
+    @classmethod
+    def _built_live(cls, intervals: tuple[str, ...]) -> tuple[str, ...]:
+        built = [interval.text for interval in STORED]
+        if not intervals or not set(intervals) <= set(built):
+            raise ValueError(f"live candles are {' and '.join(built)}; all others are made on read")
+        return intervals
+
+
+class Realtime(Section):
+    """One live feed and what it carries."""
+
+    provider: str
+    symbols: WhichSymbols = "all"
+
+
+class Backfill(Section):
+    """One scheduled request for history."""
+
+    provider: str
+    interval: IntervalText = "1m"
+    period_s: Span = Field(604_800.0, alias="period")
+    at: str = "16:15"
+    symbols: WhichSymbols = "all"
+
+    @field_validator("at")
+    @classmethod
+    def _time_of_day(cls, at: str) -> str:
+        if not _AT.fullmatch(at):
+            raise ValueError('must be a time of day like "16:15"')
+        return at
+
+
+class Alerts(Section):
+    """Where one POST goes when something needs a person."""
+
+    webhook: SecretStr | None = None
+
+
+class Runtime(Section):
+    """How the process runs."""
+
+    uvloop: bool = True
+
+
+class Calendar(Section):
+    """Corrections to the built-in trading hours."""
+
+    file: Path | None = None
+
+
+class Config(Section):
+    """Everything. Only `mdingest.app` and the command line see it whole."""
+
+    database: Database = Database()
+    journal: Journal = Journal()
+    api: Api = Api()
+    candles: CandleRules = CandleRules()
+    symbols: Symbols = ()
+    realtime: tuple[Realtime, ...] = ()
+    backfill: tuple[Backfill, ...] = ()
+    providers: dict[str, SerializeAsAny[BaseModel]] = {}
+    alerts: Alerts = Alerts()
+    runtime: Runtime = Runtime()
+    calendar: Calendar = Calendar()
+    _reload: Callable[[], "Config"] | None = PrivateAttr(default=None)
+
+    def symbols_of(self, entry: Realtime | Backfill) -> tuple[str, ...]:
+        """The symbols of one feed or request, ``all`` written out."""
+        return self.symbols if isinstance(entry.symbols, str) else entry.symbols
+
+    def reloaded_by(self, read: Callable[[], "Config"]) -> Self:
+        """Itself, knowing how to read its sources again."""
+        self._reload = read
+        return self
+
+    def reload(self) -> "Config":
+        """Read the same sources again. Raises ConfigError; then this one still holds."""
+        return self if self._reload is None else self._reload()
+
+    def not_available(self) -> list[str]:
+        """Keys that are understood but have no effect in this version, for a warning."""
+        found = {"backfill": bool(self.backfill), "alerts.webhook": self.alerts.webhook is not None}
+        return [key for key, present in found.items() if present]

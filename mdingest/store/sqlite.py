@@ -42,7 +42,12 @@ _READER_PATIENCE_MS = 200  # ... this long
 
 
 async def open_sqlite(
-    path: Path, *, read_only: bool = False, source_order: Sequence[str] = (), readers: int = READERS
+    path: Path,
+    *,
+    read_only: bool = False,
+    source_order: Sequence[str] = (),
+    readers: int = READERS,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
 ) -> "SqliteStore":
     """Open a migrated database.
 
@@ -68,7 +73,8 @@ async def open_sqlite(
     async with AsyncExitStack() as opened:
         writer: OwnedConnection | None = None
         if not read_only:
-            writer = await connect(path, read_only=False, pragmas=(*sql.WRITER_PRAGMAS, _WRITER_CACHE))
+            pragmas = (*sql.WRITER_PRAGMAS, _WRITER_CACHE)
+            writer = await connect(path, read_only=False, pragmas=pragmas, busy_timeout_s=busy_timeout_s)
             opened.push_async_callback(writer.close)
             await writer.run(check)
             await writer.run(prepare)
@@ -171,9 +177,10 @@ class SqliteStore:
             if size < _WAL_HARD_BYTES:
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             else:
+                (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
                 connection.execute(f"PRAGMA busy_timeout = {_READER_PATIENCE_MS}")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+                connection.execute(f"PRAGMA busy_timeout = {usual}")
             self.checkpoint_error = None
         except sqlite3.OperationalError as exc:
             self.checkpoint_error = str(exc)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mdingest.core.events import CANDLE, Candles, Coverage, Gaps, Marks
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
 from mdingest.core.session import SECOND_NS
-from mdingest.store.sqlite_sql import COLUMNS
+from mdingest.store.sqlite_sql import COLUMNS, NAMES
 
 Row = tuple[Any, ...]
 _FIRST_NS, _LAST_NS = -(1 << 62), (1 << 63) - 1
@@ -36,7 +36,8 @@ def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
     """Interval in seconds, and the rows for its upsert.
 
     Rows are sorted by key, so that a table's pages are visited once each; equal keys keep
-    their order. Raises ValueError for an opening instant that is not a whole second.
+    their order. Raises ValueError for an opening instant that is not a whole second, and
+    for an interval that has no table.
     """
     rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
     seconds, rest = np.divmod(rows["ts"], SECOND_NS)
@@ -45,6 +46,8 @@ def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
     values = [rows[name].tolist() for name in COLUMNS]
     every = list(zip(rows["instrument_id"].tolist(), texts_of(seconds), *values, strict=True))
     intervals, starts = np.unique(rows["interval_s"], return_index=True)
+    if not NAMES.keys() >= set(intervals.tolist()):
+        raise ValueError(f"candles of {sorted({*intervals.tolist()} - NAMES.keys())} s are not stored")
     bounds = [*starts.tolist(), len(every)]
     for i, interval in enumerate(intervals.tolist()):
         yield interval, every[bounds[i] : bounds[i + 1]]

@@ -31,12 +31,14 @@ class OwnedConnection(aiosqlite.Connection):
             return cast("T", await self._execute(work, self._conn))  # type: ignore[no-untyped-call]
 
 
-async def connect(path: Path, *, read_only: bool, pragmas: Sequence[str] = ()) -> OwnedConnection:
+async def connect(
+    path: Path, *, read_only: bool, pragmas: Sequence[str] = (), busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> OwnedConnection:
     """Open an existing database. Raises StoreUnavailable."""
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"  # noqa: ASYNC240 - asks for no I/O
 
     def connector() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
         try:
             for pragma in pragmas:
                 connection.execute(pragma).fetchall()

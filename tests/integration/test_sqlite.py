@@ -1,0 +1,362 @@
+"""What only the SQLite store promises: plans, locks, a bounded WAL, a full disk."""
+
+# ruff: noqa: ASYNC240, S608 - a test may wait for its disk, and writes its own SQL
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdingest.core.events import CANDLE, OPEN_END, Candles, Cause, State
+from mdingest.core.rank import SOURCES
+from mdingest.core.session import Session
+from mdingest.errors import StoreUnavailable
+from mdingest.store import open_store, sqlite
+from mdingest.store.base import Transaction
+from mdingest.store.migrate import migrate
+from mdingest.store.sqlite import SqliteStore, open_sqlite
+from mdingest.store.sqlite_sql import INTERVALS, NAMES
+from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
+
+README_QUERY = "SELECT * FROM candles WHERE symbol = 'RELIANCE.NS' ORDER BY ts_utc DESC LIMIT 10;"
+MINE = "WHERE symbol = 'RELIANCE.NS'"
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    found = tmp_path / "candles.db"
+    await migrate(f"sqlite:///{found}")
+    return found
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await open_sqlite(path, busy_timeout_s=0.2)
+    await opened.ensure_instruments([RELIANCE, NIFTY])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def client(path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody else's connection to the same file."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
+        yield connection
+
+
+def many(n: int, *, instruments: int = 1, revision: int = 0) -> Candles:
+    """``n`` seconds of every instrument."""
+    out = np.zeros(n * instruments, CANDLE)
+    out["instrument_id"] = np.tile(np.arange(1, instruments + 1), n)
+    out["interval_s"], out["source"], out["session"] = 1, 1, Session.REGULAR
+    out["ts"] = ns(0) + np.repeat(np.arange(n), instruments) * 10**9
+    for name in ("open", "high", "low", "close"):
+        out[name] = 100.0 + revision
+    out["revision"] = revision
+    return Candles(out)
+
+
+# -- the SQL promise ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        README_QUERY,
+        f"SELECT * FROM candles {MINE} AND interval = '1m' ORDER BY ts_utc DESC LIMIT 10",
+        f"SELECT * FROM candles {MINE} AND interval = '1s' AND ts_utc > '2026' ORDER BY ts_utc DESC LIMIT 10",
+        f"SELECT ts_utc, close FROM candles {MINE} AND source = 'kite_ws' ORDER BY ts_utc",
+    ],
+)
+@pytest.mark.parametrize("before", ["SELECT 1", "ANALYZE"])
+async def test_the_newest_candles_of_a_symbol_come_from_the_index_without_a_sort(
+    store: SqliteStore, client: sqlite3.Connection, query: str, before: str
+) -> None:
+    await store.commit(Transaction(candles=many(500, instruments=2)))
+    client.execute(before)
+    plan = [row[3] for row in client.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN")]
+    assert [step for step in plan if "SEARCH" in step]
+
+
+async def test_candles_of_all_intervals_come_newest_first_and_read_as_times(
+    store: SqliteStore, client: sqlite3.Connection
+) -> None:
+    midnight = -(3 * 3600 + 45 * 60)
+    await store.commit(
+        transaction(
+            candles=[
+                *(candle(midnight, interval_s=s) for s in INTERVALS),
+                candle(1),
+                candle(0, interval_s=60),
+            ]
+        )
+    )
+    found = client.execute("SELECT ts_utc, interval FROM candles ORDER BY ts_utc DESC").fetchall()
+    assert found[:2] == [("2026-11-20T03:45:01Z", "1s"), ("2026-11-20T03:45:00Z", "1m")]
+    assert sorted(found[2:]) == sorted(("2026-11-20T00:00:00Z", name) for name in NAMES.values())
+
+
+async def test_the_view_has_the_promised_columns_and_words(
+    store: SqliteStore, client: sqlite3.Connection
+) -> None:
+    await store.commit(transaction(candles=[candle(0, partial=True, flags=4, revision=2, volume=None)]))
+    cursor = client.execute("SELECT * FROM candles")
+    row = dict(zip((column[0] for column in cursor.description), cursor.fetchone(), strict=True))
+    assert row == {
+        "symbol": "RELIANCE.NS",
+        "interval": "1s",
+        "ts_utc": "2026-11-20T03:45:00Z",
+        "open": 99.0,
+        "high": 101.0,
+        "low": 98.0,
+        "close": 100.0,
+        "volume": None,
+        "oi": None,
+        "trades": 3,
+        "source": "kite_ws",
+        "state": "partial",
+        "session": "regular",
+        "flags": 4,
+        "revision": 2,
+    }
+
+
+async def test_the_views_spell_codes_as_the_program_does(
+    store: SqliteStore, client: sqlite3.Connection
+) -> None:
+    sessions = [candle(int(session), session=session) for session in Session]
+    sources = [candle(100 + source.id, source=source.name) for source in SOURCES]
+    states = [candle(900 + state, partial=state is State.PARTIAL) for state in State]
+    gaps = [gap(cause, None, cause=cause) for cause in Cause]
+    await store.commit(transaction(candles=sessions + sources + states, gaps=gaps))
+    words = "SELECT {} FROM candles WHERE ts_utc BETWEEN ? AND ? ORDER BY ts_utc"
+    span = ("2026-11-20T03:45:00Z", "2026-11-20T03:45:10Z")
+    found = [word for (word,) in client.execute(words.format("session"), span)]
+    assert found == [session.name.lower() for session in Session]
+    span = ("2026-11-20T03:46:00Z", "2026-11-20T03:59:59Z")
+    assert [word for (word,) in client.execute(words.format("source"), span)] == [s.name for s in SOURCES]
+    span = ("2026-11-20T04:00:00Z", "2026-11-20T04:01:00Z")
+    assert [word for (word,) in client.execute(words.format("state"), span)] == [s.text for s in State]
+    causes = client.execute("SELECT cause FROM gaps ORDER BY start_utc").fetchall()
+    assert [cause for (cause,) in causes] == [cause.text for cause in Cause]
+
+
+async def test_gaps_and_coverage_read_as_times_too(store: SqliteStore, client: sqlite3.Connection) -> None:
+    await store.commit(
+        transaction(
+            gaps=[gap(0.25, None, volume=7), gap(60, 61)],
+            coverage=[uptime(0, None), uptime(-60, -30, stream=0, source="csv")],
+            streams={1: ("kite_ws", ns(9))},
+        )
+    )
+    assert client.execute("SELECT * FROM gaps ORDER BY start_utc").fetchall() == [
+        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.250Z", None, "disconnect", 7.0, "open"),
+        (
+            "RELIANCE.NS",
+            "kite_ws",
+            "2026-11-20T03:46:00.000Z",
+            "2026-11-20T03:46:01.000Z",
+            "disconnect",
+            None,
+            "open",
+        ),
+    ]
+    assert client.execute("SELECT * FROM coverage ORDER BY start_utc").fetchall() == [
+        ("RELIANCE.NS", "csv", "2026-11-20T03:44:00.000Z", "2026-11-20T03:44:30.000Z", 0),
+        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.000Z", "2026-11-20T03:45:09.000Z", 1),
+    ]
+
+
+@pytest.mark.parametrize("interval_s", INTERVALS)
+async def test_the_columns_of_a_candle_are_the_columns_of_its_table(
+    client: sqlite3.Connection, interval_s: int
+) -> None:
+    table = {row[1] for row in client.execute(f"PRAGMA table_info(candles_{NAMES[interval_s]})")}
+    assert table == {*(CANDLE.names or ()), "ts_utc"} - {"ts", "interval_s"}
+    kept = {row[1] for row in client.execute("PRAGMA table_info(candle_revisions)")}
+    assert kept == table | {"id", "interval", "replaced_by", "replaced_at"}
+
+
+@pytest.mark.parametrize(
+    ("column", "nonsense"),
+    [
+        ("high", 98.5), ("low", 100.5), ("low", float("-inf")), ("high", float("inf")), ("close", None),
+        ("volume", -1.0), ("trades", -1), ("state", 2), ("revision", -1), ("ts_utc", "2026-11-20 03:45:00"),
+        ("open", "n/a"), ("source", None),
+    ],
+)  # fmt: skip
+async def test_the_tables_refuse_nonsense(
+    store: SqliteStore, client: sqlite3.Connection, column: str, nonsense: float | str | None
+) -> None:
+    await store.commit(transaction(candles=[candle(0)]))
+    with pytest.raises(sqlite3.IntegrityError):
+        client.execute(f"UPDATE candles_1s SET {column} = ?", (nonsense,))  # noqa: S608 - from the list above
+
+
+# -- what is not written --------------------------------------------------------------
+
+
+async def changes(store: SqliteStore) -> int:
+    assert store._writer is not None
+    return await store._writer.run(lambda connection: connection.total_changes)
+
+
+async def test_rows_that_change_nothing_are_not_written(store: SqliteStore) -> None:
+    again = transaction(
+        candles=[candle(0, partial=True), candle(1, source="csv"), candle(2, source="yfinance", volume=None)],
+        marks=[mark(0, 3)],
+        coverage=[uptime(0, 5), uptime(0, 5, stream=0, source="csv")],
+        gaps=[gap(5, 6, volume=3)],
+        streams={1: ("kite_ws", ns(5))},
+    )
+    await store.commit(again)
+    before = await changes(store)
+    await store.commit(again)
+    assert await changes(store) == before
+    await store.commit(transaction(candles=[candle(0, partial=True, revision=1)]))
+    assert await changes(store) == before + 1
+
+
+# -- locks, disks, and other people ---------------------------------------------------
+
+
+async def test_a_locked_database_is_unavailable_and_nothing_is_kept_until_it_is_free(
+    store: SqliteStore, client: sqlite3.Connection
+) -> None:
+    claim = await store.claim("journal", "test")
+    new = transaction(candles=[candle(0)], gaps=[gap(0, 1)], lsn=7, epoch=claim.epoch)
+    client.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.commit(new)
+    assert len(await store.candles(1, 1, 0, OPEN_END, 10)) == 0  # readers are not locked out
+    client.execute("ROLLBACK")
+    await store.commit(new)
+    assert len(await store.candles(1, 1, 0, OPEN_END, 10)) == 1
+    assert [position.lsn for position in await store.positions()] == [7]
+
+
+async def test_a_full_disk_is_unavailable_and_nothing_is_kept_until_there_is_room(store: SqliteStore) -> None:
+    claim = await store.claim("journal", "test")
+    assert store._writer is not None
+
+    roomy, tight = "PRAGMA max_page_count = 1000000", "PRAGMA max_page_count = 50"
+    await store._writer.run(lambda connection: connection.execute(tight).fetchone())
+    new = Transaction(candles=many(5000), epoch=claim.epoch)
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.commit(new)
+    assert len(await store.candles(1, 1, 0, OPEN_END, 10)) == 0
+    await store._writer.run(lambda connection: connection.execute(roomy).fetchone())
+    await store.commit(new)
+    assert len(await store.candles(1, 1, 0, OPEN_END, 9999)) == 5000
+
+
+async def test_a_file_that_may_not_be_written_is_unavailable(store: SqliteStore) -> None:
+    assert store._writer is not None
+    await store._writer.run(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await store.commit(transaction(candles=[candle(0)]))
+    assert len(await store.candles(1, 1, 0, OPEN_END, 10)) == 0
+
+
+async def test_a_wrong_statement_is_a_bug_and_not_an_outage(store: SqliteStore) -> None:
+    assert store._writer is not None
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await store._writer.run(lambda connection: connection.execute("SELECT 1 FROM nowhere"))
+
+
+async def test_a_store_opened_for_reading_reads_while_another_writes(store: SqliteStore, path: Path) -> None:
+    other = await open_store(f"sqlite:///{path}", read_only=True)
+    try:
+        await store.commit(transaction(candles=[candle(0)]))
+        assert len(await other.candles(1, 1, 0, OPEN_END, 10)) == 1
+        with pytest.raises(StoreUnavailable, match="reading only"):
+            await other.commit(transaction(candles=[candle(1)]))
+    finally:
+        await other.close()
+
+
+async def test_a_reading_store_can_change_nothing(store: SqliteStore) -> None:
+    with pytest.raises(StoreUnavailable, match="readonly"):
+        await store._readers.run(lambda connection: connection.execute("DELETE FROM instruments"))
+
+
+async def test_a_cancelled_reader_gives_its_connection_back(store: SqliteStore) -> None:
+    await store.commit(Transaction(candles=many(5000)))
+    for _ in range(3 * sqlite.READERS):
+        task = asyncio.create_task(store.candles(1, 1, 0, OPEN_END, 5000), name="read")
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert len(await store.candles(1, 1, 0, OPEN_END, 10)) == 10
+
+
+# -- the WAL --------------------------------------------------------------------------
+
+
+async def test_the_wal_stays_bounded_under_constant_readers(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clients always read, so no passive checkpoint ever finds the WAL unused."""
+    monkeypatch.setattr(sqlite, "_WAL_SOFT_BYTES", 1 << 18)
+    monkeypatch.setattr(sqlite, "_WAL_HARD_BYTES", 1 << 20)
+    store = await open_sqlite(path)
+    stop = threading.Event()
+
+    def read(offset_s: float) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            time.sleep(offset_s)
+            while not stop.is_set():
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM candles_1s").fetchone()
+                time.sleep(0.02)
+                connection.execute("COMMIT")
+
+    readers = [threading.Thread(target=read, args=(offset,)) for offset in (0, 0.01)]
+    try:
+        for reader in readers:
+            reader.start()
+        sizes = []
+        for revision in range(40):
+            await store.commit(Transaction(candles=many(2000, revision=revision)))
+            sizes.append((await store.size()).pending)
+        assert store.checkpoint_error is None
+        assert max(sizes) < 3 << 20, sizes  # 40 times 0.2 MB and no bound would be 8 MB
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+        await store.close()
+
+
+async def test_closing_leaves_one_file_with_everything_in_it(store: SqliteStore, path: Path) -> None:
+    await store.commit(Transaction(candles=many(1000)))
+    await store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["candles.db"]
+    again = await open_sqlite(path)
+    assert len(await again.candles(1, 1, 0, OPEN_END, 9999)) == 1000
+    await again.close()
+
+
+async def test_a_database_is_whole_after_its_process_was_killed_in_the_middle(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    """What a kill leaves: the file, and a WAL that ends anywhere."""
+    claim = await store.claim("journal", "test")
+    await store.commit(Transaction(candles=many(1000), epoch=claim.epoch))
+    database, wal = path.read_bytes(), path.with_name("candles.db-wal").read_bytes()
+    for cut in range(0, len(wal), len(wal) // 7):
+        copy = tmp_path / f"cut{cut}"
+        copy.mkdir()
+        (copy / "candles.db").write_bytes(database)
+        (copy / "candles.db-wal").write_bytes(wal[:cut])
+        with closing(sqlite3.connect(copy / "candles.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert connection.execute("SELECT count(*) FROM candles_1s").fetchone() in {(0,), (1000,)}

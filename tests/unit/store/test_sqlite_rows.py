@@ -1,0 +1,62 @@
+import numpy as np
+
+from mdingest.core.events import OPEN_END
+from mdingest.core.rank import BY_NAME, SOURCES
+from mdingest.store.sqlite_rows import candle_rows, mark_rows, precedence_rows, text_of, texts_of
+from tests.support.rows import NINE, candle, mark, ns, transaction
+
+
+def test_instants_are_text_of_one_width() -> None:
+    seconds = np.array([NINE, 0, NINE, NINE + 1], np.int64)
+    nine = "2026-11-20T03:45:00Z"
+    assert texts_of(seconds) == [nine, "1970-01-01T00:00:00Z", nine, "2026-11-20T03:45:01Z"]
+    assert texts_of(seconds[:0]) == []
+
+
+def test_a_bound_between_two_seconds_is_rounded_up() -> None:
+    assert text_of(ns(0)) == "2026-11-20T03:45:00Z"
+    assert text_of(ns(0) + 1) == "2026-11-20T03:45:01Z"
+    assert text_of(ns(0) - 1) == "2026-11-20T03:45:00Z"
+
+
+def test_bounds_beyond_all_time_keep_their_width() -> None:
+    for beyond in (OPEN_END, -OPEN_END - 1, 0):
+        assert len(text_of(beyond)) == 20
+    assert text_of(-OPEN_END - 1) < text_of(0) < text_of(ns(0)) < text_of(OPEN_END)
+
+
+def test_rows_are_sorted_by_key_and_equal_keys_keep_their_order() -> None:
+    mixed = transaction(
+        candles=[
+            candle(1, close=4, instrument=2),
+            candle(0, close=5, interval_s=60),
+            candle(0, close=3, instrument=2),
+            candle(1, close=1),
+            candle(1, close=2, revision=1),
+        ]
+    )
+    minutes, seconds = dict(candle_rows(mixed.candles))[60], dict(candle_rows(mixed.candles))[1]
+    assert [row[5] for row in seconds] == [1, 2, 3, 4]
+    assert [row[5] for row in minutes] == [5]
+
+
+def test_a_mark_reaches_back_by_the_length_of_a_candle() -> None:
+    marks = transaction(marks=[mark(60, 61.5), mark(60, 60), mark(59.5, None)]).marks
+    seconds = [(row[3][14:19], row[4][:4], row[4][14:19]) for row in mark_rows(marks, 1)]
+    assert seconds == [("45:59", "2026", "46:02"), ("45:59", "2026", "46:01"), ("45:58", "2262", "47:17")]
+    minutes = [row[3][14:19] for row in mark_rows(marks, 60)]
+    assert minutes == ["45:00", "45:00", "44:59"]
+
+
+def test_ranks_weigh_more_than_any_place_in_the_order() -> None:
+    order = [source.name for source in SOURCES]
+    weight = {(row[0], row[1], row[2]): row[4] for row in precedence_rows(order)}
+    yahoo, alpha, csv, kite_ws = (BY_NAME[n].id for n in ("yfinance", "alphavantage", "csv", "kite_ws"))
+    assert weight[yahoo, 0, 1] < weight[kite_ws, 1, 0] < weight[alpha, 0, 0]
+    assert weight[alpha, 0, 0] < weight[yahoo, 0, 0] < weight[csv, 0, 0] < weight[kite_ws, 0, 0]
+
+
+def test_sources_without_a_place_weigh_the_same_within_their_rank() -> None:
+    weight = {(row[0], row[1], row[2]): row[4] for row in precedence_rows(["kite"])}
+    upstox, binance, kite = (BY_NAME[name].id for name in ("upstox", "binance", "kite"))
+    assert weight[upstox, 0, 0] == weight[binance, 0, 0] < weight[kite, 0, 0]

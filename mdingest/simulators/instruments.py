@@ -76,9 +76,9 @@ class SimInstrument:
 
     @property
     def symbol(self) -> str:
-        """The daemon's name for it: RELIANCE.NS, NIFTY26NOVFUT.NFO; an index keeps its own name."""
+        """The daemon's name for it: RELIANCE.NS, NIFTY26NOVFUT.NFO, NIFTY_50.INDEX."""
         if self.is_index:
-            return self.tradingsymbol
+            return f"{self.tradingsymbol.replace(' ', '_')}.INDEX"
         return f"{self.tradingsymbol}.{_SUFFIXES.get(self.exchange, self.exchange)}"
 
 
@@ -91,12 +91,16 @@ def _share(exchange_token: int, symbol: str, name: str, price: int, exchange: st
     return SimInstrument(_token(exchange_token, segment), exchange, symbol, name, exchange, price)
 
 
+def _index(exchange_token: int, name: str, price: int) -> SimInstrument:
+    return SimInstrument(_token(exchange_token, INDICES), "NSE", name, name, "INDICES", price)
+
+
 _KNOWN = (
     _share(2885, "RELIANCE", "RELIANCE INDUSTRIES", 150_000),
     _share(11536, "TCS", "TATA CONSULTANCY SERV LT", 310_000),
     _share(1594, "INFY", "INFOSYS", 157_370),
     _share(1333, "HDFCBANK", "HDFC BANK", 99_500),
-    SimInstrument(_token(1001, INDICES), "NSE", "NIFTY 50", "NIFTY 50", "INDICES", 2_612_345),
+    _index(1001, "NIFTY 50", 2_612_345),
 )
 
 
@@ -114,7 +118,7 @@ def synthetic_instruments(count: int) -> tuple[SimInstrument, ...]:
 
 
 def named_instruments(symbols: Sequence[str], on: date) -> tuple[SimInstrument, ...]:
-    """Instruments by the daemon's symbols: ``X.NS``, ``X.BO``, an index, ``NAMEyyMMMFUT.NFO``.
+    """Instruments by the daemon's symbols: ``X.NS``, ``X.BO``, ``X.INDEX``, ``NAMEyyMMMFUT.NFO``.
 
     Raises ConfigError for a symbol of another form.
     """
@@ -160,11 +164,13 @@ def _invented(symbol: str) -> SimInstrument:
     if suffix in ("NS", "BO") and name:
         exchange = "NSE" if suffix == "NS" else "BSE"
         return _share(_HASHED_BASE + mark % _HASHED_ROOM, name, name, price, exchange)
+    if suffix == "INDEX" and name:
+        return _index(_HASHED_BASE + mark % _HASHED_ROOM, name.replace("_", " "), price)
     future = _FUTURE.fullmatch(name) if suffix == "NFO" else None
     if future is None:
         raise ConfigError(
-            f"{symbol!r} can't be simulated: symbols look like RELIANCE.NS, TCS.BO or NIFTY26NOVFUT.NFO, "
-            "the index is 'NIFTY 50'"
+            f"{symbol!r} can't be simulated: symbols look like RELIANCE.NS, TCS.BO, NIFTY_50.INDEX or "
+            "NIFTY26NOVFUT.NFO"
         )
     return _future(future["name"], 2000 + int(future["year"]), _MONTHS.index(future["month"]) + 1, price)
 

@@ -132,7 +132,7 @@ def parcels_of(universe: Universe, trades: Trades, modes: NDArray[np.int8]) -> l
     parcels = []
     index = universe.is_index[trades["row"]]
     for mode in (Mode.FULL, Mode.QUOTE, Mode.LTP):
-        for kind, chosen in ((True, (modes == mode) & index), (False, (modes == mode) & ~index)):
+        for kind, chosen in ((False, (modes == mode) & ~index), (True, (modes == mode) & index)):
             if chosen.any():
                 part = trades if chosen.all() else Trades(trades[chosen])
                 parcels.append(Parcel(_encode(universe, part, mode, is_index=kind), part))

@@ -35,7 +35,7 @@ class Book:
         self._earliest = 1 << 62  # event time of the earliest pending mover
         self._seconds: dict[int, Pieces] = {}  # published, sorted by slot
         self._minutes: dict[int, Pieces] = {}  # row i is slot i; trades 0 is empty
-        self._flags: dict[tuple[int, int], int] = {}  # (slot, second) not yet published: bits
+        self._flags: dict[tuple[int, int], int] = {}  # (slot, second) not yet folded: bits
 
     @property
     def forming(self) -> bool:
@@ -48,19 +48,18 @@ class Book:
             self._pending.append(movers)
             self._earliest = min(self._earliest, int(movers["event"].min()))
 
-    def flag(self, slot: int, second: int, bits: int) -> bool:
-        """Add flag bits to a second and its minute. True if the second was published before."""
+    def flag(self, slot: int, second: int, bits: int) -> None:
+        """Add flag bits to a second that has movers, and to its minute."""
+        key = (slot, second)
+        self._flags[key] = self._flags.get(key, 0) | bits  # for movers that still wait
         if second >= self.closed:
-            key = (slot, second)
-            self._flags[key] = self._flags.get(key, 0) | bits
-            return False
+            return
         rows = self._seconds.get(second)
         if rows is not None:
             rows["flags"][rows["slot"] == slot] |= bits
         minute = self._minutes.get(second // 60)
         if minute is not None and slot < len(minute) and minute["trades"][slot]:
             minute["flags"][slot] |= bits
-        return True
 
     def close(self, limit_ns: int, keep_ns: int, slots: int) -> tuple[Pieces, Pieces]:
         """Publish what ends at or before ``limit_ns``: 1s and 1m pieces, sorted by time and slot.

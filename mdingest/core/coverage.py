@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.core.candles import NS
 from mdingest.core.columns import Columns
 from mdingest.core.events import COVERAGE, GAP, MARK, OPEN_END, Cause, Coverage, Gaps, Marks
 from mdingest.core.session import SessionTable
 
+MINUTE_NS = 60 * NS
 _LONG_AGO = -(1 << 62)
 
 UPTIME_COLUMNS: dict[str, int | float | bool] = {
     "instrument": 0,
     "up_lines": 0,  # streams that carry it right now
     "up_start": -1,  # ns; -1 down
+    "up_end": -1,  # ns, how far the streams that ended since were heard
     "covered_until": -1,  # ns, end of the last uptime; -1 never up
     "cause": int(Cause.START),  # of the gap that lasts, or begins next
     "open_gap": False,  # an open-ended gap row was published
@@ -35,6 +38,7 @@ class CoverageLog:
         self._slots = slots
         self._source = source
         self._recent: defaultdict[int, list[list[int]]] = defaultdict(list)  # slot: gaps not yet irrelevant
+        self._tidied = _LONG_AGO
         self._coverage: list[tuple[int, ...]] = []
         self._gaps: list[tuple[float, ...]] = []
         self._marks: list[tuple[int, ...]] = []
@@ -55,12 +59,22 @@ class CoverageLog:
             gaps.append([covered if covered >= 0 else _LONG_AGO, start])
             gaps.sort(key=lambda gap: gap[1])
         c["gap_end"][slot] = max((gap[1] for gap in gaps), default=start)
-        c["up_start"][slot] = start
+        c["up_start"][slot] = c["up_end"][slot] = start
         c["open_gap"][slot] = False
         self._coverage.append((int(c["instrument"][slot]), self._source, stream, start, OPEN_END))
 
-    def end(self, slot: int, at: int, cause: Cause, stream: int, published: int) -> None:
-        """The uptime ends at ``at``. Every cause but UNSUBSCRIBED leaves an open gap.
+    def reach(self, slot: int, at: int) -> None:
+        """One of its streams ended, heard up to ``at``."""
+        self._slots["up_end"][slot] = max(int(self._slots["up_end"][slot]), at)
+
+    def carry(self, slot: int, stream: int) -> None:
+        """The uptime goes on, on another stream."""
+        c = self._slots
+        start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
+        self._coverage.append((instrument, self._source, stream, start, OPEN_END))
+
+    def end(self, slot: int, cause: Cause, published: int) -> None:
+        """The uptime ends where it reached. Every cause but UNSUBSCRIBED leaves an open gap.
 
         Rows up to ``published`` are in the store already and are marked; later ones will
         know by themselves.
@@ -68,12 +82,15 @@ class CoverageLog:
         c = self._slots
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
         # An uptime too short to hold a second is closed as empty, so that no row stays open.
-        self._coverage.append((instrument, self._source, stream, start, max(at, start)))
-        until = max(at, start)
+        until = int(c["up_end"][slot])
+        self._coverage.append((instrument, self._source, 0, start, until))
         c["covered_until"][slot] = until
         c["up_start"][slot] = -1
         c["cause"][slot] = cause
-        self._recent[slot].append([until, OPEN_END])
+        # What has movers already stays in doubt, even if the gap turns out to be empty:
+        # rows that were published by now are marked, and the others must not differ.
+        self._recent[slot] += [[until, (int(c["top"][slot]) + 1) * NS], [until, OPEN_END]]
+        self._recent[slot].sort(key=lambda gap: gap[1])
         c["gap_end"][slot] = OPEN_END
         if cause is not Cause.UNSUBSCRIBED:
             c["open_gap"][slot] = True
@@ -104,12 +121,15 @@ class CoverageLog:
         doubt: NDArray[np.bool_] = ts < self._slots["gap_end"][slots]
         for i in np.flatnonzero(doubt).tolist():
             slot, start = int(slots[i]), int(ts[i])
-            gaps = self._recent.get(slot)
-            doubt[i] = gaps is None or any(low < start + length and start < high for low, high in gaps)
+            gaps = self._recent.get(slot, ())
+            doubt[i] = any(low < start + length and start < high for low, high in gaps)
         return doubt
 
     def forget(self, horizon: int) -> None:
-        """Gaps that ended before it can't touch a candle any more."""
+        """Gaps that ended before it can't touch a candle any more. Looks once a minute."""
+        if horizon < self._tidied + MINUTE_NS:
+            return
+        self._tidied = horizon
         for slot in [s for s, gaps in self._recent.items() if not gaps or gaps[0][1] < horizon]:
             left = [gap for gap in self._recent[slot] if gap[1] >= horizon]
             if left:

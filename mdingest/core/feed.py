@@ -6,6 +6,7 @@ in the run is not plain go one by one through `core.rules`; the two are proven e
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from mdingest.core.columns import Columns
 from mdingest.core.control import CandleSettings, Subscription, VolumeKind
 from mdingest.core.coverage import UPTIME_COLUMNS, CoverageLog
 from mdingest.core.events import Cause
-from mdingest.core.feedclock import JUMP_NS, FeedClock
+from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
-from mdingest.core.rules import CUMULATIVE, NONE, TRADES, Packet, Rules
+from mdingest.core.rules import CUMULATIVE, NONE, TRADES, Moment, Packet, Rules
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
 from mdingest.core.ticks import Packets
@@ -39,7 +40,10 @@ SLOT_COLUMNS: dict[str, int | float | bool] = {
     "exchange": 0,  # ns, last exchange time
     "price": np.nan,  # last price, for feeds that give no times
     "event": 0,  # ns, event time of the last packet
-    "mover": -1,  # second of the last mover
+    "mover": -1,  # second of the last mover, in arrival order
+    "top": -1,  # latest second that has a mover
+    "late": -1,  # second of the last mover that came too late
+    "late_volume": np.nan,  # units of all that came too late for that second
     "trade_id": -1,
     "fall_n": 0,  # smaller volumes in a row, see Rules
     "fall_mono": 0,
@@ -51,7 +55,8 @@ LINE_COLUMNS: dict[str, int | float | bool] = {
     "high": np.nan,  # day's extremes in the line's previous packet
     "low": np.nan,
     "event": 0,  # ns, event time of the line's previous packet
-    "subscribed": 0,  # wall ns of the SUBSCRIBE record
+    "subscribed": 0,  # wall ns of the SUBSCRIBE record, or of a SILENCE since
+    "stream": 0,
 }
 
 
@@ -62,6 +67,7 @@ class Feed:
         self.name = name
         self.source = BY_NAME[name].id
         self.clock = FeedClock()
+        self.before = FeedClock()  # as `clock` stood before the last run of packets
         self.slots = Columns(SLOT_COLUMNS)
         self.lines = Columns(LINE_COLUMNS)
         self.log = CoverageLog(self.slots, self.source)
@@ -74,7 +80,12 @@ class Feed:
         self.revise_ns = round(settings.revise_s * NS)
         self.rules = Rules(self)
 
-    def subscribe(self, sub: Subscription, class_index: int, wall: int) -> int:
+    def restart(self, mono: int) -> None:
+        """A new process: nothing monotonic can be compared with what comes."""
+        self.clock.restart(mono)
+        self.slots["fall_n"][: self.slots.n] = 0
+
+    def subscribe(self, sub: Subscription, class_index: int, wall: int, stream: int) -> int:
         """A new line for an instrument; its index."""
         slot = self.slot_of.get(sub.instrument_id)
         if slot is None:
@@ -86,36 +97,50 @@ class Feed:
         self.lines.reset(line)
         self.lines["slot"][line] = slot
         self.lines["subscribed"][line] = wall
+        self.lines["stream"][line] = stream
         return line
 
-    def end_lines(self, lines: list[int], at: int, cause: Cause, stream: int, *, free: bool) -> None:
-        """These lines say nothing more from feed-clock time ``at`` on."""
+    def end_lines(self, lines: list[int], at: int, cause: Cause) -> None:
+        """These lines say nothing more from feed-clock time ``at`` on, or begin with a snapshot."""
         published = self.book.closed * NS
         for line in lines:
+            if not self.lines["seen"][line]:
+                continue
             slot = int(self.lines["slot"][line])
-            if self.lines["seen"][line]:
-                self.slots["up_lines"][slot] -= 1
-                if not self.slots["up_lines"][slot]:
-                    self.log.end(slot, at // NS * NS, cause, stream, published)
-            self.lines.reset(line)
-            if free:
-                self.free_lines.append(line)
+            self.lines["seen"][line] = False
+            self.slots["up_lines"][slot] -= 1
+            self.log.reach(slot, at // NS * NS)
+            if self.slots["up_lines"][slot]:
+                others = (self.lines["slot"] == slot) & self.lines["seen"]
+                self.log.carry(slot, int(self.lines["stream"][others].min()))
             else:
-                self.lines["slot"][line] = slot
+                self.log.end(slot, cause, published)
+
+    def free(self, lines: list[int]) -> None:
+        """These lines may stand for other instruments from now on."""
+        for line in lines:
+            self.lines.reset(line)
+        self.free_lines.extend(lines)
 
     def table(self, slot: int) -> SessionTable | None:
         """The session table of an instrument."""
         return self.tables[int(self.slots["class"][slot])]
 
     def late(self, slot: int, second: int, size: float) -> None:
-        """A mover whose bucket can't change any more: a gap of one second."""
+        """A mover whose bucket can't change any more: a gap of one second.
+
+        Late trades come in bursts; those of one second add up.
+        """
         self.counts["late"] += 1
+        if second == self.slots["late"][slot]:
+            size += float(self.slots["late_volume"][slot])
+        self.slots["late"][slot], self.slots["late_volume"][slot] = second, size
         self.log.gap(slot, Cause.LATE, second * NS, (second + 1) * NS, size)
         self.log.mark(slot, second * NS, (second + 1) * NS, partial=True)
 
     def packets(
         self, rows: Packets, lines: NDArray[np.int64], wall: NDArray[np.int64], mono: NDArray[np.int64]
-    ) -> None:
+    ) -> ClockRun:
         """``n`` packets of this feed in arrival order, with the line and stamps of each."""
         slots = self.lines["slot"][lines]
         unseen = ~self.lines["seen"][lines]
@@ -126,7 +151,8 @@ class Feed:
             _, first = np.unique(lines[at], return_index=True)
             snapshot[at[first]] = kinds[at[first]] != TRADES
         stamps = np.where(rows["ts_exchange"] > 0, rows["ts_exchange"], rows["ts_trade"])
-        run = self.clock.run(stamps, snapshot, slots, wall, mono, len(self.slot_of))
+        self.before = replace(self.clock)
+        run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed())
         rare = unseen | (rows["ts_trade"] <= 0) | np.isnan(rows["price"]) | (kinds == NONE)
         rare |= np.maximum(rows["ts_trade"], rows["ts_exchange"]) > np.maximum(run.clock, wall) + JUMP_NS
         order = np.argsort(slots.astype(np.uint16) if self.slots.n < 1 << 16 else slots, kind="stable")
@@ -147,7 +173,13 @@ class Feed:
             one_by_one = np.empty(0, np.int64)
         plain.apply()
         if len(one_by_one):
-            self._one_by_one(rows, one_by_one, lines, slots, wall, mono, run.clock, run.projection)
+            self._one_by_one(rows, one_by_one, lines, slots, wall, mono, run)
+        return run
+
+    def _subscribed(self) -> int:
+        """How many instruments are on any stream right now; cheap if some clearly are."""
+        slots = self.lines["slot"][: self.lines.n]
+        return len(np.unique(slots[slots >= 0])) if len(slots) else 0
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""
@@ -176,21 +208,21 @@ class Feed:
         slots: NDArray[np.int64],
         wall: NDArray[np.int64],
         mono: NDArray[np.int64],
-        clock: NDArray[np.int64],
-        projection: NDArray[np.int64],
+        run: ClockRun,
     ) -> None:
         movers = []
-        for i, line, slot, at, since, now, projected in zip(
+        for i, line, slot, *now in zip(
             which.tolist(),
             lines[which].tolist(),
             slots[which].tolist(),
             wall[which].tolist(),
             mono[which].tolist(),
-            clock[which].tolist(),
-            projection[which].tolist(),
+            run.clock[which].tolist(),
+            run.projection[which].tolist(),
+            run.fresh[which].tolist(),
             strict=True,
         ):
-            mover = self.rules.packet(Packet(*rows[i].item()), line, slot, at, since, now, projected)
+            mover = self.rules.packet(Packet(*rows[i].item()), line, slot, Moment(*now))
             if mover is not None:
                 movers.append(mover)
         if movers:

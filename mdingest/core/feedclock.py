@@ -14,14 +14,28 @@ NS = 1_000_000_000
 JUMP_NS = 5 * NS  # further ahead than this a stamp needs a witness
 AGREE_NS = NS  # how near other instruments' stamps must be to bear witness
 WITNESSES = 3
+UNSET = -(1 << 62)  # in columns: the clock has no value yet
 
 
 @dataclass(slots=True, eq=False)
 class ClockRun:
-    """The clock after each packet of a run, and where it would stand by the monotonic clock."""
+    """The clock after each packet of a run (`UNSET` while it has no value), and its projection.
+
+    ``fresh`` and ``offset`` (anchor less monotonic anchor) serve to project from any packet.
+    """
 
     clock: NDArray[np.int64]
     projection: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
+
+    def project(self, at: int, mono: int, wall: int) -> int:
+        """Where the clock stood at a monotonic instant, after packet ``at`` and before the next."""
+        clock = int(self.clock[at])
+        if clock == UNSET:
+            return wall
+        shown = max(clock, int(self.offset[at]) + mono)
+        return shown if self.fresh[at] else max(shown, wall)
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +50,15 @@ class FeedClock:
     candidates: dict[int, int] = field(default_factory=dict)  # slot to its unbelieved stamp
 
     def project(self, mono: int, wall: int) -> int:
-        """Where the clock stands at a monotonic instant; the wall clock while it is unset."""
+        """Where the clock stands at a monotonic instant.
+
+        The wall clock while it is unset; and not before the wall clock until this process
+        has confirmed it, since nobody counted the time between two processes.
+        """
         if self.value is None:
             return wall
-        return max(self.value, self.anchor_value + mono - self.anchor_mono)
+        shown = max(self.value, self.anchor_value + mono - self.anchor_mono)
+        return shown if self.fresh else max(shown, wall)
 
     def tick(self, mono: int) -> None:
         """A second of silence, or not: the monotonic clock carries it on."""
@@ -56,11 +75,12 @@ class FeedClock:
     def hear(self, stamp: int, slot: int, wall: int, mono: int, instruments: int) -> None:
         """One packet that is no snapshot. ``stamp`` 0: it carries no exchange time."""
         if not stamp:
-            if self.value is None:
-                self._take(wall, mono)
-            elif not self.has_exchange:
+            if self.has_exchange:
+                return
+            if self.value is None or not self.fresh:
+                self._take(wall if self.value is None else max(self.value, wall), mono)
+            else:
                 self.tick(mono)
-                self.fresh = True
             return
         if self.value is not None and stamp <= self.value:
             return
@@ -95,6 +115,8 @@ class FeedClock:
             return fast
         clock = np.empty(len(stamps), np.int64)
         projection = np.empty(len(stamps), np.int64)
+        offset = np.empty(len(stamps), np.int64)
+        fresh = np.empty(len(stamps), np.bool_)
         rows = zip(
             stamps.tolist(), snapshot.tolist(), slots.tolist(), wall.tolist(), mono.tolist(), strict=True
         )
@@ -102,8 +124,10 @@ class FeedClock:
             if not is_snapshot:
                 self.hear(stamp, slot, at, since, instruments)
             projection[i] = self.project(since, at)
-            clock[i] = projection[i] if self.value is None else self.value
-        return ClockRun(clock, projection)
+            clock[i] = UNSET if self.value is None else self.value
+            offset[i] = self.anchor_value - self.anchor_mono
+            fresh[i] = self.fresh
+        return ClockRun(clock, projection, offset, fresh)
 
     def _run_columns(
         self,
@@ -113,7 +137,7 @@ class FeedClock:
         mono: NDArray[np.int64],
     ) -> ClockRun | None:
         """The same for packets that need no witness but the wall clock; None if some do."""
-        if self.value is None or self.candidates or not self.has_exchange:
+        if self.value is None or self.candidates or not (self.has_exchange and self.fresh):
             return None
         heard = np.where(snapshot, 0, stamps)
         clock = np.maximum.accumulate(np.maximum(heard, self.value))
@@ -125,12 +149,11 @@ class FeedClock:
         if jumped.any() and (np.abs(clock - wall)[jumped] > JUMP_NS).any():
             return None
         at = np.maximum.accumulate(np.where(grew, np.arange(len(clock)), -1))
-        anchor_value = np.where(at >= 0, clock[at], self.anchor_value)
-        anchor_mono = np.where(at >= 0, mono[at], self.anchor_mono)
+        offset = np.where(at >= 0, clock[at] - mono[at], self.anchor_value - self.anchor_mono)
         last = int(at[-1])
         if last >= 0:
             self._take(int(clock[last]), int(mono[last]))
-        return ClockRun(clock, np.maximum(clock, anchor_value + mono - anchor_mono))
+        return ClockRun(clock, np.maximum(clock, offset + mono), offset, np.ones(len(clock), np.bool_))
 
     def dump(self) -> dict[str, Any]:
         """As JSON values."""

@@ -8,7 +8,7 @@ run the same object, so whatever the journal holds always gives the same candles
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,19 @@ from mdingest.core.control import (
 )
 from mdingest.core.events import CANDLE, Candles, Cause, Coverage, Events, Gaps, Marks, State
 from mdingest.core.feed import Feed
+from mdingest.core.feedclock import ClockRun
 from mdingest.core.records import Batch, Kind
 from mdingest.core.saving import pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
 from mdingest.core.ticks import Packets
+
+
+class _Run(NamedTuple):
+    """A feed's packets between two control records: their records and the clock after each."""
+
+    rec: NDArray[np.uint32]
+    clock: ClockRun
 
 
 class Machine:
@@ -41,7 +49,6 @@ class Machine:
         self._classes: list[str] = []
         self._tables: list[SessionTable | None] = []
         self._counts: Counter[str] = Counter()
-        self._tidied = 0  # ns of the last tidying, by any feed's clock
         self.last_stream = 0  # greatest stream id seen
 
     @property
@@ -65,9 +72,8 @@ class Machine:
             edge: int = first
             if stop in damaged:  # its good packets come first
                 edge = int(np.searchsorted(packets["rec"], stop, side="right"))
-            if edge > taken:
-                self._packets(batch, Packets(packets[taken:edge]))
-            self._frames(batch, begun, stop + 1 if stop in damaged else stop)
+            runs = self._packets(batch, Packets(packets[taken:edge])) if edge > taken else {}
+            self._frames(batch, begun, stop + 1 if stop in damaged else stop, runs)
             begun, taken = stop, edge
             if stop in damaged:
                 self._damage(batch, stop)
@@ -91,7 +97,9 @@ class Machine:
 
     # -- packets and frames -----------------------------------------------------------
 
-    def _packets(self, batch: Batch, packets: Packets) -> None:
+    def _packets(self, batch: Batch, packets: Packets) -> "dict[str, _Run]":
+        """Take packets; for each feed, the clock after each of its packets."""
+        runs: dict[str, _Run] = {}
         lines = np.full(len(packets), -1, np.int64)
         ids = packets["stream_id"]
         feeds: dict[str, list[NDArray[np.bool_]]] = {}
@@ -110,25 +118,35 @@ class Machine:
             which = packets if mask.all() else Packets(packets[mask])
             if len(which):
                 rec = which["rec"]
-                self._feeds[name].packets(which, lines[mask], batch.wall_ns[rec], batch.mono_ns[rec])
+                wall, mono = batch.wall_ns[rec], batch.mono_ns[rec]
+                runs[name] = _Run(rec, self._feeds[name].packets(which, lines[mask], wall, mono))
         if not known.all():
             self._counts["unsubscribed"] += int((~known).sum())
         for stream_id in unique:
             stream = self._streams.get(stream_id)
             if stream is not None:
                 at = int(packets["rec"][np.flatnonzero(ids == stream_id)[-1]])
-                stream.last_data = (int(batch.wall_ns[at]), int(batch.mono_ns[at]))
+                stream.heard_data = self._heard(batch, at, stream, runs)
+        return runs
 
-    def _frames(self, batch: Batch, begin: int, end: int) -> None:
+    def _heard(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
+        """The feed's clock at one frame, after its own packets and before any later one."""
+        wall, mono = int(batch.wall_ns[rec]), int(batch.mono_ns[rec])
+        feed, run = self._feeds[stream.feed], runs.get(stream.feed)
+        if run is None:
+            return feed.clock.project(mono, wall)
+        at = int(np.searchsorted(run.rec, rec, side="right")) - 1
+        return run.clock.project(at, mono, wall) if at >= 0 else feed.before.project(mono, wall)
+
+    def _frames(self, batch: Batch, begin: int, end: int, runs: "dict[str, _Run]") -> None:
         """Remember each stream's last frame of any kind, heartbeats included."""
         for stream in self._streams.values():
             at = np.flatnonzero(
                 (batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == Kind.FRAME)
             )
             if len(at):
-                rec = begin + int(at[-1])
-                stream.last_frame = (int(batch.wall_ns[rec]), int(batch.mono_ns[rec]))
-                stream.heard = True
+                stream.heard = self._heard(batch, begin + int(at[-1]), stream, runs)
+                stream.spoke = True
 
     def _damage(self, batch: Batch, rec: int) -> None:
         """A frame of a stream could not be read: a second of doubt for all it carries."""
@@ -136,10 +154,12 @@ class Machine:
         if stream is None:
             return
         feed = self._feeds[stream.feed]
-        clock = feed.clock.value
-        start = (clock if clock is not None else int(batch.wall_ns[rec])) // NS * NS
-        if start > stream.damage_end + 5 * NS:
-            stream.damage_start = start
+        clock, wall = feed.clock.value, int(batch.wall_ns[rec])
+        if clock is None or not feed.clock.fresh:
+            clock = wall if clock is None else max(clock, wall)
+        start = clock // NS * NS
+        if not stream.damage_start <= start <= stream.damage_end + 5 * NS:
+            stream.damage_start, stream.damage_end = start, start + NS
         stream.damage_end = max(stream.damage_end, start + NS)
         for line in stream.lines:
             slot = int(feed.lines["slot"][line])
@@ -166,7 +186,7 @@ class Machine:
             connect = decode_connect(payload)
             if connect.feed not in self._feeds:
                 self._feeds[connect.feed] = Feed(connect.feed, self.settings, self._tables)
-            self._streams[stream_id] = Stream(stream_id, connect.feed, (wall, mono))
+            self._streams[stream_id] = Stream(stream_id, connect.feed)
             self.last_stream = max(self.last_stream, stream_id)
         elif stream_id in self._streams:
             self._stream_control(kind, self._streams[stream_id], payload, wall, mono)
@@ -174,28 +194,33 @@ class Machine:
     def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int, mono: int) -> None:
         feed = self._feeds[stream.feed]
         if kind == Kind.SUBSCRIBE:
-            for sub in decode_subscribe(payload):
+            subs = decode_subscribe(payload)
+            self._drop(stream, [sub.key for sub in subs], wall, mono)
+            for sub in subs:
                 index = self._table(sub.session_class)
-                stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall))
+                stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall, stream.id))
         elif kind == Kind.UNSUBSCRIBE:
-            lines = [line for key in decode_keys(payload) if (line := stream.remove(key)) is not None]
-            at = feed.clock.project(mono, wall)
-            feed.end_lines(lines, at, Cause.UNSUBSCRIBED, stream.id, free=True)
+            self._drop(stream, decode_keys(payload), wall, mono)
         elif kind == Kind.DISCONNECT:
             self._end_stream(stream, cause_of(decode_disconnect(payload).cause))
         elif kind == Kind.SILENCE:
-            wall, mono = stream.last_data
-            at = feed.clock.project(mono, wall)
-            feed.end_lines(
-                stream.lines, at, cause_of(decode_disconnect(payload).cause), stream.id, free=False
-            )
+            cause = cause_of(decode_disconnect(payload).cause)
+            feed.end_lines(stream.lines, stream.heard_data, cause)
+            feed.lines["subscribed"][stream.lines] = wall
+
+    def _drop(self, stream: Stream, keys: list[str], wall: int, mono: int) -> None:
+        """The stream carries these no more."""
+        feed = self._feeds[stream.feed]
+        lines = [line for key in keys if (line := stream.remove(key)) is not None]
+        feed.end_lines(lines, feed.clock.project(mono, wall), Cause.UNSUBSCRIBED)
+        feed.free(lines)
 
     def _start(self, payload: bytes, mono: int) -> None:
         """A new process. What was open ended with the old one, at its last frame."""
         for stream in list(self._streams.values()):
             self._end_stream(stream, Cause.CRASH)
         for feed in self._feeds.values():
-            feed.clock.restart(mono)
+            feed.restart(mono)
         self.settings = decode_start(payload).settings
         for feed in self._feeds.values():
             feed.lateness_ns = round(self.settings.lateness_s * NS)
@@ -203,8 +228,8 @@ class Machine:
 
     def _end_stream(self, stream: Stream, cause: Cause) -> None:
         feed = self._feeds[stream.feed]
-        wall, mono = stream.last_frame
-        feed.end_lines(stream.lines, feed.clock.project(mono, wall), cause, stream.id, free=True)
+        feed.end_lines(stream.lines, stream.heard, cause)
+        feed.free(stream.lines)
         del self._streams[stream.id]
 
     def _table(self, name: str, table: SessionTable | None = None) -> int:
@@ -227,9 +252,7 @@ class Machine:
                 limit = feed.clock.value - feed.lateness_ns
                 seconds, minutes = feed.book.close(limit, feed.revise_ns, feed.slots.n)
                 parts[0].extend((self._rows(feed, seconds, 1), self._rows(feed, minutes, 60)))
-                if feed.clock.value > self._tidied + 60 * NS:
-                    self._tidied = feed.clock.value
-                    feed.log.forget(limit - feed.revise_ns - 120 * NS)
+                feed.log.forget(limit - feed.revise_ns - 120 * NS)
             for part, rows in zip(parts[1:], feed.log.take(), strict=True):
                 part.append(rows)
             if feed.counts:
@@ -243,10 +266,9 @@ class Machine:
         events.candles, events.marks = Candles(candles), Marks(marks)
         events.coverage, events.gaps = Coverage(coverage), Gaps(gaps)
         for stream in self._streams.values():
-            if stream.heard:
-                wall, mono = stream.last_frame
-                events.streams[stream.id] = (stream.feed, self._feeds[stream.feed].clock.project(mono, wall))
-                stream.heard = False
+            if stream.spoke:
+                events.streams[stream.id] = (stream.feed, stream.heard)
+                stream.spoke = False
         events.counts.update(self._counts)
         self._counts.clear()
 
@@ -282,7 +304,6 @@ class Machine:
             "tables": [None if table is None else table.to_json() for table in self._tables],
             "streams": [stream.dump() for stream in self._streams.values()],
             "last_stream": self.last_stream,
-            "tidied": self._tidied,
         }
         return pack(plain, {name: feed.dump() for name, feed in self._feeds.items()})
 
@@ -294,7 +315,7 @@ class Machine:
         machine._classes = plain["classes"]
         machine._tables = [None if t is None else SessionTable.from_json(t) for t in plain["tables"]]
         machine._streams = {row[0]: Stream.load(row) for row in plain["streams"]}
-        machine.last_stream, machine._tidied = plain["last_stream"], plain["tidied"]
+        machine.last_stream = plain["last_stream"]
         for name, saved_feed in feeds.items():
             feed = machine._feeds[name] = Feed(name, machine.settings, machine._tables)
             feed.load(*saved_feed)

@@ -157,6 +157,8 @@ class Plain:
         latest = np.maximum.reduceat(np.where(moves, np.arange(len(moves)), -1), self.first)
         moved = latest >= 0
         columns["mover"][tail[moved]] = second[latest[moved]]
+        top = np.maximum.reduceat(np.where(moves, second, -1), self.first)
+        columns["top"][tail] = np.maximum(columns["top"][tail], top)
         self.feed.lines["high"][line_tail] = self.rows["day_high"][last]
         self.feed.lines["low"][line_tail] = self.rows["day_low"][last]
         self.feed.lines["event"][line_tail] = event[last]

@@ -50,6 +50,7 @@ class Moment(NamedTuple):
     mono: int
     clock: int  # the feed's, after this packet
     projected: int  # the same, carried on to this very instant
+    fresh: bool  # this process has confirmed it
 
 
 class Rules:
@@ -58,12 +59,9 @@ class Rules:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
-    def packet(
-        self, p: Packet, line: int, slot: int, wall: int, mono: int, clock: int, projected: int
-    ) -> Mover | None:
+    def packet(self, p: Packet, line: int, slot: int, now: Moment) -> Mover | None:
         """Take one packet; the mover for the book, if it moves a candle that still may change."""
-        now = Moment(wall, mono, clock, projected)
-        latest = max(projected, wall) + JUMP_NS
+        latest = max(now.projected, now.wall) + JUMP_NS
         p = p._replace(
             ts_trade=p.ts_trade if 0 < p.ts_trade <= latest else 0,
             ts_exchange=p.ts_exchange if 0 < p.ts_exchange <= latest else 0,
@@ -74,10 +72,7 @@ class Rules:
         if not self._feed.lines["seen"][line]:
             return self._snapshot(p, line, slot, now, cumulative=kind == CUMULATIVE)
         event, flags = self._event(p, slot, now)
-        if kind == CUMULATIVE:
-            size = self._size(p, slot, event, mono)
-        else:
-            size = math.nan if self._index_moved(p, slot) else None
+        size = self._moved(p, slot, event, now.mono)
         if size is None:
             return None
         moves = math.isnan(size) or size > 0
@@ -85,7 +80,13 @@ class Rules:
         self._remember(p, line, slot, event)
         if not moves or math.isnan(p.price):
             return None
-        return self._mover(p, slot, event, size, top, bottom, flags | doubt, clock)
+        return self._mover(p, slot, event, size, top, bottom, flags | doubt, now.clock)
+
+    def _moved(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
+        """Units that this packet adds, NaN for an index; None if it is to be ignored wholly."""
+        if self._feed.slots["kind"][slot] == CUMULATIVE:
+            return self._size(p, slot, event, mono)
+        return math.nan if self._index_moved(p, slot) else None
 
     # -- event time -------------------------------------------------------------------
 
@@ -184,6 +185,8 @@ class Rules:
     def _index_moved(self, p: Packet, slot: int) -> bool:
         """Rule 5 for an instrument without volume."""
         columns = self._feed.slots
+        if math.isnan(p.price):
+            return False
         if p.ts_exchange:
             return p.ts_exchange > int(columns["exchange"][slot])
         return p.price != float(columns["price"][slot])
@@ -208,7 +211,8 @@ class Rules:
         lines["high"][line], lines["low"][line], lines["event"][line] = p.day_high, p.day_low, event
         columns["trade"][slot] = max(int(columns["trade"][slot]), p.ts_trade)
         columns["exchange"][slot] = max(int(columns["exchange"][slot]), p.ts_exchange)
-        columns["price"][slot] = p.price
+        if not math.isnan(p.price):
+            columns["price"][slot] = p.price
         columns["event"][slot] = event
 
     def _mover(
@@ -217,19 +221,21 @@ class Rules:
         """Rule 9: into its bucket, unless that can't change any more."""
         feed, second = self._feed, event // NS
         if (second + 1) * NS + feed.lateness_ns + feed.revise_ns < clock:
-            feed.late(slot, second, size)
+            feed.late(slot, second, math.nan if flags & Flag.SIZE_UNKNOWN else size)
             return None
         feed.slots["mover"][slot] = second
+        feed.slots["top"][slot] = max(int(feed.slots["top"][slot]), second)
         return slot, event, p.price, top, bottom, size, p.oi, flags
 
     # -- the first packet of a line -------------------------------------------------------
 
     def _begin(self, p: Packet, line: int, slot: int, start: int, passed: float) -> None:
-        feed = self._feed
-        feed.lines["seen"][line] = True
-        feed.slots["up_lines"][slot] += 1
-        if feed.slots["up_lines"][slot] == 1:
-            feed.log.begin(slot, start, passed, feed.table(slot), p.stream_id)
+        self._join(line, slot)
+        self._feed.log.begin(slot, start, passed, self._feed.table(slot), p.stream_id)
+
+    def _join(self, line: int, slot: int) -> None:
+        self._feed.lines["seen"][line] = True
+        self._feed.slots["up_lines"][slot] += 1
 
     def _up_start(self, p: Packet, now: Moment) -> int:
         """The first whole second that we are sure to hear entirely.
@@ -240,7 +246,7 @@ class Rules:
         bases = []
         if p.ts_exchange and abs(p.ts_exchange - now.wall) <= JUMP_NS:
             bases.append(p.ts_exchange // NS)
-        if self._feed.clock.fresh:
+        if now.fresh:
             bases.append((now.projected + QUARTER_NS) // NS)
         return (max(bases, default=(now.wall + QUARTER_NS) // NS) + 1) * NS
 
@@ -248,11 +254,15 @@ class Rules:
         """Rule 7: it says where things stand, and touches no candle but in one case."""
         feed = self._feed
         subscribed = int(feed.lines["subscribed"][line])
-        event = p.ts_trade or self._event(p, slot, now)[0]
-        passed, size, flags = math.nan, None, 0
+        event, doubt = self._event(p, slot, now)
+        counts = p.ts_trade >= max(subscribed, 1) and not math.isnan(p.price)
+        if feed.slots["up_lines"][slot]:
+            return self._further_snapshot(p, line, slot, now, (event, doubt), counts=counts)
+        passed, flags = math.nan, 0
+        size = math.nan if counts and not cumulative else None
         if cumulative and not math.isnan(p.volume):
             passed, grew = self._passed(p, slot, event)
-            if grew and p.ts_trade >= max(subscribed, 1) and not math.isnan(p.price):
+            if grew and counts:
                 table = feed.table(slot)
                 opens = (
                     table.first_session_start(self._date(slot, p.ts_trade)[0]) if table is not None else None
@@ -265,7 +275,27 @@ class Rules:
         self._remember(p, line, slot, event)
         if size is None:
             return None
-        return self._mover(p, slot, event, size, p.price, p.price, flags, now.clock)
+        return self._mover(p, slot, p.ts_trade, size, p.price, p.price, flags, now.clock)
+
+    def _further_snapshot(
+        self, p: Packet, line: int, slot: int, now: Moment, event: tuple[int, int], *, counts: bool
+    ) -> Mover | None:
+        """A snapshot of what another stream carries already: nothing passed unseen.
+
+        So the baseline stays with the stream that counts, unless this one shows a trade.
+        """
+        at, flags = event
+        self._join(line, slot)
+        mover = None
+        if counts:
+            size = self._moved(p, slot, at, now.mono)
+            if size is not None:
+                self._remember(p, line, slot, at)
+                if math.isnan(size) or size > 0:
+                    mover = self._mover(p, slot, at, size, p.price, p.price, flags, now.clock)
+        lines = self._feed.lines
+        lines["high"][line], lines["low"][line], lines["event"][line] = p.day_high, p.day_low, at
+        return mover
 
     def _passed(self, p: Packet, slot: int, event: int) -> tuple[float, bool]:
         """Units traded since the baseline while nobody listened, and whether any were."""
@@ -295,16 +325,19 @@ class Rules:
             return None
         event, flags = (p.ts_trade, 0) if p.ts_trade else self._event(p, slot, now)
         joins = last >= 0 and p.trade_id == last + 1
-        if not feed.lines["seen"][line]:
+        if not columns["up_lines"][slot]:
             covered = int(columns["covered_until"][slot])
             if joins and covered >= 0:
                 self._begin(p, line, slot, covered, 0.0)
             else:
                 self._begin(p, line, slot, (event // NS + 1) * NS, math.nan)
         elif not joins and p.trade_id >= 0 and last >= 0:
-            start, end = int(columns["event"][slot]) // NS * NS, (event // NS + 1) * NS
-            feed.log.gap(slot, Cause.TRADE_ID, start, max(end, start + NS), math.nan)
-            feed.log.mark(slot, start, max(end, start + NS), partial=True)
+            before = int(columns["event"][slot])
+            start, end = min(before, event) // NS * NS, (max(before, event) // NS + 1) * NS
+            feed.log.gap(slot, Cause.TRADE_ID, start, end, math.nan)
+            feed.log.mark(slot, start, end, partial=True)
+        if not feed.lines["seen"][line]:
+            self._join(line, slot)
         columns["trade_id"][slot] = max(last, p.trade_id)
         self._remember(p, line, slot, event)
         return self._mover(p, slot, event, p.size, p.price, p.price, flags, now.clock)

@@ -18,21 +18,20 @@ def cause_of(text: str) -> Cause:
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """An open connection. ``last_frame`` and ``last_data`` are (wall, monotonic) ns."""
+    """An open connection. ``heard`` and ``heard_data`` are feed-clock ns, 0 never.
+
+    They are taken when the frame is: later the clock may have moved on without this stream.
+    """
 
     id: int
     feed: str
-    last_frame: tuple[int, int]
-    last_data: tuple[int, int] = (0, 0)
-    heard: bool = False  # a frame came since the last step
+    heard: int = 0  # of its last frame
+    heard_data: int = 0  # of its last frame with packets
+    spoke: bool = False  # a frame came since the last step
     damage_start: int = 0
     damage_end: int = -(1 << 62)
     keys: dict[str, tuple[int, int]] = field(default_factory=dict)  # key: (instrument, line)
     _lut: NDArray[np.int64] = field(default_factory=lambda: np.full(64, -1, np.int64))
-
-    def __post_init__(self) -> None:
-        if self.last_data == (0, 0):
-            self.last_data = self.last_frame
 
     @property
     def lines(self) -> list[int]:
@@ -66,8 +65,8 @@ class Stream:
         return [
             self.id,
             self.feed,
-            self.last_frame,
-            self.last_data,
+            self.heard,
+            self.heard_data,
             self.damage_start,
             self.damage_end,
             [[key, *value] for key, value in self.keys.items()],
@@ -76,7 +75,7 @@ class Stream:
     @classmethod
     def load(cls, row: list[Any]) -> "Stream":
         """The opposite of `dump`."""
-        stream = cls(row[0], row[1], tuple(row[2]), tuple(row[3]), damage_start=row[4], damage_end=row[5])
+        stream = cls(row[0], row[1], row[2], row[3], damage_start=row[4], damage_end=row[5])
         for key, instrument_id, line in row[6]:
             stream.add(key, instrument_id, line)
         return stream

@@ -118,7 +118,7 @@ class Slot:
     late: tuple[int, float] = (-1, NAN)
     movers: dict[int, list[Mover]] = field(default_factory=dict)
     suspect: set[int] = field(default_factory=set)  # seconds that took an excess
-    demoted: set[tuple[int, int]] = field(default_factory=set)  # (interval, ts), for good
+    doubts: list[tuple[int, int]] = field(default_factory=list)  # end of an uptime, latest second by then
     emitted: dict[tuple[int, int], int] = field(default_factory=dict)  # to revision
     changed: set[tuple[int, int]] = field(default_factory=set)
 
@@ -138,14 +138,17 @@ class Reference:
     """Steps through batches exactly as `mdingest.core.machine.Machine` must."""
 
     def __init__(self, settings: CandleSettings) -> None:
-        self.lateness = round(settings.lateness_s * S)
-        self.revise = round(settings.revise_s * S)
+        self._settings(settings)
         self.clocks: dict[str, FeedClock] = {}
         self.streams: dict[int, Stream] = {}
         self.slots: dict[tuple[str, int], Slot] = {}
         self.tables: dict[str, SessionTable] = {}
         self.arrivals = 0
         self._begin_step()
+
+    def _settings(self, settings: CandleSettings) -> None:
+        self.lateness = round(settings.lateness_s * S)
+        self.revise = round(settings.revise_s * S)
 
     def _begin_step(self) -> None:
         self.out_candles: list[tuple[Any, ...]] = []
@@ -188,12 +191,14 @@ class Reference:
             case Kind.SUBSCRIBE:
                 self._subscribe(record)
             case Kind.UNSUBSCRIBE:
-                self._unsubscribe(record)
+                self._drop(record, control.decode_keys(record.payload))
             case Kind.DISCONNECT if record.stream_id in self.streams:
                 self._end_stream(record.stream_id, _cause(record), silence=False)
                 del self.streams[record.stream_id]
             case Kind.SILENCE if record.stream_id in self.streams:
                 self._end_stream(record.stream_id, _cause(record), silence=True)
+                for line in self.streams[record.stream_id].lines.values():
+                    line.subscribed_wall = record.wall_ns
             case Kind.TICK:
                 for clock in self.clocks.values():
                     clock.tick(record.mono_ns)
@@ -210,19 +215,21 @@ class Reference:
             clock.restart(record.mono_ns)
         for slot in self.slots.values():
             slot.falls = []
+        self._settings(control.decode_start(record.payload).settings)
 
     def _subscribe(self, record: Record) -> None:
         stream = self.streams[record.stream_id]
-        for sub in control.decode_subscribe(record.payload):
+        subs = control.decode_subscribe(record.payload)
+        self._drop(record, [sub.key for sub in subs])
+        for sub in subs:
             stream.lines[sub.instrument_id] = Line(sub, record.wall_ns)
             key = (stream.feed, sub.instrument_id)
             slot = self.slots.setdefault(key, Slot(*key, sub.volume, sub.session_class))
             slot.volume, slot.session_class = sub.volume, sub.session_class
 
-    def _unsubscribe(self, record: Record) -> None:
+    def _drop(self, record: Record, keys: list[str]) -> None:
         stream = self.streams[record.stream_id]
         now = self.clocks[stream.feed].projection(record.wall_ns, record.mono_ns)
-        keys = control.decode_keys(record.payload)
         for instrument, line in list(stream.lines.items()):
             if line.sub.key in keys:
                 self._end_line(record.stream_id, instrument, floor(now), Cause.UNSUBSCRIBED)
@@ -304,6 +311,7 @@ class Reference:
         slot.covered_until = slot.ended
         slot.pending = cause
         self._mark(slot, slot.ended, OPEN_END, partial=True)
+        slot.doubts.append((slot.ended, max(slot.movers, default=0)))
         if cause is not Cause.UNSUBSCRIBED:
             slot.open_gap = True
             self._gap(slot, slot.ended, OPEN_END, cause, NAN)
@@ -350,7 +358,7 @@ class Reference:
         if known and packet.trade_id <= slot.trade_id:
             self.counts["duplicate"] += 1
             return
-        if math.isnan(packet.price):
+        if math.isnan(packet.price) or math.isnan(packet.size):
             return
         joins = known and packet.trade_id == slot.trade_id + 1
         if slot.up_start is None:
@@ -368,8 +376,6 @@ class Reference:
             slot.trade_id = packet.trade_id
         slot.trade_event = event
         self._accept(slot, packet)
-        if math.isnan(packet.size):
-            flags |= Flag.SIZE_UNKNOWN
         self._move(slot, packet, event, flags, packet.size, packet.price, packet.price)
 
     def _ordinary(
@@ -407,10 +413,12 @@ class Reference:
         priced = not math.isnan(packet.price)
         if line.sub.volume is VolumeKind.NONE:
             if packet.ts_exchange:
-                return priced and packet.ts_exchange > slot.exchange_time, NAN
-            return priced and packet.price != slot.price, NAN
+                moved = packet.ts_exchange > slot.exchange_time
+            else:
+                moved = packet.price != slot.price
+            return (True if moved and priced else None), NAN
         if math.isnan(packet.volume):
-            return False, NAN
+            return None, NAN
         date = self._volume_date(slot, packet, event)
         if math.isnan(slot.baseline):
             slot.baseline, slot.date = packet.volume, date
@@ -418,14 +426,15 @@ class Reference:
         if date < slot.date:
             self.counts["out_of_order"] += 1
             return None, NAN
-        baseline = slot.baseline if date == slot.date else 0.0
-        if packet.volume < baseline:
+        if date > slot.date:
+            slot.baseline, slot.date, slot.falls = 0.0, date, []
+        if packet.volume < slot.baseline:
             self._fell(mono, slot, packet.volume)
             return None, NAN
-        size = packet.volume - baseline
+        size = packet.volume - slot.baseline
         if size > 0 and not priced:
             return None, NAN
-        slot.baseline, slot.date, slot.falls = packet.volume, date, []
+        slot.baseline, slot.falls = packet.volume, []
         return size > 0, size
 
     def _fell(self, mono: int, slot: Slot, volume: float) -> None:
@@ -470,9 +479,9 @@ class Reference:
                 )
                 self._accept(slot, packet)
                 if counts:
-                    self._move(slot, packet, event, flags, NAN, packet.price, packet.price)
+                    self._move(slot, packet, packet.ts_trade, 0, NAN, packet.price, packet.price)
         else:
-            self._snapshot_of_volume(record, slot, line, packet, event, flags, now, counts=counts)
+            self._snapshot_of_volume(record, slot, line, packet, event, now, counts=counts)
         line.high, line.low, line.event = packet.day_high, packet.day_low, event
 
     def _snapshot_of_volume(
@@ -482,11 +491,12 @@ class Reference:
         line: Line,
         packet: Packet,
         event: int,
-        flags: int,
         now: int,
         *,
         counts: bool,
     ) -> None:
+        if slot.up_start is not None:
+            return
         date = self._volume_date(slot, packet, event)
         first = math.isnan(slot.baseline)
         known = not math.isnan(packet.volume)
@@ -497,14 +507,12 @@ class Reference:
         )
         if stale:
             self.counts["out_of_order"] += 1
-        if slot.up_start is not None:
-            return
         baseline = slot.baseline if date == slot.date and not first else 0.0
         passed = 0.0 if stale else packet.volume - baseline  # NaN stays NaN
-        counts = counts and not stale and (packet.volume > baseline or date > slot.date or first)
+        counts = counts and known and not stale and (packet.volume > baseline or date > slot.date or first)
         size = NAN
         opening = self._first_session(slot, self._date(slot, packet.ts_trade)) if counts else None
-        if opening is not None and line.subscribed_wall < opening and known:
+        if opening is not None and line.subscribed_wall < opening:
             size, passed = passed, 0.0
         if known and not stale:
             slot.baseline, slot.date, slot.falls = packet.volume, date, []
@@ -512,9 +520,8 @@ class Reference:
         self._begin_uptime(slot, record.stream_id, start, passed)
         self._accept(slot, packet)
         if counts:
-            if math.isnan(size):
-                flags |= Flag.SIZE_UNKNOWN
-            self._move(slot, packet, event, flags, size, packet.price, packet.price)
+            flags = Flag.SIZE_UNKNOWN if math.isnan(size) else 0
+            self._move(slot, packet, packet.ts_trade, flags, size, packet.price, packet.price)
 
     def _snapshot_start(self, record: Record, slot: Slot, packet: Packet, now: int) -> int:
         bases = []
@@ -570,8 +577,6 @@ class Reference:
 
     def _mark(self, slot: Slot, start: int, end: int, *, partial: bool = False, flags: int = 0) -> None:
         self.out_marks.append((slot.instrument, _source(slot), partial, flags, start, end))
-        if partial:
-            slot.demoted |= {key for key in _keys(slot) if _overlaps(key, start, end)}
 
     def _emit(self) -> None:
         for slot in self.slots.values():
@@ -601,10 +606,10 @@ class Reference:
         sizes = [mover.size for mover in movers if not math.isnan(mover.size)]
         ois = [mover.oi for mover in movers if not math.isnan(mover.oi)]
         partial = (
-            (interval, ts) in slot.demoted
-            or slot.first_up is None
+            slot.first_up is None
             or ts < slot.first_up
             or any(_overlaps((interval, ts), *gap) for gap in slot.gaps)
+            or any(ts <= last and end < ts + interval * S for end, last in slot.doubts)
         )
         table = self.tables.get(slot.session_class)
         session = 0 if table is None else int(table.session_of(np.array([ts]))[0])

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := .venv-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,8 +32,10 @@ format: $(VENV)/.dev ## Format and fix what can be fixed by itself
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.dev ## Measure, beside peers where they install
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.dev ## Measure, beside the peers that install here
+	@$(MAKE) --silent $(PEERS)/.ready || echo "bench: the peers do not install here: measuring without them"
+	@if [ -e $(PEERS)/.ready ]; then python=$(PEERS)/bin/python; else python=$(BIN)/python; fi; \
+	exec $$python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev ## Run for long under faults; MINUTES=60
 	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
@@ -56,6 +59,17 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
+$(PEERS)/.ready: $(VENV)/.run requirements/bench.txt
+	@rm -rf $(PEERS)
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --no-deps --compile-bytecode --require-hashes \
+		-r requirements/bench.txt
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What vnpy wants for its desktop and its bar generator does not.
+DESKTOP := pyside6 pyside6-addons pyside6-essentials shiboken6 pyqtgraph qdarkstyle qtpy plotly
+
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --universal --no-annotate --python-version 3.11 \
 	--custom-compile-command "make lock" $(UPGRADE)
 
@@ -65,6 +79,8 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew; UPGRADE=--upgrade takes newer 
 	$(LOCK) -o requirements/build.txt -c requirements/run.txt --group build
 	$(LOCK) -o requirements/dev.txt -c requirements/run.txt -c requirements/build.txt \
 		--group build --group dev pyproject.toml
+	$(LOCK) -o requirements/bench.txt $(DESKTOP:%=--no-emit-package %) \
+		--group build pyproject.toml requirements/bench.in
 
 clean: ## Remove .venv and what tools leave; data/ stays
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

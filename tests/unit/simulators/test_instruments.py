@@ -57,7 +57,8 @@ def test_any_symbol_of_the_daemons_form_can_be_simulated() -> None:
         "M&M.NS",
         "TCS.BO",
         "RELIANCE.NS",
-        "NIFTY 50",
+        "NIFTY_50.INDEX",
+        "NIFTY_BANK.INDEX",
         "BANKNIFTY26DECFUT.NFO",
         "SIM0007.NS",
     )

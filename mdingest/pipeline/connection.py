@@ -1,0 +1,216 @@
+"""One socket, from the upgrade to its end: frames into the log, answers back out.
+
+Everything that describes a stream is recorded in the same order as its frames: CONNECT, then
+SUBSCRIBE before the words that subscribe go out, DISCONNECT with its cause at the end. The
+library's errors become ours here and nowhere else, and no address (it holds credentials)
+gets into any of them. All times in this module are real seconds, whatever the clock says.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    SecurityError,
+)
+
+from mdingest.core import control
+from mdingest.core.control import Subscription
+from mdingest.core.records import Kind
+from mdingest.errors import MdingestError, PermanentError, TransientError
+from mdingest.pipeline.intake import Intake
+from mdingest.providers.base import Heard, LiveProtocol
+
+FAIR_FRAMES = 64  # a burst of more than these lets other tasks have their turn
+WOKEN_S = 0.1  # what is in the socket shows within this time after the process itself slept
+
+# The library would write request lines, credentials and all, into any debug log.
+_WIRE_LOG = logging.getLogger("mdingest.wire")
+_WIRE_LOG.setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Limits of a connection; real seconds and bytes."""
+
+    open_timeout_s: float = 10.0
+    close_timeout_s: float = 1.0
+    ping_s: float | None = 20.0  # our own pings; no pong for as long ends the connection
+    max_frame_bytes: int = 4 << 20
+
+
+class PeerLeft(TransientError):
+    """A connection that was open has ended; ``at_once`` if the peer asked us to come back."""
+
+    def __init__(self, message: str, *, at_once: bool = False) -> None:
+        super().__init__(message)
+        self.at_once = at_once
+
+
+class Mute(TransientError):
+    """The socket is open and says nothing at all."""
+
+
+async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire: Wire) -> ClientConnection:
+    """Connect and upgrade. A cancelled call leaves no socket behind.
+
+    Raises TransientError or PermanentError, without credentials.
+    """
+    try:
+        return await connect(
+            protocol.url(subs),
+            additional_headers=protocol.headers(),
+            user_agent_header="mdingest",
+            proxy=None,
+            compression=None,
+            open_timeout=wire.open_timeout_s,
+            close_timeout=wire.close_timeout_s,
+            ping_interval=wire.ping_s,
+            ping_timeout=wire.ping_s,
+            max_size=wire.max_frame_bytes,
+            logger=_WIRE_LOG,
+        )
+    except InvalidStatus as exc:
+        raise _refusal(protocol, exc) from None
+    except (InvalidURI, SecurityError, UnicodeError) as exc:  # their texts hold the address
+        raise PermanentError(f"the address can't be used ({type(exc).__name__}); check its url") from None
+    except InvalidHandshake as exc:
+        raise TransientError(f"the other side is no websocket server ({type(exc).__name__})") from None
+    except TimeoutError:
+        raise TransientError(f"no answer within {wire.open_timeout_s:g} s") from None
+    except OSError as exc:
+        raise TransientError(f"can't connect: {exc.strerror or type(exc).__name__}") from None
+
+
+def _refusal(protocol: LiveProtocol, exc: InvalidStatus) -> MdingestError:
+    response = exc.response
+    error = protocol.refused(response.status_code, bytes(response.body or b"").decode(errors="replace"))
+    wish = response.headers.get("Retry-After", "")
+    if isinstance(error, TransientError) and error.retry_after_s is None and wish.isdecimal():
+        error.retry_after_s = float(wish)
+    return error
+
+
+class Connection:
+    """A stream that is open. `run` once; `change` while it runs."""
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        stream_id: int,
+        protocol: LiveProtocol,
+        intake: Intake,
+        on_frame: Callable[[int, Heard], None],
+    ) -> None:
+        """``on_frame(bytes, heard)`` is called for each frame, after it was recorded."""
+        self.stream_id = stream_id
+        self._socket = socket
+        self._protocol = protocol
+        self._intake = intake
+        self._on_frame = on_frame
+        self._talk = asyncio.Lock()  # what is said goes out in the order it was recorded
+
+    async def run(self, subs: Sequence[Subscription]) -> None:
+        """Record and answer until the stream ends, which it does by an error.
+
+        Raises PeerLeft, Mute, or JournalError. Cancelling records the cause ``stop``. In each
+        case the DISCONNECT is recorded first and the socket is closed.
+        """
+        cause = "disconnect"
+        hello = control.Connect(self._protocol.feed, self._protocol.resolution_ns)
+        self._intake.add(Kind.CONNECT, self.stream_id, control.encode(hello))
+        try:
+            await self.change(subs, ())
+            await self._listen()
+        except ConnectionClosed as exc:
+            raise PeerLeft(_last_words(exc)) from None
+        except Mute:
+            cause = "mute"
+            self._socket.transport.abort()  # nobody is there to say goodbye to
+            raise
+        except asyncio.CancelledError:
+            cause = "stop"
+            raise
+        finally:
+            try:
+                self._intake.add(Kind.DISCONNECT, self.stream_id, control.encode(control.Disconnect(cause)))
+            finally:
+                await self._socket.close()
+
+    async def change(self, add: Sequence[Subscription], remove: Sequence[Subscription]) -> None:
+        """Record and say what is wanted from now on, and what no longer.
+
+        Cancelling may leave it said in part. If the connection ends meanwhile, `run` tells.
+        """
+        async with self._talk:
+            with suppress(ConnectionClosed):  # `run` is listening, and will hear of it
+                if remove:
+                    keys = control.encode_keys([sub.key for sub in remove])
+                    self._intake.add(Kind.UNSUBSCRIBE, self.stream_id, keys)
+                    for message in self._protocol.farewell(remove):
+                        await self._socket.send(message)
+                if add:
+                    self._intake.add(Kind.SUBSCRIBE, self.stream_id, control.encode_subscribe(list(add)))
+                    for message in self._protocol.greeting(add):
+                        await self._socket.send(message)
+
+    async def _listen(self) -> None:
+        silence_s = self._protocol.silence_s
+        while True:
+            try:
+                async with asyncio.timeout(silence_s) as guard:
+                    await self._hear_on(guard)
+            except TimeoutError:
+                await self._hear_once_more()
+
+    async def _hear_on(self, guard: asyncio.Timeout) -> None:
+        """Frame after frame; the guard is moved now and then, since that costs more than a frame."""
+        loop = asyncio.get_running_loop()
+        patience_s = self._protocol.silence_s
+        moved, heard = loop.time(), 0
+        while True:
+            await self._take(await self._socket.recv())
+            heard += 1
+            now = loop.time()
+            if now - moved > patience_s / 16:
+                guard.reschedule(now + patience_s)
+                moved = now
+            if heard % FAIR_FRAMES == 0:
+                await asyncio.sleep(0)
+
+    async def _hear_once_more(self) -> None:
+        """Not the peer but this process may have slept: then something is waiting."""
+        try:
+            async with asyncio.timeout(WOKEN_S):
+                frame = await self._socket.recv()  # cancel-safe: no frame is lost
+        except TimeoutError:
+            raise Mute(f"nothing heard for {self._protocol.silence_s:g} s") from None
+        await self._take(frame)
+
+    async def _take(self, frame: str | bytes) -> None:
+        heard = self._protocol.receive(frame)
+        raw = frame.encode() if isinstance(frame, str) else frame
+        if heard.journal:
+            self._intake.add(Kind.FRAME, self.stream_id, raw)
+        self._on_frame(len(raw), heard)
+        with suppress(ConnectionClosed):  # frames that came before the end are still to be read
+            for reply in heard.replies:
+                await self._socket.send(reply)
+        if heard.reconnect:
+            raise PeerLeft(heard.reconnect, at_once=True)
+
+
+def _last_words(exc: ConnectionClosed) -> str:
+    if exc.rcvd is not None:
+        why = f": {exc.rcvd.reason[:100]!r}" if exc.rcvd.reason else ""
+        return f"closed by the peer with code {exc.rcvd.code}{why}"
+    if exc.sent is not None:
+        return f"closed by us with code {exc.sent.code}: {exc.sent.reason[:100]!r}"
+    return "cut off without a word"

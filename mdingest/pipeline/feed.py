@@ -1,0 +1,205 @@
+"""A feed keeps one connection alive: connect, listen, and when it ends, decide what comes next.
+
+The error's class is the decision, and this is the one place that takes it: a TransientError
+is retried, spread out and never more than a minute apart; a PermanentError parks the feed
+until somebody changes something. Nothing else is caught.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from mdingest.core.control import Subscription
+from mdingest.errors import PermanentError, TransientError
+from mdingest.pipeline.backoff import full_jitter
+from mdingest.pipeline.connection import Connection, PeerLeft, Wire, open_socket
+from mdingest.pipeline.intake import Intake
+from mdingest.providers.base import Heard, LiveProtocol
+
+LONGEST_WISH_S = 3600.0  # of a peer's Retry-After that is honoured
+NOTES_EVERY_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """How a feed behaves towards its peer. Times are real seconds."""
+
+    wire: Wire = field(default_factory=Wire)
+    waits: Callable[[], Iterator[float]] = full_jitter
+    healthy_s: float = 10.0  # a connection that lived as long starts the waits anew
+    recheck_s: float = 60.0  # how often a parked feed asks whether its credentials changed
+    start_after_s: float = 0.0  # staggers the first connects of many feeds
+
+
+class FeedState(StrEnum):
+    """What a feed is doing."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    BACKOFF = "backoff"
+    PARKED = "parked"  # waits for a person
+    IDLE = "idle"  # has nothing to subscribe
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class FeedStatus:
+    """For /health, /metrics and alerts. Instants are wall ns of the daemon's clock."""
+
+    name: str
+    feed: str
+    state: FeedState = FeedState.STOPPED
+    since_ns: int = 0  # in this state
+    instruments: int = 0
+    stream_id: int = 0  # of the connection that is open, or was last
+    last_frame_ns: int = 0
+    last_error: str = ""  # empty while live
+    reconnects: int = 0
+    frames: int = 0
+    bytes: int = 0
+    withheld: int = 0  # frames that are not ours to keep (account messages)
+
+
+class Feed:
+    """One supervised connection of one provider. `run` it in a task; cancelling stops it."""
+
+    def __init__(
+        self,
+        name: str,
+        protocol: LiveProtocol,
+        subs: Sequence[Subscription],
+        intake: Intake,
+        *,
+        stream_ids: Callable[[], int],
+        options: FeedOptions | None = None,
+        recheck: Callable[[], bool] | None = None,
+        on_change: Callable[[FeedStatus], None] | None = None,
+    ) -> None:
+        """``stream_ids`` gives a number this journal has never seen, for each connect.
+
+        ``recheck`` is asked now and then while parked whether trying again makes sense:
+        whether the credentials have changed. ``on_change`` hears of each change of state.
+        """
+        self.protocol = protocol  # may be replaced before `wake`, say by one with a new token
+        self.status = FeedStatus(name, protocol.feed, instruments=len(subs))
+        self._subs = {sub.key: sub for sub in subs}
+        self._intake = intake
+        self._stream_ids = stream_ids
+        self._options = options or FeedOptions()
+        self._recheck = recheck
+        self._on_change = on_change
+        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
+        self._live_at = float("inf")  # real monotonic seconds; not yet
+        self._noted_at = -NOTES_EVERY_S
+
+    def wake(self) -> None:
+        """Something changed: a feed that waits, for whatever reason, tries again now."""
+        self._wake.set()
+
+    async def change(self, add: Sequence[Subscription], remove: Sequence[Subscription]) -> None:
+        """Subscribe and unsubscribe without dropping what stays; at once if connected.
+
+        An instrument whose subscription is new but its key is not is subscribed anew.
+        """
+        for sub in remove:
+            self._subs.pop(sub.key, None)
+        self._subs |= {sub.key: sub for sub in add}
+        self.status.instruments = len(self._subs)
+        if self.status.state is FeedState.IDLE:
+            self._wake.set()
+        if self._connection is not None:
+            await self._connection.change(add, remove)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises JournalError; no error of the network leaves it."""
+        waits = self._options.waits()
+        try:
+            await asyncio.sleep(self._options.start_after_s)
+            while True:
+                try:
+                    await self._attempt()
+                except TransientError as exc:
+                    healthy = time.monotonic() - self._live_at >= self._options.healthy_s
+                    if healthy:
+                        waits = self._options.waits()
+                    await self._back_off(exc, waits, at_once=healthy)
+                except PermanentError as exc:
+                    await self._park(exc)
+                    waits = self._options.waits()
+        finally:
+            self._enter(FeedState.STOPPED)
+
+    async def _attempt(self) -> None:
+        self._live_at = float("inf")
+        while not self._subs:
+            self._enter(FeedState.IDLE)
+            await self._woken(None)
+        self._enter(FeedState.CONNECTING)
+        socket = await open_socket(self.protocol, list(self._subs.values()), self._options.wire)
+        status = self.status
+        status.stream_id = self._stream_ids()
+        status.last_error = ""
+        self._live_at = time.monotonic()
+        self._enter(FeedState.LIVE)
+        log.info("feed.connected", feed=status.name, stream=status.stream_id, instruments=len(self._subs))
+        self._connection = Connection(socket, status.stream_id, self.protocol, self._intake, self._heard)
+        try:
+            await self._connection.run(list(self._subs.values()))
+        finally:
+            self._connection = None
+
+    async def _back_off(self, exc: TransientError, waits: Iterator[float], *, at_once: bool) -> None:
+        wait_s = next(waits)
+        if exc.retry_after_s is not None:
+            wait_s = min(max(0.0, exc.retry_after_s), LONGEST_WISH_S)
+        elif at_once and isinstance(exc, PeerLeft) and exc.at_once:
+            wait_s = 0.0
+        self.status.last_error = str(exc)
+        self.status.reconnects += 1
+        self._enter(FeedState.BACKOFF)
+        name = self.status.name
+        log.warning("feed.retry_scheduled", feed=name, delay_s=round(wait_s, 3), error=str(exc))
+        await self._woken(wait_s)
+
+    async def _park(self, exc: PermanentError) -> None:
+        self.status.last_error = str(exc)
+        self._enter(FeedState.PARKED)
+        log.error("feed.parked", feed=self.status.name, error=str(exc))
+        while not await self._woken(self._options.recheck_s):
+            if self._recheck is not None and self._recheck():
+                return
+
+    async def _woken(self, within_s: float | None) -> bool:
+        """Wait for `wake`, at most so long."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _heard(self, size: int, heard: Heard) -> None:
+        status = self.status
+        status.frames += 1
+        status.bytes += size
+        status.withheld += not heard.journal
+        status.last_frame_ns = self._intake.clock.wall_ns()
+        if heard.note and time.monotonic() - self._noted_at >= NOTES_EVERY_S:
+            self._noted_at = time.monotonic()
+            log.warning("feed.note", feed=status.name, note=heard.note[:200])
+
+    def _enter(self, state: FeedState) -> None:
+        if state is self.status.state:
+            return
+        self.status.state = state
+        self.status.since_ns = self._intake.clock.wall_ns()
+        if self._on_change is not None:
+            self._on_change(self.status)

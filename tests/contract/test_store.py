@@ -127,6 +127,13 @@ async def test_a_live_candle_that_was_replaced_does_not_come_back_when_its_journ
     assert await kept(db) == ("csv", 100, False)
 
 
+async def test_what_other_sources_said_before_does_not_keep_a_live_candle_out(db: Database) -> None:
+    await db.put(candle(close=100, source="yfinance"))
+    await db.put(candle(close=100, source="csv"))
+    await db.put(candle(close=101))
+    assert await kept(db) == ("kite_ws", 101, False)
+
+
 async def test_a_new_revision_of_a_live_candle_that_was_replaced_counts(db: Database) -> None:
     await db.put(candle(close=101, partial=True))
     await db.put(candle(close=100, source="csv"))
@@ -317,8 +324,20 @@ async def test_a_later_stream_may_begin_where_an_empty_uptime_did(db: Database) 
     assert await db.store.coverage(1, ns(0), OPEN_END) == [heard(2, 4)]
 
 
+async def test_what_an_earlier_stream_said_of_that_second_does_not_come_back(db: Database) -> None:
+    empty = transaction(coverage=[uptime(2, 2, stream=1)])
+    await db.store.commit(empty)
+    await db.put(coverage=[uptime(2, None, stream=2)], streams={2: ("kite_ws", ns(4))})
+    await db.store.commit(empty)
+    assert await db.store.coverage(1, ns(0), OPEN_END) == [heard(2, 4)]
+    await db.put(coverage=[uptime(2, 9, stream=2)])
+    await db.store.commit(empty)
+    assert await db.store.coverage(1, ns(0), OPEN_END) == [heard(2, 9)]
+
+
 async def test_another_stream_that_carried_on_may_end_the_uptime(db: Database) -> None:
-    await db.put(coverage=[uptime(2, None, stream=2)], streams={1: ("kite_ws", ns(3)), 2: ("kite_ws", ns(4))})
+    await db.put(streams={1: ("kite_ws", ns(1))})
+    await db.put(coverage=[uptime(2, None, stream=2)], streams={2: ("kite_ws", ns(4))})
     await db.put(coverage=[uptime(2, 9, stream=1)])
     assert await db.store.coverage(1, ns(0), OPEN_END) == [heard(2, 9)]
 

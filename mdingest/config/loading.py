@@ -71,14 +71,19 @@ def read_clock(config: Config | None = None, env: Mapping[str, str] | None = Non
     if not text:
         return Clock()
     clock = parse_clock(text)
-    for name, options in {} if config is None else config.providers.items():
-        for key, value in options:
-            if isinstance(value, str) and value.lower().startswith(_ENCRYPTED):
-                raise ConfigError(
-                    "MDINGEST_CLOCK is for simulators: "
-                    f"providers.{name}.{key} is {value.split(':')[0]}://, so the clock must be real"
-                )
+    if config is not None and (real := real_addresses(config)):
+        raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
     return clock
+
+
+def real_addresses(config: Config) -> list[str]:
+    """Which addresses are encrypted, so a real broker's, as ``providers.kite_ws.url is wss://...``."""
+    return [
+        f"providers.{name}.{key} is {mask(value)}"
+        for name, options in config.providers.items()
+        for key, value in options
+        if isinstance(value, str) and value.lower().startswith(_ENCRYPTED)
+    ]
 
 
 def effective(config: Config) -> str:

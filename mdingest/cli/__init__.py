@@ -1,0 +1,51 @@
+"""The command line: parsing and printing only.
+
+Nothing heavy is imported before a command runs, so that ``--help`` is quick.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from mdingest.cli.parsing import parser
+from mdingest.errors import ConfigError, MdingestError
+
+DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+"""Exit codes. ``INCOMPLETE``: finished, but some symbols or ranges failed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and say how it ended. Raises SystemExit for ``--help`` and bad usage."""
+    top = parser()
+    args, unknown = top.parse_known_args(argv)
+    if unknown and not getattr(args, "not_yet", False):  # a command of later takes any options
+        top.error(f"unrecognized arguments: {' '.join(unknown)}")
+    try:
+        code: int = args.handler(args)
+        sys.stdout.flush()  # here, so that a closed pipe is noticed where it is expected
+    except MdingestError as exc:
+        return _failed([exc])
+    except BaseExceptionGroup as group:
+        expected, bugs = group.split(MdingestError)
+        if bugs is not None or expected is None:
+            raise
+        return _failed(_leaves(expected))
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = None  # or the interpreter would flush it again
+        return FAILED
+    except OSError as exc:
+        return _failed([exc])
+    except KeyboardInterrupt:
+        return FAILED
+    return code
+
+
+def _failed(errors: Sequence[BaseException]) -> int:
+    for exc in errors:
+        is_lines = isinstance(exc, ConfigError) and "\n" in str(exc)
+        sys.stderr.write(f"{exc}\n" if is_lines else f"mdingest: {exc}\n")
+    return USAGE if all(isinstance(exc, ConfigError) for exc in errors) else FAILED
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    nested = (_leaves(exc) if isinstance(exc, BaseExceptionGroup) else [exc] for exc in group.exceptions)
+    return [exc for leaves in nested for exc in leaves]

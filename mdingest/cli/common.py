@@ -1,0 +1,106 @@
+"""What commands share: the configuration they were given, and running until told to stop."""
+
+import os
+import signal
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # heavy, and wanted by the type checker only
+    import asyncio
+
+    from mdingest.config import Config
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class AddCommand(Protocol):
+    """Adds a command and gives its parser."""
+
+    def __call__(self, name: str, text: str) -> ArgumentParser:
+        """``text`` is one line."""
+        ...
+
+
+def set_up_logging(args: Namespace) -> None:
+    """As the options say."""
+    from mdingest.telemetry.logging import configure
+
+    configure(getattr(args, "log_format", None), getattr(args, "log_level", "info"))
+
+
+def load_config(args: Namespace, overrides: Mapping[str, object] | None = None) -> "Config":
+    """The configuration of the options. Raises ConfigError. Also sets up logging."""
+    set_up_logging(args)
+    from mdingest.config import load
+
+    given = dict(overrides or {})
+    if "database" in args:
+        given["database.url"] = args.database
+    return load(getattr(args, "config", None), overrides=given)
+
+
+class Stopping:
+    """Whether and when a person or a supervisor asked us to stop.
+
+    In force from the first moment of a command, so that a signal during start is not lost.
+    The first signal asks; a second one ends the process at once, which costs no data.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._stop: asyncio.Event | None = None
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Handle the signals while the block runs."""
+        before = {number: signal.signal(number, lambda n, _: self.received(n)) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def received(self, number: int) -> None:
+        """One signal came."""
+        if self._asked:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self._asked = True
+        if self._stop is not None:
+            self._stop.set()
+
+    def tell(self, stop: "asyncio.Event") -> None:
+        """From now on set ``stop``; at once, if somebody has asked already. Inside the loop."""
+        self._stop = stop
+        if self._asked:
+            stop.set()
+
+
+def run_until_stopped(
+    main: "Callable[[asyncio.Event], Coroutine[Any, Any, None]]", stopping: Stopping, *, uvloop: bool
+) -> None:
+    """Run ``main(stop)``; SIGINT and SIGTERM set ``stop``."""
+    import asyncio
+
+    async def told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:  # through the loop, which wakes up for them while it waits
+            loop.add_signal_handler(number, stopping.received, number)
+        stopping.tell(stop)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=_loop_factory(uvloop=uvloop)) as runner:
+        runner.run(told())
+
+
+def _loop_factory(*, uvloop: bool) -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    if not uvloop:
+        return None
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # not made for every platform; the standard loop does the same, slower
+        return None
+    return new_event_loop

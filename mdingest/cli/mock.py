@@ -1,0 +1,88 @@
+"""``mock``: a broker simulator that real client libraries can talk to."""
+
+from argparse import ArgumentTypeError, Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdingest.cli.common import AddCommand, Stopping, run_until_stopped, set_up_logging
+from mdingest.cli.later import NOT_YET
+
+if TYPE_CHECKING:
+    from mdingest.telemetry.clock import Clock
+
+_MAX_SPEED = 60
+
+
+def add(command: AddCommand) -> None:
+    """The commands of this group."""
+    mock = command("mock", "a broker simulator that real client libraries can talk to")
+    mock.add_argument("broker", choices=("kite", "upstox"), help=f"upstox: {NOT_YET}")
+    mock.add_argument("--host", default="127.0.0.1")
+    mock.add_argument("--port", type=int, default=8765, help="default: 8765; 0: any free one")
+    mock.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: a few well-known")
+    mock.add_argument("--synthetic", type=int, default=0, metavar="N", help="SIM0001.NS and so on besides")
+    mock.add_argument("--rate", type=float, default=2.0, help="trades per second and instrument (default: 2)")
+    mock.add_argument("--speed", type=_speed, default=1.0, help="how fast its clock runs, up to 60")
+    mock.add_argument("--seed", type=_seed, default=0, help="the same seed, the same market")
+    mock.add_argument("--faults", default="", metavar="LIST", help="such as disconnect@20s,mute~2m/15s")
+    mock.add_argument("--tape", type=Path, metavar="FILE", help="write every trade here")
+    mock.add_argument("--cuts", type=Path, metavar="FILE", help="write every fault here")
+    mock.add_argument("--instruments", type=Path, metavar="FILE", help="write the instruments CSV here")
+    mock.set_defaults(handler=_mock)
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ArgumentTypeError("must be a whole number that is not negative")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= _MAX_SPEED:
+        raise ArgumentTypeError(f"must be a number above 0, up to {_MAX_SPEED}")
+    return speed
+
+
+def _mock(args: Namespace) -> int:
+    from mdingest.errors import ConfigError
+
+    if args.broker != "kite":
+        raise ConfigError(f"mock {args.broker}: {NOT_YET}")
+    with (stopping := Stopping()).installed():
+        set_up_logging(args)
+        from mdingest.simulators import KiteMockOptions, run_mock
+
+        options = KiteMockOptions(
+            host=args.host,
+            port=args.port,
+            symbols=tuple(args.symbols),
+            synthetic=args.synthetic,
+            rate=args.rate,
+            seed=args.seed,
+            faults=args.faults,
+            tape=args.tape,
+            cuts=args.cuts,
+            instruments=args.instruments,
+        )
+        clock = _clock(args.speed)
+        run_until_stopped(lambda stop: run_mock(options, clock, stop), stopping, uvloop=True)
+    return 0
+
+
+def _clock(speed: float) -> "Clock":
+    """The clock of the environment, or the machine's made faster."""
+    from mdingest.config import read_clock
+    from mdingest.errors import ConfigError
+    from mdingest.telemetry.clock import parse_clock
+
+    clock = read_clock()
+    if speed == 1:
+        return clock
+    if clock.shifted:
+        raise ConfigError("give the speed in MDINGEST_CLOCK or with --speed, not in both")
+    return parse_clock(f"{datetime.now(UTC).isoformat()}x{speed}")

@@ -243,6 +243,21 @@ def test_a_mute_spell_is_a_cut_with_both_its_ends(tmp_path: Path) -> None:
     assert by_token(told(ear)[len(TOKENS) :]) == by_token(made(tape, 1))
 
 
+def test_a_subscription_on_a_mute_connection_is_answered_when_it_speaks_again(tmp_path: Path) -> None:
+    story = Story(tmp_path, "mute@1s/2s")
+    ear, line = story.connect([INFY])
+    story.run(1.5)
+    heard = len(ear.heard)
+    line.receive(json.dumps({"a": "subscribe", "v": TOKENS}))
+    story.run(1.4)
+    assert len(ear.heard) == heard
+    story.run(1)
+    story.end()
+
+    assert {token for token, _, _ in told(ear)} >= {INFY}
+    assert sorted(line.tokens()) == sorted(TOKENS)
+
+
 def test_what_waits_in_our_own_buffer_is_part_of_the_cut(tmp_path: Path) -> None:
     story = Story(tmp_path)
     ear, line = story.connect([INFY])

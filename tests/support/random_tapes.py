@@ -40,7 +40,7 @@ CAUSES = ("disconnect", "stop", "mute", "parked", "something new")
 
 Op = tuple[int, int, int, int]
 PARTS = st.integers(0, 99)
-OPS = st.lists(st.tuples(PARTS, PARTS, PARTS, PARTS), min_size=1, max_size=70)
+OPS = st.lists(st.tuples(PARTS, PARTS, PARTS, PARTS), min_size=30, max_size=90)  # op 0: nothing
 
 
 @dataclass
@@ -81,6 +81,8 @@ class Market:
     def do(self, op: Op) -> None:  # noqa: C901, PLR0912 - a table of everything that happens
         """One thing happens."""
         code, a, b, c = op
+        if not code:
+            return
         streams = sorted(self.open)
         if not streams and code < 55:
             self.connect(1 + a % 5)

@@ -194,7 +194,7 @@ class Reference:
                 self._drop(record, control.decode_keys(record.payload))
             case Kind.DISCONNECT if record.stream_id in self.streams:
                 self._end_stream(record.stream_id, _cause(record), silence=False)
-                del self.streams[record.stream_id]
+                self._forget_stream(record.stream_id)
             case Kind.SILENCE if record.stream_id in self.streams:
                 self._end_stream(record.stream_id, _cause(record), silence=True)
                 for line in self.streams[record.stream_id].lines.values():
@@ -210,12 +210,16 @@ class Reference:
     def _start(self, record: Record) -> None:
         for stream_id in sorted(self.streams):
             self._end_stream(stream_id, Cause.CRASH, silence=False)
-            del self.streams[stream_id]
+            self._forget_stream(stream_id)
         for clock in self.clocks.values():
             clock.restart(record.mono_ns)
         for slot in self.slots.values():
             slot.falls = []
         self._settings(control.decode_start(record.payload).settings)
+
+    def _forget_stream(self, stream_id: int) -> None:
+        del self.streams[stream_id]
+        self.out_streams.pop(stream_id, None)
 
     def _subscribe(self, record: Record) -> None:
         stream = self.streams[record.stream_id]

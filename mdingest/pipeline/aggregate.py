@@ -63,7 +63,6 @@ class Aggregator:
         committed: int,
         clock: Clock,
         save_state: Callable[[int, bytes], Awaitable[None]] | None = None,
-        on_step: Callable[[Batch, Understood, Events], None] | None = None,
     ) -> None:
         """Events of batches that end at or below ``committed`` are discarded."""
         self.machine = machine
@@ -72,7 +71,7 @@ class Aggregator:
         self._committed = committed
         self._clock = clock
         self._save_state = save_state
-        self._on_step = on_step
+        self.on_step: Callable[[Batch, Understood, Events], None] | None = None
 
     def step(self, batch: Batch) -> Events:
         """One batch through decoder and machine."""
@@ -82,8 +81,8 @@ class Aggregator:
         self.status.wall_ns = int(batch.wall_ns[-1])
         self.status.counts.update(understood.counts)
         self.status.counts.update(events.counts)
-        if self._on_step is not None:
-            self._on_step(batch, understood, events)
+        if self.on_step is not None:
+            self.on_step(batch, understood, events)
         return events
 
     async def run(self, source: Source, out: Channel[Step]) -> None:

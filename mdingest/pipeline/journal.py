@@ -133,6 +133,16 @@ class Journal:
         lsn, self._end = self._end, self._end + len(raw)
         return decode_batch(memoryview(raw), lsn)
 
+    def skip_to(self, lsn: int) -> None:
+        """Go on at a later address, leaving a hole: what the database has seen is never said twice.
+
+        Raises JournalFull, or JournalError if the disk fails.
+        """
+        if lsn > self._end:
+            log.warning("journal.skipped", end_lsn=self._end, to_lsn=lsn)
+            self._end = lsn
+            self._begin_segment()
+
     async def sync(self, up_to: int | None = None) -> None:
         """Bring everything below ``up_to`` (None: all appended before this call) to the disk.
 

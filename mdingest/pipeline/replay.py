@@ -60,11 +60,11 @@ async def replay(
     make_decoder: Callable[[str], FrameDecoder],
     code: str,
     settings: CandleSettings,
-    until: int | None = None,
+    until_of: Callable[[str], int | None] = lambda _: None,
 ) -> tuple[ReplayReport, list[tuple[int, int]]]:
     """Step a whole journal and commit its rows, without any position.
 
-    ``until`` stops before the first batch that ends behind this address. Returns the report,
+    ``until_of`` gives the position of a journal (by uuid), where the replay stops. Returns the report,
     and the spans ``[from, to)`` of wall ns that ran under the same ``code`` and ``settings``.
     """
     reader = JournalReader(journal)
@@ -73,7 +73,7 @@ async def replay(
     spans: list[tuple[int, int]] = []
     steps: list[Step] = []
     rows = 0
-    for batch in _batches(reader, report, until):
+    for batch in _batches(reader, report, until_of(reader.uuid)):
         _note_start(batch, report, spans, code, settings)
         understood = decoder.decode(batch)
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])

@@ -50,9 +50,14 @@ class Writer:
         epoch: int,
         sync: Callable[[int], Awaitable[None]],
         spacing_s: float = 1.0,
-        on_commit: Callable[[Transaction, float], None] | None = None,
+        on_commit: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """``sync(lsn)`` returns once the journal is safe on disk up to ``lsn``."""
+        """``sync(lsn)`` returns once the journal is safe on disk up to ``lsn``.
+
+        ``on_commit(lsn)`` hears of each position that was committed.
+        """
+        self.listeners: list[Callable[[Transaction, float], None]] = []
+        """Each hears of a transaction and how long it took in seconds."""
         self.status = WriterStatus()
         self._store = store
         self._journal = journal
@@ -119,8 +124,9 @@ class Writer:
         self.status.rows += len(transaction.candles)
         self.status.last_commit_s = took
         log.debug("writer.flushed", rows=len(transaction.candles), took_s=round(took, 4))
-        if self._on_commit is not None:
-            self._on_commit(transaction, took)
+        self._on_commit(taken[-1].end)
+        for listener in self.listeners:
+            listener(transaction, took)
 
 
 def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0) -> Transaction:

@@ -1,0 +1,298 @@
+"""Builds the programs from a Config; the only module that knows every other."""
+
+import asyncio
+import datetime as dt
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from pydantic import BaseModel
+
+from mdingest import __version__, calendars
+from mdingest.api import Served, create_app, serving
+from mdingest.calendars import Calendars
+from mdingest.config import Config
+from mdingest.core.control import CandleSettings, Subscription
+from mdingest.errors import ConfigError
+from mdingest.pipeline.aggregate import Aggregator
+from mdingest.pipeline.announce import Announcer
+from mdingest.pipeline.feeds import Feeds
+from mdingest.pipeline.intake import Intake
+from mdingest.pipeline.journal import Journal
+from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.lock import FileLock
+from mdingest.pipeline.recovery import recover
+from mdingest.pipeline.replay import ReplayReport, compare, replay
+from mdingest.pipeline.retain import Retainer
+from mdingest.pipeline.source import BatchSource
+from mdingest.pipeline.statefile import StateFiles
+from mdingest.pipeline.supervise import Ingest
+from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
+from mdingest.pipeline.writer import Writer
+from mdingest.providers import PROVIDERS
+from mdingest.providers.base import FrameDecoder, LiveProvider, Resolved
+from mdingest.simulators.instruments import named_instruments
+from mdingest.simulators.kite import KiteSimulator
+from mdingest.store import open_store
+from mdingest.store.base import Store
+from mdingest.store.migrate import migrate
+from mdingest.store.urls import sqlite_path
+from mdingest.telemetry.clock import Clock
+from mdingest.telemetry.health import Health, disk_check
+from mdingest.telemetry.metrics import Metrics
+from mdingest.telemetry.stalls import watch_stalls
+
+log = structlog.get_logger()
+
+DISK_LOW_BYTES = 256 << 20
+
+
+async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve_http: bool = True) -> None:
+    """Everything the config enables, until ``stop`` is set.
+
+    Raises AlreadyRunning, ConfigError, or whatever of `mdingest.errors` ends the process.
+    """
+    if not config.realtime:
+        raise ConfigError(
+            "realtime: nothing is enabled; list a provider, like {provider: kite_ws, symbols: all}"
+        )
+    for key in config.not_available():
+        log.warning("config.not_available", key=key)
+    health, metrics = Health(), Metrics()
+    book = calendars.load(config.calendar.file)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_database_lock(config))
+        store = await stack.enter_async_context(_store(config))
+        journal = stack.enter_context(Journal.open(config.journal.dir, command="mdingest run")[0])
+        ingest, feeds = await _ingest(config, clock, store, journal, book)
+        probe = StoreProbe(store)
+        health.register("store", probe.check, for_readers=True)
+        watch_ingest(health, metrics, ingest)
+        watch_feeds(health, metrics, feeds, clock)
+        health.register("disk", disk_check(config.journal.dir, DISK_LOW_BYTES))
+        producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
+        producers["store.probe"] = probe.run
+        producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
+        if serve_http:
+            served = _served(config, clock, store, book, health, metrics)
+            served = replace(served, forming=ingest.forming([feed.name for feed in feeds]))
+            await stack.enter_async_context(serving(create_app(served), config.api.host, config.api.port))
+        health.started = True
+        log.info("app.started", version=__version__, journal=journal.uuid)
+        await ingest.run(producers, stop, code=__version__, settings=_settings(config))
+    log.info("app.stopped")
+
+
+async def run_serve(config: Config, clock: Clock, stop: asyncio.Event) -> None:
+    """HTTP only, read-only over an existing database."""
+    health, metrics = Health(), Metrics()
+    async with AsyncExitStack() as stack:
+        store = await open_store(_url(config), read_only=True)
+        stack.push_async_callback(store.close)
+        probe = StoreProbe(store)
+        health.register("store", probe.check, for_readers=True)
+        book = calendars.load(config.calendar.file)
+        app = create_app(_served(config, clock, store, book, health, metrics))
+        await stack.enter_async_context(serving(app, config.api.host, config.api.port))
+        health.started = True
+        log.info("app.started", version=__version__, read_only=True)
+        async with asyncio.TaskGroup() as group:
+            probing = group.create_task(probe.run(), name="store.probe")
+            await stop.wait()
+            probing.cancel()
+    log.info("app.stopped")
+
+
+async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
+    """The daemon on a simulated broker, over a real websocket on this machine."""
+    options: Any = config.providers["kite_ws"]
+    address = urlsplit(options.url)
+    if address.hostname is None or address.port is None:
+        raise ConfigError("providers.kite_ws.url: the demo needs an address like ws://127.0.0.1:8766")
+    day = _date(clock)
+    simulator = KiteSimulator(
+        clock=clock,
+        instruments=named_instruments(config.symbols, day),
+        host=address.hostname,
+        port=address.port,
+        seed=clock.wall_ns() // 1_000_000_000,  # another walk at every start
+    )
+    async with simulator:
+        await run_daemon(config, clock, stop)
+
+
+async def run_replay(config: Config, directory: Path, into: str | None, *, verify: bool) -> ReplayReport:
+    """Candles again from a journal.
+
+    ``verify``: compare them with what ``into`` (else ``config.database``) holds, up to its
+    position; it is only read. Otherwise write them to ``into``; refused while a daemon
+    ingests there.
+    """
+    settings = _settings(config)
+    again = partial(replay, directory, make_decoder=_decoder, code=__version__, settings=settings)
+    if not verify:
+        url = into or _url(config)
+        with FileLock(_lock_path(url), "mdingest replay"):
+            await migrate(url)
+            async with _opened(url, config) as store:
+                report, _ = await again(store)
+                return report
+    async with AsyncExitStack() as stack:
+        stored = await open_store(into or _url(config), read_only=True)
+        stack.push_async_callback(stored.close)
+        scratch = stack.enter_context(TemporaryDirectory(prefix="mdingest-replay-"))
+        url = f"sqlite:///{scratch}/replayed.db"
+        await migrate(url)
+        replayed = await stack.enter_async_context(_opened(url, config))
+        positions = {position.journal: position.lsn for position in await stored.positions()}
+        report, spans = await again(replayed, until_of=positions.get)
+        await compare(replayed, stored, report, spans)
+        return report
+
+
+async def _ingest(
+    config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars
+) -> tuple[Ingest, list[Feeds]]:
+    settings = _settings(config)
+    claim = await store.claim(journal.uuid, "mdingest run")
+    states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
+    states.forget_beyond(journal.end_lsn)
+    recovered = recover(
+        states,
+        first=journal.first_lsn,
+        end=journal.end_lsn,
+        position=claim.position,
+        settings=settings,
+        make_decoder=_decoder,
+    )
+    journal.skip_to(recovered.committed)
+    retainer = Retainer(
+        journal,
+        states,
+        clock,
+        kept_from=recovered.start,
+        keep_s=config.journal.keep_s,
+        max_bytes=config.journal.max_bytes,
+    )
+    source = BatchSource(
+        journal, recovered.start, on_damage=lambda damage: log.warning("journal.damage", damage=str(damage))
+    )
+    intake = Intake(journal, source.publish, clock, tick_wanted=lambda: recovered.machine.tick_wanted)
+    aggregator = Aggregator(
+        recovered.machine,
+        recovered.decoder,
+        committed=recovered.committed,
+        clock=clock,
+        save_state=retainer.save_state,
+    )
+    writer = Writer(
+        store, journal=journal.uuid, epoch=claim.epoch, sync=retainer.sync_to, on_commit=retainer.committed
+    )
+    announcer = Announcer(intake, book.table)
+    ids = itertools.count(1)
+    feeds = [
+        Feeds(
+            PROVIDERS[entry.provider].live(config.providers[entry.provider]),
+            partial(_wanted, config, PROVIDERS[entry.provider], config.symbols_of(entry), store),
+            intake,
+            announcer,
+            stream_ids=lambda: next(ids),
+        )
+        for entry in config.realtime
+    ]
+    ingest = Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
+    return ingest, feeds
+
+
+async def _wanted(
+    config: Config, provider: LiveProvider[Any], symbols: tuple[str, ...], store: Store
+) -> list[Subscription]:
+    """The subscriptions of a feed, with the store's ids. Unknown symbols are left out, loudly."""
+    options = config.providers[provider.name]
+    problems: list[str] = []
+    if provider.needs_instruments:
+        cache = config.journal.dir.parent / "instruments" / f"{provider.name}.csv"
+        path = await instrument_list(options.instruments, cache)  # type: ignore[attr-defined] # the adapter's own key
+        resolved = await asyncio.to_thread(_resolve_file, provider, symbols, options, path, problems)
+    else:
+        resolved = provider.resolve(symbols, options, problems=problems)
+    for problem in problems:
+        log.error("symbols.unresolved", feed=provider.name, problem=problem)
+    if not resolved:
+        raise ConfigError(f"{provider.name}: none of its symbols can be resolved")
+    stored = await store.ensure_instruments([row.instrument for row in resolved])
+    return [
+        replace(row.subscription, instrument_id=instrument.id)
+        for row, instrument in zip(resolved, stored, strict=True)
+    ]
+
+
+def _resolve_file(
+    provider: LiveProvider[Any], symbols: tuple[str, ...], options: BaseModel, path: Path, problems: list[str]
+) -> list[Resolved]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        return provider.resolve(symbols, options, lines, problems=problems)
+
+
+def _decoder(feed: str) -> FrameDecoder:
+    return PROVIDERS[feed].decoder()
+
+
+def _settings(config: Config) -> CandleSettings:
+    return CandleSettings(lateness_s=config.candles.lateness_s, revise_s=config.candles.revise_s)
+
+
+def _url(config: Config) -> str:
+    return config.database.url.get_secret_value()
+
+
+def _date(clock: Clock) -> dt.date:
+    return dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, dt.UTC).date()
+
+
+def _lock_path(url: str) -> Path:
+    path = sqlite_path(url)
+    return path.with_name(f"{path.name}.ingest")
+
+
+def _database_lock(config: Config) -> FileLock:
+    return FileLock(_lock_path(_url(config)), "mdingest run")
+
+
+@asynccontextmanager
+async def _store(config: Config) -> AsyncIterator[Store]:
+    """The database, migrated: a daemon brings its own schema up to date."""
+    url = _url(config)
+    for name in await migrate(url):
+        log.info("store.migrated", migration=name)
+    async with _opened(url, config) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _opened(url: str, config: Config) -> AsyncIterator[Store]:
+    order = [entry.provider for entry in config.realtime] + [entry.provider for entry in config.backfill]
+    store = await open_store(url, source_order=list(dict.fromkeys(order)))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _served(
+    config: Config, clock: Clock, store: Store, book: Calendars, health: Health, metrics: Metrics
+) -> Served:
+    if clock.shifted:
+        health.facts["clock"] = f"shifted, x{clock.speed:g}"
+        log.warning("clock.shifted", speed=clock.speed)
+    health.facts["version"] = __version__
+    tokens = [token.get_secret_value() for token in config.api.tokens]
+    now: Callable[[], int] = clock.wall_ns
+    return Served(reader=store, tables=book.table, now=now, health=health, metrics=metrics, tokens=tokens)

@@ -3,13 +3,15 @@
 import asyncio
 import itertools
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from websockets.sync.server import ServerConnection, serve
 
 from mdingest.core import control
 from mdingest.core.control import Subscription, VolumeKind
@@ -225,23 +227,43 @@ async def test_frames_that_come_in_time_keep_a_connection(tmp_path: Path) -> Non
         assert len(exchange.requests) == 1
 
 
-async def test_what_waits_in_the_socket_counts_when_the_process_itself_slept(tmp_path: Path) -> None:
-    late = asyncio.Event()
-    exchange = FakeExchange(["a", late, "b", STAY])
-    async with scene(exchange, tmp_path) as s:
-        s.start("1", silence_s=0.2)
-        await s.records(Kind.FRAME, 1)
-        late.set()
-        await asyncio.sleep(0)  # the server sends; the client has not read
-        await asyncio.sleep(0)
-        block_for(0.4)
-        await s.records(Kind.FRAME, 2)
-        assert [k for k, *_ in s.story()] == ["CONNECT", "SUBSCRIBE", "FRAME", "FRAME"]
+@contextmanager
+def server_in_a_thread(handler: Callable[[ServerConnection], None]) -> Iterator[str]:
+    """An exchange that goes on while this thread stands still."""
+    with serve(handler, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-def block_for(seconds: float) -> None:
-    """Stop the whole process, as SIGSTOP would."""
+def sleep_while(late: threading.Event, seconds: float) -> None:
+    """Stop the whole process, as SIGSTOP would, while the peer goes on."""
+    late.set()
     time.sleep(seconds)
+
+
+async def test_what_waits_in_the_socket_counts_when_the_process_itself_slept(tmp_path: Path) -> None:
+    late, done = threading.Event(), threading.Event()
+
+    def play(client: ServerConnection) -> None:
+        client.send("a")
+        late.wait(20)
+        client.send("b")
+        done.wait(20)
+
+    with server_in_a_thread(play) as url:
+        async with scene(FakeExchange(), tmp_path) as s:
+            s.url = url
+            s.start("1", silence_s=0.3)
+            await s.records(Kind.FRAME, 1)
+            sleep_while(late, 0.6)
+            await s.records(Kind.FRAME, 2)
+            done.set()
+            assert [k for k, *_ in s.story()] == ["CONNECT", "SUBSCRIBE", "FRAME", "FRAME"]
 
 
 async def test_a_403_parks_the_feed_without_hammering_until_the_token_changes(tmp_path: Path) -> None:
@@ -413,4 +435,5 @@ async def test_no_secret_gets_into_log_journal_or_status(
     assert {e["event"] for e in told} >= {"feed.connected", "feed.retry_scheduled", "feed.parked"}
     assert SECRET in s.exchange.requests[0]  # it was used
     assert SECRET not in f"{told}{s.story()}{s.feed.status}"
-    assert not [r for r in caplog.records if r.name == "mdingest.wire"]
+    assert "websockets.server" in {r.name for r in caplog.records}  # debug lines would have shown
+    assert not {r.name for r in caplog.records} & {"mdingest.wire", "websockets.client"}

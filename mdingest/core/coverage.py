@@ -73,7 +73,7 @@ class CoverageLog:
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
         self._coverage.append((instrument, self._source, stream, start, OPEN_END))
 
-    def end(self, slot: int, cause: Cause, published: int) -> None:
+    def end(self, slot: int, cause: Cause, stream: int, published: int) -> None:
         """The uptime ends where it reached. Every cause but UNSUBSCRIBED leaves an open gap.
 
         Rows up to ``published`` are in the store already and are marked; later ones will
@@ -83,7 +83,7 @@ class CoverageLog:
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
         # An uptime too short to hold a second is closed as empty, so that no row stays open.
         until = int(c["up_end"][slot])
-        self._coverage.append((instrument, self._source, 0, start, until))
+        self._coverage.append((instrument, self._source, stream, start, until))
         c["covered_until"][slot] = until
         c["up_start"][slot] = -1
         c["cause"][slot] = cause

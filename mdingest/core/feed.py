@@ -76,6 +76,7 @@ class Feed:
         self.slot_of: dict[int, int] = {}  # instrument id to slot
         self.free_lines: list[int] = []
         self.counts: Counter[str] = Counter()
+        self.doubtful = False  # some line is in doubt
         self.lateness_ns = round(settings.lateness_s * NS)
         self.revise_ns = round(settings.revise_s * NS)
         self.rules = Rules(self)
@@ -114,13 +115,28 @@ class Feed:
                 others = (self.lines["slot"] == slot) & self.lines["seen"]
                 self.log.carry(slot, int(self.lines["stream"][others].min()))
             else:
-                self.log.end(slot, cause, published)
+                self.log.end(slot, cause, int(self.lines["stream"][line]), published)
 
     def free(self, lines: list[int]) -> None:
         """These lines may stand for other instruments from now on."""
         for line in lines:
             self.lines.reset(line)
         self.free_lines.extend(lines)
+
+    def damage(self, lines: list[int], start: int, end: int) -> None:
+        """A frame that could not be read may have held a packet of any of these lines.
+
+        Its trade would show in the volume of the line's next packet, perhaps of a later
+        second: until then the line is in doubt (see `core.rules`).
+        """
+        self.counts["undecodable"] += 1
+        for line in lines:
+            slot = int(self.lines["slot"][line])
+            self.log.gap(slot, Cause.UNDECODABLE, start, end, np.nan)
+            self.log.mark(slot, start, end, partial=True)
+            if self.lines["seen"][line] and self.slots["kind"][slot] != TRADES:
+                self.lines["doubt"][line], self.lines["doubt_end"][line] = start, end
+                self.doubtful = True
 
     def table(self, slot: int) -> SessionTable | None:
         """The session table of an instrument."""
@@ -155,6 +171,9 @@ class Feed:
         run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed())
         rare = unseen | (rows["ts_trade"] <= 0) | np.isnan(rows["price"]) | (kinds == NONE)
         rare |= np.maximum(rows["ts_trade"], rows["ts_exchange"]) > np.maximum(run.clock, wall) + JUMP_NS
+        if self.doubtful:
+            rare |= self.lines["doubt"][lines] > 0
+            self.doubtful = bool(self.lines["doubt"].any())
         order = np.argsort(slots.astype(np.uint16) if self.slots.n < 1 << 16 else slots, kind="stable")
         group = np.empty(len(rows), np.bool_)  # first packet of its instrument, in sorted order
         group[0] = True

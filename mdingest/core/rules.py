@@ -240,15 +240,14 @@ class Rules:
     def _up_start(self, p: Packet, now: Moment) -> int:
         """The first whole second that we are sure to hear entirely.
 
-        The snapshot's own stamp says it best if it agrees with the wall clock; a stale one
-        says nothing. A quarter of a second allows for stamps cut to whole seconds.
+        The snapshot's own stamp may be of any age, so it can only move the start later, and
+        only if it agrees with the wall clock. A quarter of a second allows for stamps cut to
+        whole seconds.
         """
-        bases = []
+        base = ((now.projected if now.fresh else now.wall) + QUARTER_NS) // NS
         if p.ts_exchange and abs(p.ts_exchange - now.wall) <= JUMP_NS:
-            bases.append(p.ts_exchange // NS)
-        if now.fresh:
-            bases.append((now.projected + QUARTER_NS) // NS)
-        return (max(bases, default=(now.wall + QUARTER_NS) // NS) + 1) * NS
+            base = max(base, p.ts_exchange // NS)
+        return (base + 1) * NS
 
     def _snapshot(self, p: Packet, line: int, slot: int, now: Moment, *, cumulative: bool) -> Mover | None:
         """Rule 7: it says where things stand, and touches no candle but in one case."""

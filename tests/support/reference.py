@@ -528,12 +528,10 @@ class Reference:
             self._move(slot, packet, packet.ts_trade, flags, size, packet.price, packet.price)
 
     def _snapshot_start(self, record: Record, slot: Slot, packet: Packet, now: int) -> int:
-        bases = []
+        bases = [floor((now if self.clocks[slot.feed].fresh else record.wall_ns) + QUARTER)]
         if packet.ts_exchange and abs(packet.ts_exchange - record.wall_ns) <= 5 * S:
             bases.append(floor(packet.ts_exchange))
-        if self.clocks[slot.feed].fresh:
-            bases.append(floor(now + QUARTER))
-        return max(bases or [floor(record.wall_ns + QUARTER)]) + S
+        return max(bases) + S
 
     def _accept(self, slot: Slot, packet: Packet) -> None:
         slot.trade_time = max(slot.trade_time, packet.ts_trade)

@@ -1,0 +1,67 @@
+"""What holds for every test: no network beyond this machine, and on CI no test left out quietly."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+ON_CI = bool(os.environ.get("MDINGEST_CI"))
+MAY_SKIP = "not possible here: "
+"""How the reason of a skip begins that even CI accepts: the machine can't, not 'was not installed'."""
+
+hypothesis.settings.register_profile(
+    "mdingest",
+    deadline=None,  # two shared cores: a slow example says nothing about the code
+    derandomize=ON_CI,  # a CI run is about the change, not about luck; elsewhere we look further
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("mdingest")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail on CI what is skipped, `importorskip` included, unless the machine really can't."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for whole modules."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not ON_CI or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    if not reason.removeprefix("Skipped: ").startswith(MAY_SKIP):
+        report.outcome = "failed"
+        report.longrepr = f"{reason}: CI runs every test; a reason it accepts begins with {MAY_SKIP!r}"
+
+
+def _only_this_machine(event: str, args: tuple[object, ...]) -> None:
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = str(args[1][0])
+    elif event == "socket.getaddrinfo" and args[0]:
+        host = args[0].decode() if isinstance(args[0], bytes) else str(args[0])
+    else:
+        return
+    if host == "localhost":
+        return
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        raise PermissionError(f"tests resolve no name but localhost: {host}") from None
+    if not (address.is_loopback or address.is_unspecified):
+        raise PermissionError(f"tests connect to this machine only: {host}")
+
+
+sys.addaudithook(_only_this_machine)

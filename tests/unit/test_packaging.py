@@ -1,0 +1,171 @@
+"""What is shipped: locks, wheel, container files, and what they promise to each other."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mdingest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+BIN = Path(sys.executable).parent
+
+
+def pins(lock: Path) -> list[Requirement]:
+    """The requirements of a lock file without their hashes."""
+    entries = lock.read_text().replace("\\\n", " ").splitlines()
+    return [Requirement(line.split(" --hash")[0]) for line in entries if line and line[0] != "#"]
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """Output of a command that must succeed, both streams."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
+    (file,) = folder.glob("mdingest-*.whl")
+    return zipfile.ZipFile(file)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_file_says_what_but_never_from_where(lock: Path) -> None:
+    text = lock.read_text()
+
+    assert "://" not in text
+    assert not re.search(r"^(-i\b|--(extra-)?index|--find-links|--trusted)| @ ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_pin_is_exact_and_hashed(lock: Path) -> None:
+    entries = [line for line in lock.read_text().replace("\\\n", " ").splitlines() if line and line[0] != "#"]
+
+    assert entries
+    assert [line for line in entries if "==" not in line or "--hash=sha256:" not in line] == []
+
+
+def test_development_uses_the_very_versions_that_run() -> None:
+    shipped = {str(pin) for pin in pins(ROOT / "requirements/run.txt")}
+    developed = {str(pin) for pin in pins(ROOT / "requirements/dev.txt")}
+
+    assert shipped - developed == set()
+
+
+def test_the_lock_covers_the_declared_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = {canonicalize_name(pin.name): pin for pin in pins(ROOT / "requirements/run.txt")}
+
+    for declared in map(Requirement, project["dependencies"]):
+        (exact,) = locked[canonicalize_name(declared.name)].specifier
+        assert exact.version in declared.specifier, declared
+
+
+def test_this_environment_is_the_locked_one() -> None:
+    wanted = {
+        pin.name: next(iter(pin.specifier)).version
+        for pin in pins(ROOT / "requirements/dev.txt")
+        if pin.marker is None or pin.marker.evaluate()
+    }
+
+    assert {name: importlib.metadata.version(name) for name in wanted} == wanted
+
+
+def test_the_changelog_is_about_this_version() -> None:
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings[0] == "Unreleased"
+    assert headings[1:2] in ([], [mdingest.__version__])
+    assert importlib.metadata.version("mdingest") == mdingest.__version__
+
+
+def test_the_wheel_holds_all_that_is_read_at_run_time(wheel: zipfile.ZipFile) -> None:
+    data = {str(file.relative_to(ROOT)) for file in (ROOT / "mdingest/calendars/data").iterdir()}
+    migrations = {
+        "mdingest/_migrations/" + str(file.relative_to(ROOT / "migrations"))
+        for file in (ROOT / "migrations").rglob("*.sql")
+    }
+    wanted = data | migrations | {"mdingest/py.typed", "mdingest/_config/demo.yaml"}
+
+    assert migrations
+    assert wanted - set(wheel.namelist()) == set()
+
+
+def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+
+    assert tops == {"mdingest", f"mdingest-{mdingest.__version__}.dist-info"}
+
+
+def test_the_daemon_carries_no_heavy_library() -> None:
+    found = run(
+        sys.executable,
+        "-c",
+        "import sys, mdingest.app, mdingest.cli; print(*{'pandas', 'yfinance'} & set(sys.modules))",
+    )
+
+    assert found.split() == []
+    assert "rich" not in {pin.name for pin in pins(ROOT / "requirements/run.txt")}
+
+
+def test_module_and_script_are_the_same_command() -> None:
+    assert run(BIN / "mdingest", "--help") == run(sys.executable, "-m", "mdingest", "--help")
+
+
+def test_the_dockerfile_lints() -> None:
+    run(BIN / "hadolint", "Dockerfile")
+
+
+def test_the_compose_file_follows_its_specification() -> None:
+    run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+
+
+def test_the_container_has_no_more_rights_than_it_needs() -> None:
+    (service,) = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "10001:10001"
+    assert [port for port in service["ports"] if not port.startswith("127.0.0.1:")] == []
+    assert "\nUSER 10001:10001\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_container_starts_with_a_config_that_exists() -> None:
+    (service,) = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    config = service["command"][-1]
+
+    assert service["command"] == ["run", "--config", config]
+    assert "./config:/config:ro" in service["volumes"]
+    assert f"MDINGEST_CONFIG={config}\n" in (ROOT / "Dockerfile").read_text()
+    run(BIN / "mdingest", "check-config", "--config", ROOT / config.lstrip("/"))
+
+
+def test_no_secret_and_no_data_enter_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    entries = [line for line in ignored if line and line[0] != "#"]
+
+    assert entries[0] == "*"
+    assert {line for line in entries if line.startswith("!")} == {
+        "!LICENSE",
+        "!README.md",
+        "!config",
+        "!mdingest",
+        "!migrations",
+        "!pyproject.toml",
+        "!requirements/build.txt",
+        "!requirements/run.txt",
+    }
+    assert {"**/.env", "config/config.yaml"} <= set(entries[entries.index("!config") :])

@@ -79,6 +79,7 @@ class BatchSource:
     def publish(self, batch: Batch) -> None:
         """A batch was appended. Never waits."""
         self._end = batch.end
+        self._forget_passed()
         size = batch.end - batch.lsn
         if len(self._memory) < self._max_batches and self._bytes + size <= self._max_bytes:
             self._memory.append(batch)
@@ -111,17 +112,23 @@ class BatchSource:
                 await self._news.wait()
 
     def _at_hand(self) -> Batch | None:
-        """The batch at `position`, if it is in memory; what was passed already is thrown away."""
+        """The batch at `position`, if it is in memory."""
         while self._piece:
             batch = self._piece.popleft()
             if batch.lsn == self._next:
                 return batch
-        while self._memory and self._memory[0].lsn <= self._next:
-            batch = self._memory.popleft()
-            self._bytes -= batch.end - batch.lsn
-            if batch.lsn == self._next:
-                return batch
-        return None
+        self._forget_passed()
+        return self._from_memory() if self._memory and self._memory[0].lsn == self._next else None
+
+    def _forget_passed(self) -> None:
+        """Copies whose originals were read from the log before it was their turn."""
+        while self._memory and self._memory[0].lsn < self._next:
+            self._from_memory()
+
+    def _from_memory(self) -> Batch:
+        batch = self._memory.popleft()
+        self._bytes -= batch.end - batch.lsn
+        return batch
 
     async def _read_on(self) -> None:
         chunk = await asyncio.to_thread(self._log.read_some, self._next)

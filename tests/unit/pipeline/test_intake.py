@@ -85,7 +85,7 @@ async def test_a_record_waits_no_longer_than_asked_also_under_a_steady_stream() 
         await stopped(task)
     spans = [int(b.mono_ns[-1] - b.mono_ns[0]) for b in log.batches]
     assert len(spans) >= 5
-    assert sorted(spans)[len(spans) // 2] <= 40_000_000  # the median: a busy machine may stall one
+    assert sorted(spans)[len(spans) // 2] <= 60_000_000  # the median: a busy machine may stall one
 
 
 @pytest.mark.parametrize(("payload", "count"), [(b"x" * (MAX_BYTES // 4), 4), (b"", MAX_RECORDS)])

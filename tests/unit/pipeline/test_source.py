@@ -65,6 +65,20 @@ async def test_who_fell_behind_reads_the_log_and_then_takes_from_memory_again() 
     assert log.reads == reads
 
 
+async def test_what_was_read_from_the_log_before_its_copy_came_up_makes_room_in_memory() -> None:
+    log = CountingLog()
+    log.append()
+    source = BatchSource(log, 0, max_batches=2)
+    source.publish(log.append())
+    source.publish(log.append())
+    assert await take(source, 3) == sorted(log.batches)
+    assert log.reads == 1  # one piece held all three, two of them also in memory
+    for _ in range(5):
+        source.publish(log.append())
+        await take(source, 1)
+    assert (log.reads, source.dropped) == (1, 0)
+
+
 async def test_memory_is_bounded_in_bytes_too() -> None:
     log = CountingLog()
     size = log.append().end

@@ -56,6 +56,8 @@ LINE_COLUMNS: dict[str, int | float | bool] = {
     "low": np.nan,
     "event": 0,  # ns, event time of the line's previous packet
     "subscribed": 0,  # wall ns of the SUBSCRIBE record, or of a SILENCE since
+    "doubt": 0,  # ns; a damaged frame at this time may have held what the next packet tells
+    "doubt_end": 0,
     "stream": 0,
 }
 

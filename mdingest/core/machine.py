@@ -161,11 +161,7 @@ class Machine:
         if not stream.damage_start <= start <= stream.damage_end + 5 * NS:
             stream.damage_start, stream.damage_end = start, start + NS
         stream.damage_end = max(stream.damage_end, start + NS)
-        for line in stream.lines:
-            slot = int(feed.lines["slot"][line])
-            feed.log.gap(slot, Cause.UNDECODABLE, stream.damage_start, stream.damage_end, np.nan)
-            feed.log.mark(slot, stream.damage_start, stream.damage_end, partial=True)
-        feed.counts["undecodable"] += 1
+        feed.damage(stream.lines, stream.damage_start, stream.damage_end)
 
     # -- control records --------------------------------------------------------------
 

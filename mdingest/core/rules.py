@@ -78,9 +78,22 @@ class Rules:
         moves = math.isnan(size) or size > 0
         top, bottom, doubt = self._extremes(p, line, event)
         self._remember(p, line, slot, event)
-        if not moves or math.isnan(p.price):
-            return None
-        return self._mover(p, slot, event, size, top, bottom, flags | doubt, now.clock)
+        mover = None
+        if moves and not math.isnan(p.price):
+            mover = self._mover(p, slot, event, size, top, bottom, flags | doubt, now.clock)
+        if self._feed.lines["doubt"][line]:
+            self._settle(line, slot, mover)
+        return mover
+
+    def _settle(self, line: int, slot: int, mover: Mover | None) -> None:
+        """The first packet after a damaged frame: it may tell what that one held."""
+        lines, log = self._feed.lines, self._feed.log
+        start, end = int(lines["doubt"][line]), int(lines["doubt_end"][line])
+        lines["doubt"][line] = 0
+        if mover is not None:
+            end = max(end, (mover[1] // NS + 1) * NS)
+            log.gap(slot, Cause.UNDECODABLE, start, end, math.nan)
+            log.mark(slot, start, end, partial=True)
 
     def _moved(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
         """Units that this packet adds, NaN for an index; None if it is to be ignored wholly."""

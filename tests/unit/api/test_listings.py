@@ -1,0 +1,68 @@
+"""`/symbols`, `/gaps` and `/coverage`."""
+
+import pytest
+
+from mdingest.core.session import SECOND_NS
+from tests.support.fake_reader import FakeReader, at, candles
+from tests.support.served import Api
+
+OPEN = at("09:15:00")
+SYMBOL = "symbol=RELIANCE.NS"
+
+
+async def test_symbols_come_with_their_newest_candles(api: Api, reader: FakeReader) -> None:
+    reader.add(candles(OPEN, 3))
+    reader.add(candles(OPEN, 90, 1))
+
+    document = await api.json("/symbols")
+
+    assert [row["symbol"] for row in document["symbols"]] == ["BTCUSDT.BINANCE", "NIFTY 50", "RELIANCE.NS"]
+    assert document["symbols"][2] == {
+        "symbol": "RELIANCE.NS",
+        "exchange": "NSE",
+        "name": "RELIANCE INDUSTRIES",
+        "session_class": "NSE.EQ.cas",
+        "last": {"1s": "2026-11-20T03:46:29Z", "1m": "2026-11-20T03:47:00Z"},
+    }
+
+
+async def test_symbols_can_be_searched_and_are_cut_aloud(api: Api) -> None:
+    assert [row["symbol"] for row in (await api.json("/symbols?q=rel"))["symbols"]] == ["RELIANCE.NS"]
+    document = await api.json("/symbols?limit=2")
+    assert len(document["symbols"]) == 2
+    assert document["truncated"] is True
+
+
+async def test_gaps_are_shown_as_recorded(api: Api, reader: FakeReader) -> None:
+    reader.miss(OPEN, OPEN + 90 * SECOND_NS, "disconnect")
+    reader.miss(OPEN + 200 * SECOND_NS, None, "mute")
+
+    document = await api.json(f"/gaps?{SYMBOL}")
+
+    first = {"source": "kite_ws", "volume": None, "repair": "open", "start": "2026-11-20T03:45:00Z"}
+    assert document["symbol"] == "RELIANCE.NS"
+    assert document["gaps"][0] == first | {"cause": "disconnect", "end": "2026-11-20T03:46:30Z"}
+    assert document["gaps"][1]["end"] is None
+    assert len((await api.json(f"/gaps?{SYMBOL}&end=2026-11-20T03:46:00Z"))["gaps"]) == 1
+
+
+async def test_coverage_is_shown_as_recorded(api: Api, reader: FakeReader) -> None:
+    for minute in range(5):
+        start = OPEN + minute * 60 * SECOND_NS
+        reader.hear(start, start + 30 * SECOND_NS)
+
+    document = await api.json(f"/coverage?{SYMBOL}&limit=2")
+
+    assert document["coverage"] == [
+        {"source": "kite_ws", "start": "2026-11-20T03:48:00Z", "end": "2026-11-20T03:48:30Z"},
+        {"source": "kite_ws", "start": "2026-11-20T03:49:00Z", "end": "2026-11-20T03:49:30Z"},
+    ]
+    assert document["truncated"] is True
+
+
+@pytest.mark.parametrize("path", ["/gaps", "/coverage"])
+async def test_a_symbol_is_needed_and_times_are_checked(api: Api, path: str) -> None:
+    assert "symbol is missing" in (await api.json(path, status=400))["detail"]
+    assert "start must be before" in (await api.json(f"{path}?{SYMBOL}&start=5&end=5", status=400))["detail"]
+    assert "RFC 3339" in (await api.json(f"{path}?{SYMBOL}&start=2026-11-20", status=400))["detail"]
+    await api.json(f"{path}?symbol=NOBODY.NS", status=404)

@@ -140,8 +140,12 @@ class Journal:
         """
         if lsn > self._end:
             log.warning("journal.skipped", end_lsn=self._end, to_lsn=lsn)
-            self._end = lsn
-            self._begin_segment()
+            before, self._end = self._end, lsn
+            try:
+                self._begin_segment()
+            except JournalError:
+                self._end = before  # or the next append would land behind nothing
+                raise
 
     async def sync(self, up_to: int | None = None) -> None:
         """Bring everything below ``up_to`` (None: all appended before this call) to the disk.

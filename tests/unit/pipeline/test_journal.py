@@ -12,6 +12,7 @@ from mdingest.errors import AlreadyRunning, JournalError
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.journal import SEGMENT_BYTES, Journal
 from mdingest.pipeline.reader import JournalReader
+from mdingest.pipeline.segments import Damage
 from mdingest.pipeline.tail import JournalFull
 
 
@@ -359,6 +360,36 @@ def test_a_disk_that_is_full_at_rotation_keeps_the_old_segment_usable(
         disk.room = 1 << 40
         journal.append(frames(b"y" * 60))
         assert [b.payload(0) for b in journal.read(0)] == [b"before", b"y" * 60]
+
+
+def test_addresses_can_be_skipped_and_the_hole_is_told(home: Path) -> None:
+    before = written(home, 2)
+    with opened(home) as journal:
+        end = journal.end_lsn
+        journal.skip_to(end - 1)  # not later: nothing to do
+        assert (journal.end_lsn, journal.segments) == (end, (0,))
+        journal.skip_to(end + 1_000)
+    with opened(home) as journal:
+        after = journal.append(frames(b"on"))
+        assert after.lsn == end + 1_000
+        for log in (journal, JournalReader(home)):
+            told: list[Damage] = []
+            assert held(log.read(0, told.append)) == [*before, (after.lsn, list(after.records()))]
+            assert [(d.lsn, d.resume) for d in told] == [(end, after.lsn)]
+
+
+def test_a_skip_that_fails_leaves_the_journal_where_it_was(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    with opened(home) as journal:
+        first = journal.append(frames(b"a"))
+        disk.room = 0
+        with pytest.raises(JournalFull):
+            journal.skip_to(1_000)
+        disk.room = 1 << 40
+        second = journal.append(frames(b"b"))
+        assert held(journal.read(0)) == held([first, second])
 
 
 def test_a_failing_write_is_not_taken_for_a_full_disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

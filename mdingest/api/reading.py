@@ -48,7 +48,7 @@ class Reading:
         tail = await self._tails.last(wanted)
         now = self._now()
         start, end = self._range(wanted, tail, now)
-        if wanted.interval <= MINUTE or not len(tail.candles):
+        if not tail.made.any():
             holes, _ = await self._missing(wanted, start, end, now)
             return Found(tail.candles, holes, tail.cut)
         first, last = int(tail.starts[0]), int(tail.ends[-1])

@@ -19,9 +19,9 @@ def _status(args: Namespace) -> int:
     config = load_config(args)
     import asyncio
 
-    from mdingest.app import status
+    from mdingest.cli.gathering import gather
 
-    found = asyncio.run(status(config))
+    found = asyncio.run(gather(config))
     if args.json:
         import orjson
 
@@ -39,7 +39,8 @@ def screen(value: object, indent: str = "") -> Iterator[str]:
     width = max((len(str(key)) for key, item in value.items() if _is_flat(item)), default=0)
     for key, item in value.items():
         if _is_flat(item):
-            yield f"{indent}{key!s:{width}}  {_text(item)}"
+            text = _size(item) if isinstance(item, int) and str(key).endswith("bytes") else _text(item)
+            yield f"{indent}{key!s:{width}}  {text}"
         elif isinstance(item, dict):
             yield f"{indent}{key}:"
             yield from screen(item, indent + "  ")
@@ -58,6 +59,10 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
 def _table(rows: list[object], indent: str) -> Iterator[str]:

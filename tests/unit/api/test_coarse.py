@@ -176,6 +176,15 @@ async def test_where_there_are_no_minutes_seconds_do(api: Api, reader: FakeReade
     assert len((await api.json(f"{QUERY}1m&limit=3"))["candles"]) == 3
 
 
+async def test_a_minute_made_of_seconds_grows_until_it_is_over(make_api: MakeApi, reader: FakeReader) -> None:
+    reader.add(candles(OPEN, 90, 1))
+    reader.hear(OPEN, OPEN + 90 * SECOND_NS)
+    api = await make_api(reader, now=OPEN + 91 * SECOND_NS)
+
+    assert column(await api.json(f"{QUERY}1m"), "state") == ["final"]
+    assert column(await api.json(f"{QUERY}1m&forming=true"), "state") == ["final", "forming"]
+
+
 async def test_pages_of_coarse_candles_meet_without_a_seam(api: Api, reader: FakeReader) -> None:
     for date in ("2026-11-17", "2026-11-18", "2026-11-19", "2026-11-20"):
         reader.add(candles(at("09:15:00", date), 360))

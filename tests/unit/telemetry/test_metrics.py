@@ -45,6 +45,7 @@ def test_the_page_has_every_promised_name() -> None:
         "process_resident_memory_bytes",
     ):
         assert name in page
+    assert "_created" not in page
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=1.0.0", "text/plain"])

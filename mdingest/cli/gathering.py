@@ -1,0 +1,87 @@
+"""What `status` shows: what the running daemon says of itself, and what its database holds."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from mdingest.api.times import format_instant
+from mdingest.config import Config
+from mdingest.core.interval import Interval
+from mdingest.core.session import DAY_NS, SECOND_NS
+from mdingest.store import open_store
+from mdingest.store.base import Store, SymbolRow
+from mdingest.telemetry.logging import mask
+
+_ANSWER_WITHIN_S = 3.0
+_COUNTED_SYMBOLS = 1_000  # whose gaps are counted: a look-up each
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what was bound, not what we bind
+
+
+async def gather(config: Config) -> dict[str, Any]:
+    """One mapping for the screen or for JSON. Raises ConfigError or StoreUnavailable."""
+    url = config.database.url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        store = await open_store(url, read_only=True)
+        stack.push_async_callback(store.close)
+        daemon, stored = await asyncio.gather(_daemon(config), _stored(store))
+    journal = await asyncio.to_thread(_size_of, config.journal.dir)
+    return {
+        "daemon": daemon,
+        "stored": {"database": mask(url), **stored},
+        "journal": {"dir": str(config.journal.dir), "bytes": journal},
+    }
+
+
+async def _daemon(config: Config) -> dict[str, Any]:
+    """What ``/health`` says, or that nobody answers."""
+    host = _ANY_HOST.get(config.api.host, config.api.host)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{config.api.port}"
+    tokens = [token.get_secret_value() for token in config.api.tokens]
+    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{address}/health", headers=headers) as reply,
+        ):
+            said: dict[str, Any] = await reply.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+        return {"address": address, "status": "does not answer", "reason": str(exc) or type(exc).__name__}
+    return {"address": address, **said}
+
+
+async def _stored(store: Store) -> dict[str, Any]:
+    symbols, size, now = await store.symbols(), await store.size(), time.time_ns()
+    counted = symbols[:_COUNTED_SYMBOLS]
+    gaps = [await store.gaps(row.instrument.id, now - DAY_NS, now) for row in counted]
+    newest = [_newest(row) for row in symbols]
+    last = max((ns for ns in newest if ns is not None), default=None)
+    rows = [
+        {
+            "symbol": row.instrument.symbol,
+            **{Interval(s).text: format_instant(last_ns) for s, (_, last_ns) in sorted(row.ranges.items())},
+            "gaps_24h": len(holes),
+            "open_gap": next((hole.cause for hole in holes if hole.end_ns is None), None),
+        }
+        for row, holes in zip(counted, gaps, strict=True)
+    ]
+    return {
+        "bytes": size.data + size.pending,
+        "symbols": len(symbols),
+        "last_candle": None if last is None else format_instant(last),
+        "lag_s": None if last is None else round((now - last) / SECOND_NS, 1),
+        "gaps_24h": sum(len(holes) for holes in gaps),
+        "last_candles": rows,
+    }
+
+
+def _newest(row: SymbolRow) -> int | None:
+    return max((last for _, last in row.ranges.values()), default=None)
+
+
+def _size_of(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.glob("*") if file.is_file())

@@ -116,7 +116,7 @@ def _packets(
     wire = gather(raw, body, layout)
     rows = book.tokens.find(wire["token"].astype(np.uint32))
     unknown = 0
-    if not rows.all():
+    if np.count_nonzero(rows) < len(rows):
         keep = np.flatnonzero(rows)
         unknown = len(rows) - len(keep)
         wire, rows, rec = wire[keep], rows[keep], rec[keep]
@@ -129,7 +129,7 @@ def _packets(
     _prices(wire, rows, book, out, [name for name in _PRICES if name in names])
     for name in _STAMPS:
         if name in names:
-            out[name] = wire[name].astype(np.int64) * _NS
+            np.multiply(wire[name], _NS, out=out[name], dtype=np.int64)
     if "volume" in names:
         _volume(wire["volume"], rows, book, out)
     if "oi" in names:

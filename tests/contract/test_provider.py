@@ -1,68 +1,25 @@
 """What every live provider must keep, on the recording in ``sample_data``. New ones are found."""
 
-import csv
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from mdingest.core.control import Subscription, decode_subscribe, encode_subscribe
+from mdingest.core.control import decode_subscribe, encode_subscribe
 from mdingest.core.rank import BY_NAME
 from mdingest.core.ticks import PACKET
 from mdingest.errors import ConfigError, PermanentError, TransientError
 from mdingest.providers import PROVIDERS
-from mdingest.providers.base import Decoded, LiveProvider, Resolved
+from mdingest.providers.base import Decoded
 from tests.support.frames import FIRST_REC, frames
-
-SAMPLES = Path(__file__).parents[2] / "sample_data"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A provider and its checked session."""
-
-    provider: LiveProvider[Any]
-    options: BaseModel
-    symbols: list[str]
-    instruments: str | None
-    messages: list[bytes | str]
-    expected: list[dict[str, str]]
-
-    def resolve(self, symbols: list[str], problems: list[str] | None = None) -> list[Resolved]:
-        return self.provider.resolve(symbols, self.options, self.instruments, problems=problems)
-
-    def subs(self) -> list[Subscription]:
-        """The session's subscriptions with ids 11, 12, ... in the order of the symbols."""
-        return [replace(sub, instrument_id=i) for i, (_, sub) in enumerate(self.resolve(self.symbols), 11)]
-
-    def decode(self, messages: list[bytes | str], subs: list[Subscription] | None = None) -> Decoded:
-        decoder = self.provider.decoder()
-        decoder.subscribe(self.subs() if subs is None else subs)
-        return decoder.decode(frames(messages))
+from tests.support.recordings import Recording, recording_of
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
 def recording(request: pytest.FixtureRequest) -> Recording:
-    provider = PROVIDERS[request.param]
-    directory = SAMPLES / provider.name.removesuffix("_ws")
-    session = json.loads((directory / "session.json").read_text())
-    assert session["provider"] == provider.name
-    with (directory / "expected.csv").open() as file:
-        expected = list(csv.DictReader(file))
-    lines = [json.loads(line) for line in (directory / "frames.jsonl").read_text().splitlines()]
-    return Recording(
-        provider,
-        provider.Options.model_validate(session["options"]),
-        session["symbols"],
-        (directory / session["instruments"]).read_text() if "instruments" in session else None,
-        [line["text"] if "text" in line else bytes.fromhex(line["hex"]) for line in lines],
-        expected,
-    )
+    return recording_of(request.param)
 
 
 def rows(decoded: Decoded) -> list[dict[str, Any]]:

@@ -5,21 +5,24 @@ import os
 import sys
 from collections.abc import Generator
 
-import hypothesis
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 ON_CI = bool(os.environ.get("MDINGEST_CI"))
 MAY_SKIP = "not possible here: "
 """How the reason of a skip begins that even CI accepts: the machine can't, not 'was not installed'."""
 
-hypothesis.settings.register_profile(
+settings.register_profile(
     "mdingest",
     deadline=None,  # two shared cores: a slow example says nothing about the code
     derandomize=ON_CI,  # a CI run is about the change, not about luck; elsewhere we look further
+    phases=[Phase.explicit, Phase.generate]
+    if ON_CI
+    else list(Phase),  # shrinking takes minutes; the blob does
     print_blob=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow],
 )
-hypothesis.settings.load_profile("mdingest")
+settings.load_profile("mdingest")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,23 +1,28 @@
-"""The HTTP application over a small reader in memory, with a clock turned by hand."""
+"""The HTTP application over any reader, with a clock turned by hand."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
+from mdingest import calendars
+from mdingest.api import Reader, Served, create_app
+from mdingest.core.events import Candles
 from mdingest.telemetry.health import Health
 from mdingest.telemetry.metrics import Metrics
-from tests.support.fake_reader import FakeReader
+
+ReaderT = TypeVar("ReaderT", bound=Reader)
 
 
 @dataclass
-class Api:
-    """The application over a reader, with a clock turned by hand."""
+class Api(Generic[ReaderT]):
+    """One application and what it is made of."""
 
     client: TestClient[Any, Any]
-    reader: FakeReader
+    reader: ReaderT
     health: Health
     metrics: Metrics
     clock: list[int]
@@ -34,4 +39,41 @@ class Api:
         return document
 
 
-MakeApi = Callable[..., Awaitable[Api]]
+class MakeApi(Protocol):
+    """A fixture that serves readers until the test ends."""
+
+    async def __call__(
+        self,
+        reader: ReaderT,
+        *,
+        now: int,
+        tokens: Iterable[str] = (),
+        forming: Callable[[int, int], Candles] | None = None,
+    ) -> Api[ReaderT]:
+        """As `served`."""
+        ...
+
+
+@asynccontextmanager
+async def served(
+    reader: ReaderT,
+    *,
+    now: int,
+    tokens: Iterable[str] = (),
+    forming: Callable[[int, int], Candles] | None = None,
+) -> AsyncIterator[Api[ReaderT]]:
+    """The application over ``reader``, with the shipped calendars."""
+    clock, health, metrics = [now], Health(started=True), Metrics()
+    app = create_app(
+        Served(
+            reader=reader,
+            tables=calendars.load().table,
+            now=lambda: clock[0],
+            health=health,
+            metrics=metrics,
+            forming=forming,
+            tokens=list(tokens),
+        )
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield Api(client, reader, health, metrics, clock)

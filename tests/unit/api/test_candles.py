@@ -19,7 +19,7 @@ def column(document: dict[str, Any], name: str) -> list[Any]:
     return [candle[name] for candle in document["candles"]]
 
 
-async def test_the_reply_has_the_promised_shape(api: Api, reader: FakeReader) -> None:
+async def test_the_reply_has_the_promised_shape(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 1, source=1, open=1, high=1, low=1, close=1))
     reader.hear(OPEN, OPEN + 5 * MINUTE)
     reader.hear(OPEN + 7 * MINUTE, CLOSE)
@@ -43,7 +43,7 @@ async def test_the_reply_has_the_promised_shape(api: Api, reader: FakeReader) ->
     }  # fmt: skip
 
 
-async def test_the_last_fifty_come_in_ascending_time(api: Api, reader: FakeReader) -> None:
+async def test_the_last_fifty_come_in_ascending_time(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 120))
     reader.hear(OPEN, CLOSE)
 
@@ -56,7 +56,7 @@ async def test_the_last_fifty_come_in_ascending_time(api: Api, reader: FakeReade
 
 
 async def test_a_cut_reply_says_so_and_its_link_goes_on_to_the_beginning(
-    api: Api, reader: FakeReader
+    api: Api[FakeReader], reader: FakeReader
 ) -> None:
     reader.add(candles(OPEN, 120))
     reader.hear(OPEN, CLOSE)
@@ -74,7 +74,7 @@ async def test_a_cut_reply_says_so_and_its_link_goes_on_to_the_beginning(
     assert [opening for page in reversed(pages) for opening in page] == [100.0 + n for n in range(120)]
 
 
-async def test_start_is_inclusive_and_end_exclusive(api: Api, reader: FakeReader) -> None:
+async def test_start_is_inclusive_and_end_exclusive(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 10))
 
     document = await api.json(f"{QUERY}&start=2026-11-20T03:47:00Z&end=2026-11-20T03:50:00Z")
@@ -83,7 +83,7 @@ async def test_start_is_inclusive_and_end_exclusive(api: Api, reader: FakeReader
     assert "truncated" not in document
 
 
-async def test_epoch_seconds_mean_the_same(api: Api, reader: FakeReader) -> None:
+async def test_epoch_seconds_mean_the_same(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 10))
     start = OPEN // SECOND_NS + 120
 
@@ -92,7 +92,9 @@ async def test_epoch_seconds_mean_the_same(api: Api, reader: FakeReader) -> None
     assert column(document, "ts_utc") == [f"2026-11-20T03:{minute}:00Z" for minute in (47, 48, 49)]
 
 
-async def test_an_offset_whose_plus_was_not_encoded_is_understood(api: Api, reader: FakeReader) -> None:
+async def test_an_offset_whose_plus_was_not_encoded_is_understood(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     reader.add(candles(OPEN, 10))
 
     assert len((await api.json(f"{QUERY}&start=2026-11-20T09:20:00+05:30"))["candles"]) == 5
@@ -131,7 +133,7 @@ async def test_the_end_is_now_unless_given(make_api: MakeApi, reader: FakeReader
     ],
 )
 async def test_a_wrong_question_is_refused_and_told_what_would_be_right(
-    api: Api, query: str, said: str
+    api: Api[FakeReader], query: str, said: str
 ) -> None:
     reply = await api.get(f"/candles?{query}")
 
@@ -143,7 +145,7 @@ async def test_a_wrong_question_is_refused_and_told_what_would_be_right(
     assert said in problem["detail"]
 
 
-async def test_an_unknown_symbol_is_404_with_its_neighbours(api: Api) -> None:
+async def test_an_unknown_symbol_is_404_with_its_neighbours(api: Api[FakeReader]) -> None:
     problem = await api.json("/candles?symbol=RELIANC.NS", status=404)
 
     assert problem["nearest"] == ["RELIANCE.NS"]
@@ -151,7 +153,7 @@ async def test_an_unknown_symbol_is_404_with_its_neighbours(api: Api) -> None:
     assert (await api.json("/candles?symbol=zzz", status=404))["nearest"] == []
 
 
-async def test_csv(api: Api, reader: FakeReader) -> None:
+async def test_csv(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 3))
     reader.hear(OPEN, OPEN + 2 * MINUTE)
 
@@ -168,7 +170,7 @@ async def test_csv(api: Api, reader: FakeReader) -> None:
 
 
 async def test_preopen_auction_and_postclose_come_only_if_asked_for_and_unknown_always(
-    api: Api, reader: FakeReader
+    api: Api[FakeReader], reader: FakeReader
 ) -> None:
     reader.add(candles(at("09:08:00"), 1, session=Session.PREOPEN))
     reader.add(candles(at("09:15:00"), 1))
@@ -182,7 +184,9 @@ async def test_preopen_auction_and_postclose_come_only_if_asked_for_and_unknown_
     ]  # fmt: skip
 
 
-async def test_hidden_sessions_do_not_count_towards_the_limit(api: Api, reader: FakeReader) -> None:
+async def test_hidden_sessions_do_not_count_towards_the_limit(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     reader.add(candles(OPEN, 5))
     reader.add(candles(at("15:15:00"), 40, session=Session.POSTCLOSE))
 
@@ -204,7 +208,7 @@ async def test_nothing_stored_is_no_error_and_the_day_so_far_is_missing(
 
 
 async def test_missing_is_clipped_to_the_asked_range_and_to_trading_hours(
-    api: Api, reader: FakeReader
+    api: Api[FakeReader], reader: FakeReader
 ) -> None:
     reader.hear(OPEN, at("10:00:00"))
     reader.miss(at("10:00:00"), None, "mute")
@@ -234,7 +238,9 @@ async def test_what_was_just_received_and_not_yet_committed_is_not_called_missin
     assert len((await api.json(QUERY))["missing"]) == 1
 
 
-async def test_seconds_that_history_covers_are_still_missing(api: Api, reader: FakeReader) -> None:
+async def test_seconds_that_history_covers_are_still_missing(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     reader.add(candles(OPEN, 3, 1))
     reader.hear(OPEN, CLOSE, source="yfinance")
 
@@ -243,7 +249,9 @@ async def test_seconds_that_history_covers_are_still_missing(api: Api, reader: F
     assert (await api.json(f"{QUERY}{ask}"))["missing"] == []
 
 
-async def test_the_store_being_away_is_503_with_a_problem_document(api: Api, reader: FakeReader) -> None:
+async def test_the_store_being_away_is_503_with_a_problem_document(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     reader.down = True
 
     problem = await api.json(QUERY, status=503)
@@ -270,7 +278,9 @@ async def test_forming_candles_come_only_if_asked_for(make_api: MakeApi, reader:
     assert column(await api.json(f"{QUERY}&forming=true&end=2026-11-20T03:55:00Z"), "state") == ["final"] * 10
 
 
-async def test_a_symbol_that_always_trades_has_no_closed_hours(api: Api, reader: FakeReader) -> None:
+async def test_a_symbol_that_always_trades_has_no_closed_hours(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     rows = candles(at("03:00:00"), 5)
     rows["instrument_id"] = BITCOIN.id
     reader.add(rows)
@@ -281,7 +291,7 @@ async def test_a_symbol_that_always_trades_has_no_closed_hours(api: Api, reader:
     assert document["missing"] == [["2026-11-19T00:00:00Z", "2026-11-20T12:29:40Z", "unrecorded"]]
 
 
-async def test_missing_ranges_are_bounded(api: Api, reader: FakeReader) -> None:
+async def test_missing_ranges_are_bounded(api: Api[FakeReader], reader: FakeReader) -> None:
     for second in range(0, 4_000, 2):
         reader.hear(OPEN + second * SECOND_NS, OPEN + (second + 1) * SECOND_NS)
 

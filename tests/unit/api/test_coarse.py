@@ -16,6 +16,7 @@ from tests.support.served import Api, MakeApi
 MINUTE = 60 * SECOND_NS
 OPEN, CLOSE = at("09:15:00"), at("15:15:00")
 QUERY = "/candles?symbol=RELIANCE.NS&interval="
+NOW = at("18:00:00")
 
 
 def column(document: dict[str, Any], name: str) -> list[Any]:
@@ -31,7 +32,7 @@ def day(reader: FakeReader) -> FakeReader:
 
 
 @pytest.mark.usefixtures("day")
-async def test_five_minutes_are_the_merge_of_five(api: Api) -> None:
+async def test_five_minutes_are_the_merge_of_five(api: Api[FakeReader]) -> None:
     (candle,) = (await api.json(f"{QUERY}5m&limit=1&end=2026-11-20T03:50:00Z"))["candles"]
 
     assert candle == {
@@ -51,7 +52,9 @@ async def test_five_minutes_are_the_merge_of_five(api: Api) -> None:
         ("7h", ["03:45"]),
     ],
 )
-async def test_hours_hang_on_the_opening_of_the_day(api: Api, interval: str, opens: list[str]) -> None:
+async def test_hours_hang_on_the_opening_of_the_day(
+    api: Api[FakeReader], interval: str, opens: list[str]
+) -> None:
     document = await api.json(f"{QUERY}{interval}")
 
     assert column(document, "ts_utc") == [f"2026-11-20T{text}:00Z" for text in opens]
@@ -60,7 +63,7 @@ async def test_hours_hang_on_the_opening_of_the_day(api: Api, interval: str, ope
 
 
 @pytest.mark.usefixtures("day")
-async def test_the_window_cuts_the_last_bucket_short(api: Api, reader: FakeReader) -> None:
+async def test_the_window_cuts_the_last_bucket_short(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(CLOSE, 20, session=Session.AUCTION))
 
     regular = await api.json(f"{QUERY}4h")
@@ -72,7 +75,9 @@ async def test_the_window_cuts_the_last_bucket_short(api: Api, reader: FakeReade
     assert column(everything, "ts_utc")[-1] == "2026-11-20T09:45:00Z"
 
 
-async def test_a_day_is_named_by_its_date_and_gathers_every_session(api: Api, day: FakeReader) -> None:
+async def test_a_day_is_named_by_its_date_and_gathers_every_session(
+    api: Api[FakeReader], day: FakeReader
+) -> None:
     day.add(candles(at("09:07:00"), 1, session=Session.PREOPEN, open=50, low=49))
     day.add(candles(CLOSE, 20, session=Session.AUCTION))
 
@@ -107,7 +112,9 @@ async def test_a_week_is_named_by_its_monday(make_api: MakeApi, reader: FakeRead
     assert column(document, "state") == ["final", "final"]
 
 
-async def test_a_bucket_with_a_hole_is_partial_and_the_others_are_not(api: Api, reader: FakeReader) -> None:
+async def test_a_bucket_with_a_hole_is_partial_and_the_others_are_not(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     reader.add(candles(OPEN, 360))
     reader.hear(OPEN, at("10:20:00"))
     reader.hear(at("10:21:00"), CLOSE)
@@ -119,7 +126,7 @@ async def test_a_bucket_with_a_hole_is_partial_and_the_others_are_not(api: Api, 
 
 
 async def test_a_hole_where_no_trade_was_stored_makes_its_bucket_partial_too(
-    api: Api, reader: FakeReader
+    api: Api[FakeReader], reader: FakeReader
 ) -> None:
     reader.add(candles(OPEN, 5))
     reader.hear(OPEN, at("09:25:00"))
@@ -128,14 +135,14 @@ async def test_a_hole_where_no_trade_was_stored_makes_its_bucket_partial_too(
 
 
 @pytest.mark.usefixtures("day")
-async def test_a_partial_minute_makes_its_hour_partial(api: Api, reader: FakeReader) -> None:
+async def test_a_partial_minute_makes_its_hour_partial(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.rows[1, 60]["state"][70] = State.PARTIAL
 
     assert column(await api.json(f"{QUERY}1h"), "state")[:3] == ["final", "partial", "final"]
 
 
 @pytest.mark.usefixtures("day")
-async def test_sources_that_differ_are_mixed(api: Api, reader: FakeReader) -> None:
+async def test_sources_that_differ_are_mixed(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.rows[1, 60]["source"][61] = BY_NAME["kite"].id
     reader.rows[1, 60]["trades"][61] = -1
 
@@ -146,7 +153,9 @@ async def test_sources_that_differ_are_mixed(api: Api, reader: FakeReader) -> No
 
 
 @pytest.mark.usefixtures("day")
-async def test_a_stored_row_of_the_asked_interval_beats_a_coarsened_one(api: Api, reader: FakeReader) -> None:
+async def test_a_stored_row_of_the_asked_interval_beats_a_coarsened_one(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
     stored = candles(OPEN + 5 * MINUTE, 1, 300, open=1, source=BY_NAME["yfinance"].id, trades=-1)
     reader.add(stored)
 
@@ -157,7 +166,7 @@ async def test_a_stored_row_of_the_asked_interval_beats_a_coarsened_one(api: Api
     assert column(document, "state") == ["final"] * 3
 
 
-async def test_only_stored_rows_are_enough(api: Api, reader: FakeReader) -> None:
+async def test_only_stored_rows_are_enough(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 3, 300, source=BY_NAME["yfinance"].id))
     reader.hear(OPEN, CLOSE, source="yfinance")
 
@@ -167,7 +176,7 @@ async def test_only_stored_rows_are_enough(api: Api, reader: FakeReader) -> None
     assert document["missing"] == []
 
 
-async def test_where_there_are_no_minutes_seconds_do(api: Api, reader: FakeReader) -> None:
+async def test_where_there_are_no_minutes_seconds_do(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 600, 1))
     reader.hear(OPEN, CLOSE)
 
@@ -185,7 +194,7 @@ async def test_a_minute_made_of_seconds_grows_until_it_is_over(make_api: MakeApi
     assert column(await api.json(f"{QUERY}1m&forming=true"), "state") == ["final", "forming"]
 
 
-async def test_pages_of_coarse_candles_meet_without_a_seam(api: Api, reader: FakeReader) -> None:
+async def test_pages_of_coarse_candles_meet_without_a_seam(api: Api[FakeReader], reader: FakeReader) -> None:
     for date in ("2026-11-17", "2026-11-18", "2026-11-19", "2026-11-20"):
         reader.add(candles(at("09:15:00", date), 360))
     reader.hear(at("09:00:00", "2026-11-16"), CLOSE)
@@ -204,7 +213,7 @@ async def test_pages_of_coarse_candles_meet_without_a_seam(api: Api, reader: Fak
 
 
 @pytest.mark.usefixtures("day")
-async def test_start_lies_on_a_bucket_or_the_bucket_before_it_is_left_out(api: Api) -> None:
+async def test_start_lies_on_a_bucket_or_the_bucket_before_it_is_left_out(api: Api[FakeReader]) -> None:
     document = await api.json(f"{QUERY}1h&start=2026-11-20T03:45:01Z&end=2026-11-20T05:45:01Z")
 
     assert column(document, "ts_utc") == ["2026-11-20T04:45:00Z", "2026-11-20T05:45:00Z"]
@@ -266,7 +275,7 @@ async def test_a_dead_feed_does_not_hide_the_last_bucket_for_ever(
     assert column(await api.json(f"{QUERY}5m"), "state") == ["final", "partial"]
 
 
-async def test_what_always_trades_counts_from_midnight_utc(api: Api, reader: FakeReader) -> None:
+async def test_what_always_trades_counts_from_midnight_utc(api: Api[FakeReader], reader: FakeReader) -> None:
     rows = candles(at("00:00:00"), 240)  # 18:30Z on
     rows["instrument_id"] = BITCOIN.id
     reader.add(rows)
@@ -286,12 +295,12 @@ async def test_a_class_that_no_calendar_knows_is_read_like_an_open_market(
     reader.known = [replace(RELIANCE, session_class="gone")]
     reader.add(candles(OPEN, 60))
     reader.hear(OPEN - MINUTE, at("11:00:00"))
-    api = await make_api(reader)
+    api = await make_api(reader, now=NOW)
 
     assert column(await api.json(f"{QUERY}1h"), "ts_utc") == ["2026-11-20T03:00:00Z", "2026-11-20T04:00:00Z"]
 
 
-async def test_an_index_keeps_its_volume_unknown(api: Api, reader: FakeReader) -> None:
+async def test_an_index_keeps_its_volume_unknown(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 5, volume=np.nan))
     reader.hear(OPEN, CLOSE)
 
@@ -305,7 +314,7 @@ async def test_the_work_of_one_question_is_bounded(
     monkeypatch.setattr(tails, "_PAGE_ROWS", 50)
     reader.add(candles(OPEN, 360))
     reader.hear(OPEN, CLOSE)
-    api = await make_api(reader)
+    api = await make_api(reader, now=NOW)
 
     document = await api.json(f"{QUERY}5m&limit=60")
 

@@ -10,7 +10,7 @@ OPEN = at("09:15:00")
 SYMBOL = "symbol=RELIANCE.NS"
 
 
-async def test_symbols_come_with_their_newest_candles(api: Api, reader: FakeReader) -> None:
+async def test_symbols_come_with_their_newest_candles(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 3))
     reader.add(candles(OPEN, 90, 1))
 
@@ -26,14 +26,14 @@ async def test_symbols_come_with_their_newest_candles(api: Api, reader: FakeRead
     }
 
 
-async def test_symbols_can_be_searched_and_are_cut_aloud(api: Api) -> None:
+async def test_symbols_can_be_searched_and_are_cut_aloud(api: Api[FakeReader]) -> None:
     assert [row["symbol"] for row in (await api.json("/symbols?q=rel"))["symbols"]] == ["RELIANCE.NS"]
     document = await api.json("/symbols?limit=2")
     assert len(document["symbols"]) == 2
     assert document["truncated"] is True
 
 
-async def test_gaps_are_shown_as_recorded(api: Api, reader: FakeReader) -> None:
+async def test_gaps_are_shown_as_recorded(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.miss(OPEN, OPEN + 90 * SECOND_NS, "disconnect")
     reader.miss(OPEN + 200 * SECOND_NS, None, "mute")
 
@@ -46,7 +46,7 @@ async def test_gaps_are_shown_as_recorded(api: Api, reader: FakeReader) -> None:
     assert len((await api.json(f"/gaps?{SYMBOL}&end=2026-11-20T03:46:00Z"))["gaps"]) == 1
 
 
-async def test_coverage_is_shown_as_recorded(api: Api, reader: FakeReader) -> None:
+async def test_coverage_is_shown_as_recorded(api: Api[FakeReader], reader: FakeReader) -> None:
     for minute in range(5):
         start = OPEN + minute * 60 * SECOND_NS
         reader.hear(start, start + 30 * SECOND_NS)
@@ -61,7 +61,7 @@ async def test_coverage_is_shown_as_recorded(api: Api, reader: FakeReader) -> No
 
 
 @pytest.mark.parametrize("path", ["/gaps", "/coverage"])
-async def test_a_symbol_is_needed_and_times_are_checked(api: Api, path: str) -> None:
+async def test_a_symbol_is_needed_and_times_are_checked(api: Api[FakeReader], path: str) -> None:
     assert "symbol is missing" in (await api.json(path, status=400))["detail"]
     assert "start must be before" in (await api.json(f"{path}?{SYMBOL}&start=5&end=5", status=400))["detail"]
     assert "RFC 3339" in (await api.json(f"{path}?{SYMBOL}&start=2026-11-20", status=400))["detail"]

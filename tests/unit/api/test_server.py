@@ -14,9 +14,10 @@ from tests.support.fake_reader import FakeReader, at, candles
 from tests.support.served import Api, MakeApi
 
 PATHS = "/candles, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
+NOW = at("18:00:00")
 
 
-async def test_health_is_200_or_503_with_each_part_by_itself(api: Api) -> None:
+async def test_health_is_200_or_503_with_each_part_by_itself(api: Api[FakeReader]) -> None:
     api.health.register("writer", lambda: (True, {"lag_s": 0.5}))
     assert await api.json("/health") == {"status": "ok", "parts": {"writer": {"ok": True, "lag_s": 0.5}}}
 
@@ -27,7 +28,7 @@ async def test_health_is_200_or_503_with_each_part_by_itself(api: Api) -> None:
     assert document["parts"]["writer"]["ok"] is True
 
 
-async def test_alive_is_not_ready_is_not_healthy(api: Api) -> None:
+async def test_alive_is_not_ready_is_not_healthy(api: Api[FakeReader]) -> None:
     api.health.started = False
     await api.json("/livez")
     await api.json("/readyz", status=503)
@@ -43,7 +44,7 @@ async def test_alive_is_not_ready_is_not_healthy(api: Api) -> None:
     await api.json("/livez")
 
 
-async def test_metrics_are_for_prometheus_and_count_replies(api: Api) -> None:
+async def test_metrics_are_for_prometheus_and_count_replies(api: Api[FakeReader]) -> None:
     api.metrics.ticks["kite_ws"].inc(7)
     await api.get("/nowhere")
 
@@ -55,14 +56,14 @@ async def test_metrics_are_for_prometheus_and_count_replies(api: Api) -> None:
     assert 'mdingest_http_requests_total{status="404"} 1.0' in page
 
 
-async def test_the_front_page_says_where_to_go(api: Api) -> None:
+async def test_the_front_page_says_where_to_go(api: Api[FakeReader]) -> None:
     reply = await api.get("/")
 
     assert reply.content_type == "text/html"
     assert "/symbols" in await reply.text()
 
 
-async def test_an_unknown_path_is_told_the_known_ones(api: Api) -> None:
+async def test_an_unknown_path_is_told_the_known_ones(api: Api[FakeReader]) -> None:
     reply = await api.get("/candels")
 
     assert reply.status == 404
@@ -76,12 +77,12 @@ async def test_an_unknown_path_is_told_the_known_ones(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/stream", "/udf/config"])
-async def test_what_comes_later_says_so(api: Api, path: str) -> None:
+async def test_what_comes_later_says_so(api: Api[FakeReader], path: str) -> None:
     assert "is not available yet" in (await api.json(path, status=404))["detail"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-async def test_only_reading_is_allowed(api: Api, method: str) -> None:
+async def test_only_reading_is_allowed(api: Api[FakeReader], method: str) -> None:
     reply = await api.client.request(method, "/candles")
 
     assert reply.status == 405
@@ -90,7 +91,7 @@ async def test_only_reading_is_allowed(api: Api, method: str) -> None:
     assert (await reply.json(content_type=None))["detail"] == f"{method} is not allowed here; use GET, HEAD"
 
 
-async def test_head_is_get_without_a_body(api: Api, reader: FakeReader) -> None:
+async def test_head_is_get_without_a_body(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(at("09:15:00"), 3))
 
     reply = await api.client.head("/candles?symbol=RELIANCE.NS")
@@ -99,7 +100,7 @@ async def test_head_is_get_without_a_body(api: Api, reader: FakeReader) -> None:
     assert await reply.read() == b""
 
 
-async def test_replies_are_not_kept_by_caches_and_name_no_library(api: Api) -> None:
+async def test_replies_are_not_kept_by_caches_and_name_no_library(api: Api[FakeReader]) -> None:
     for path in ("/livez", "/nowhere"):
         reply = await api.get(path)
         assert reply.headers["Cache-Control"] == "no-store"
@@ -112,7 +113,7 @@ class TestWithTokens:
     async def test_without_the_right_token_nothing_is_said(
         self, make_api: MakeApi, path: str, header: str | None
     ) -> None:
-        api = await make_api(tokens=["first-token", "second-token"])
+        api = await make_api(FakeReader(), now=NOW, tokens=["first-token", "second-token"])
 
         reply = await api.get(path, **({} if header is None else {"Authorization": header}))
 
@@ -122,12 +123,12 @@ class TestWithTokens:
 
     @pytest.mark.parametrize("header", ["Bearer first-token", "bearer second-token"])
     async def test_each_token_opens(self, make_api: MakeApi, header: str) -> None:
-        api = await make_api(tokens=["first-token", "second-token"])
+        api = await make_api(FakeReader(), now=NOW, tokens=["first-token", "second-token"])
 
         assert (await api.get("/symbols", Authorization=header)).status == 200
 
     async def test_probes_need_none(self, make_api: MakeApi) -> None:
-        api = await make_api(tokens=["first-token"])
+        api = await make_api(FakeReader(), now=NOW, tokens=["first-token"])
 
         assert (await api.get("/livez")).status == 200
         assert (await api.get("/readyz")).status == 200
@@ -152,7 +153,7 @@ async def test_too_many_requests_at_once_are_turned_away_and_probes_are_not(
 ) -> None:
     monkeypatch.setattr(server, "_IN_FLIGHT", 2)
     reader = StuckReader()
-    api = await make_api(reader)
+    api = await make_api(reader, now=NOW)
     async with asyncio.TaskGroup() as group:
         stuck = [group.create_task(api.get("/symbols")) for _ in range(2)]
         for _ in stuck:
@@ -171,7 +172,7 @@ async def test_a_request_that_takes_too_long_is_ended(
     make_api: MakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_TIMEOUT_S", 0.05)
-    api = await make_api(StuckReader())
+    api = await make_api(StuckReader(), now=NOW)
 
     assert "not done within 0.05 s" in (await api.json("/symbols", status=503))["detail"]
 
@@ -187,7 +188,7 @@ class BrokenReader(FakeReader):
 async def test_a_bug_is_500_without_details_and_is_logged(
     make_api: MakeApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api = await make_api(BrokenReader())
+    api = await make_api(BrokenReader(), now=NOW)
 
     reply = await api.get("/symbols")
     text = await reply.text()

@@ -24,6 +24,8 @@ class Subscription:
     divisor: float  # wire price / divisor = price
     session_class: str  # row of calendars, such as NSE.EQ.cas
     volume: VolumeKind
+    symbol: str = ""  # what the id means, for a database that never gave it
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,15 @@ def encode(value: Start | Connect | Disconnect) -> bytes:
 
 def encode_subscribe(subs: list[Subscription]) -> bytes:
     """SUBSCRIBE: a list of rows, since it may hold 3,000."""
-    rows = [[s.key, s.instrument_id, s.divisor, s.session_class, str(s.volume)] for s in subs]
+    rows = [
+        [s.key, s.instrument_id, s.divisor, s.session_class, str(s.volume), s.symbol, s.exchange] for s in subs
+    ]
     return json.dumps(rows, separators=(",", ":")).encode()
 
 
 def decode_subscribe(payload: bytes) -> list[Subscription]:
     """The opposite of `encode_subscribe`."""
-    return [Subscription(k, i, d, c, VolumeKind(v)) for k, i, d, c, v in json.loads(payload)]
+    return [Subscription(k, i, d, c, VolumeKind(v), *names) for k, i, d, c, v, *names in json.loads(payload)]
 
 
 def encode_keys(keys: list[str]) -> bytes:

@@ -95,6 +95,15 @@ class Machine:
         """Where each feed's clock stands, UTC ns."""
         return {name: feed.clock.value for name, feed in self._feeds.items()}
 
+    def hole(self) -> None:
+        """A part of the log is lost: what every stream said in it is unknown.
+
+        The streams go on, from their next packets as from a first one. To be called before
+        the step of the batch behind the hole.
+        """
+        for stream in self._streams.values():
+            self._feeds[stream.feed].end_lines(stream.lines, stream.heard, Cause.JOURNAL_LOST)
+
     # -- packets and frames -----------------------------------------------------------
 
     def _packets(self, batch: Batch, packets: Packets) -> "dict[str, _Run]":

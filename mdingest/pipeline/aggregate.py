@@ -60,13 +60,14 @@ class Aggregator:
         machine: Machine,
         decoder: BatchDecoder,
         *,
+        start: int,
         committed: int,
         clock: Clock,
         save_state: Callable[[int, bytes], Awaitable[None]] | None = None,
     ) -> None:
-        """Events of batches that end at or below ``committed`` are discarded."""
+        """Step from ``start`` on; events of batches that end at or below ``committed`` are discarded."""
         self.machine = machine
-        self.status = AggregateStatus()
+        self.status = AggregateStatus(lsn=start)
         self._decoder = decoder
         self._committed = committed
         self._clock = clock
@@ -75,6 +76,9 @@ class Aggregator:
 
     def step(self, batch: Batch) -> Events:
         """One batch through decoder and machine."""
+        if self.status.lsn and batch.lsn != self.status.lsn:
+            log.error("journal.hole", lsn=self.status.lsn, resumed_lsn=batch.lsn)
+            self.machine.hole()
         understood = self._decoder.decode(batch)
         events = self.machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
         self.status.lsn = batch.end

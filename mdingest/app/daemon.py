@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +16,10 @@ from pydantic import BaseModel
 
 from mdingest import __version__, calendars
 from mdingest.api import Served, create_app, serving
+from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.calendars import Calendars
 from mdingest.config import Config
-from mdingest.core.control import CandleSettings, Subscription
+from mdingest.core.control import Subscription
 from mdingest.errors import ConfigError
 from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
@@ -29,7 +29,6 @@ from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.lists import instrument_list
 from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.recovery import recover
-from mdingest.pipeline.replay import ReplayReport, compare, replay
 from mdingest.pipeline.retain import Retainer
 from mdingest.pipeline.source import BatchSource
 from mdingest.pipeline.statefile import StateFiles
@@ -37,13 +36,11 @@ from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
 from mdingest.pipeline.writer import Writer
 from mdingest.providers import PROVIDERS
-from mdingest.providers.base import FrameDecoder, LiveProvider, Resolved
+from mdingest.providers.base import LiveProvider, Resolved
 from mdingest.simulators.instruments import named_instruments
 from mdingest.simulators.kite import KiteSimulator
-from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
-from mdingest.store.urls import sqlite_path
 from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.health import Health, disk_check
 from mdingest.telemetry.metrics import Metrics
@@ -86,7 +83,7 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
             await stack.enter_async_context(serving(create_app(served), config.api.host, config.api.port))
         health.started = True
         log.info("app.started", version=__version__, journal=journal.uuid)
-        await ingest.run(producers, stop, code=__version__, settings=_settings(config))
+        await ingest.run(producers, stop, code=__version__, settings=settings_of(config))
     log.info("app.stopped")
 
 
@@ -94,8 +91,7 @@ async def run_serve(config: Config, clock: Clock, stop: asyncio.Event) -> None:
     """HTTP only, read-only over an existing database."""
     health, metrics = Health(), Metrics()
     async with AsyncExitStack() as stack:
-        store = await open_store(_url(config), read_only=True)
-        stack.push_async_callback(store.close)
+        store = await stack.enter_async_context(open_reading(url_of(config)))
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
         book = calendars.load(config.calendar.file)
@@ -128,39 +124,10 @@ async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         await run_daemon(config, clock, stop)
 
 
-async def run_replay(config: Config, directory: Path, into: str | None, *, verify: bool) -> ReplayReport:
-    """Candles again from a journal.
-
-    ``verify``: compare them with what ``into`` (else ``config.database``) holds, up to its
-    position; it is only read. Otherwise write them to ``into``; refused while a daemon
-    ingests there.
-    """
-    settings = _settings(config)
-    again = partial(replay, directory, make_decoder=_decoder, code=__version__, settings=settings)
-    if not verify:
-        url = into or _url(config)
-        with FileLock(_lock_path(url), "mdingest replay"):
-            await migrate(url)
-            async with _opened(url, config) as store:
-                report, _ = await again(store)
-                return report
-    async with AsyncExitStack() as stack:
-        stored = await open_store(into or _url(config), read_only=True)
-        stack.push_async_callback(stored.close)
-        scratch = stack.enter_context(TemporaryDirectory(prefix="mdingest-replay-"))
-        url = f"sqlite:///{scratch}/replayed.db"
-        await migrate(url)
-        replayed = await stack.enter_async_context(_opened(url, config))
-        positions = {position.journal: position.lsn for position in await stored.positions()}
-        report, spans = await again(replayed, until_of=positions.get)
-        await compare(replayed, stored, report, spans)
-        return report
-
-
 async def _ingest(
     config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars
 ) -> tuple[Ingest, list[Feeds]]:
-    settings = _settings(config)
+    settings = settings_of(config)
     claim = await store.claim(journal.uuid, "mdingest run")
     states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
     states.forget_beyond(journal.end_lsn)
@@ -170,7 +137,7 @@ async def _ingest(
         end=journal.end_lsn,
         position=claim.position,
         settings=settings,
-        make_decoder=_decoder,
+        make_decoder=make_decoder,
     )
     journal.skip_to(recovered.committed)
     retainer = Retainer(
@@ -241,49 +208,22 @@ def _resolve_file(
         return provider.resolve(symbols, options, lines, problems=problems)
 
 
-def _decoder(feed: str) -> FrameDecoder:
-    return PROVIDERS[feed].decoder()
-
-
-def _settings(config: Config) -> CandleSettings:
-    return CandleSettings(lateness_s=config.candles.lateness_s, revise_s=config.candles.revise_s)
-
-
-def _url(config: Config) -> str:
-    return config.database.url.get_secret_value()
-
-
 def _date(clock: Clock) -> dt.date:
     return dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, dt.UTC).date()
 
 
-def _lock_path(url: str) -> Path:
-    path = sqlite_path(url)
-    return path.with_name(f"{path.name}.ingest")
-
-
 def _database_lock(config: Config) -> FileLock:
-    return FileLock(_lock_path(_url(config)), "mdingest run")
+    return FileLock(lock_path(url_of(config)), "mdingest run")
 
 
 @asynccontextmanager
 async def _store(config: Config) -> AsyncIterator[Store]:
     """The database, migrated: a daemon brings its own schema up to date."""
-    url = _url(config)
+    url = url_of(config)
     for name in await migrate(url):
         log.info("store.migrated", migration=name)
-    async with _opened(url, config) as store:
+    async with open_writing(url, config) as store:
         yield store
-
-
-@asynccontextmanager
-async def _opened(url: str, config: Config) -> AsyncIterator[Store]:
-    order = [entry.provider for entry in config.realtime] + [entry.provider for entry in config.backfill]
-    store = await open_store(url, source_order=list(dict.fromkeys(order)))
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 def _served(

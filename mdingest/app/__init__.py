@@ -1,0 +1,6 @@
+"""Builds the programs from a Config; the only place that knows every other."""
+
+from mdingest.app.daemon import run_daemon, run_demo, run_serve
+from mdingest.app.replaying import run_replay
+
+__all__ = ["run_daemon", "run_demo", "run_replay", "run_serve"]

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from mdingest import __version__, calendars
 from mdingest.api import Served, create_app, serving
 from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
+from mdingest.app.replaying import replay_retired
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.control import Subscription
@@ -75,6 +76,7 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
         watch_feeds(health, metrics, feeds, clock)
         health.register("disk", disk_check(config.journal.dir, DISK_LOW_BYTES))
         producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
+        producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
@@ -129,6 +131,10 @@ async def _ingest(
 ) -> tuple[Ingest, list[Feeds]]:
     settings = settings_of(config)
     claim = await store.claim(journal.uuid, "mdingest run")
+    if claim.position is None and journal.end_lsn:
+        # Another database's journal: its ids mean nothing here. It is replayed by symbol.
+        journal.retire()
+        claim = await store.claim(journal.uuid, "mdingest run")
     states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
     states.forget_beyond(journal.end_lsn)
     recovered = recover(
@@ -155,6 +161,7 @@ async def _ingest(
     aggregator = Aggregator(
         recovered.machine,
         recovered.decoder,
+        start=recovered.start,
         committed=recovered.committed,
         clock=clock,
         save_state=retainer.save_state,
@@ -196,7 +203,12 @@ async def _wanted(
         raise ConfigError(f"{provider.name}: none of its symbols can be resolved")
     stored = await store.ensure_instruments([row.instrument for row in resolved])
     return [
-        replace(row.subscription, instrument_id=instrument.id)
+        replace(
+            row.subscription,
+            instrument_id=instrument.id,
+            symbol=instrument.symbol,
+            exchange=instrument.exchange,
+        )
         for row, instrument in zip(resolved, stored, strict=True)
     ]
 

@@ -1,16 +1,28 @@
 """``mdingest replay``: candles again from a journal, into a database or against one."""
 
+import shutil
+import time
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
+
 from mdingest import __version__
 from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.config import Config
+from mdingest.errors import JournalError, StoreUnavailable
+from mdingest.pipeline.compare import compare
 from mdingest.pipeline.lock import FileLock
-from mdingest.pipeline.replay import ReplayReport, compare, replay
+from mdingest.pipeline.replay import ReplayReport, replay
+from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
+from mdingest.telemetry.clock import Clock
+
+log = structlog.get_logger()
+
+DONE = "REPLAYED"  # in the folder of a retired journal
 
 
 async def run_replay(config: Config, directory: Path, into: str | None, *, verify: bool) -> ReplayReport:
@@ -40,3 +52,31 @@ async def run_replay(config: Config, directory: Path, into: str | None, *, verif
         report, spans = await again(replayed, until_of=positions.get)
         await compare(replayed, stored, report, spans)
         return report
+
+
+async def replay_retired(config: Config, clock: Clock, store: Store) -> None:
+    """Bring journals of other databases into this one, once each, beside the live work.
+
+    A death in between costs nothing: an unfinished one is replayed again. Those that are
+    done are deleted when they are older than ``journal.keep``.
+    """
+    for folder in sorted(path for path in config.journal.dir.glob("*-*-*-*-*") if path.is_dir()):
+        done = folder / DONE
+        if not done.exists():
+            try:
+                report, _ = await replay(
+                    folder,
+                    store,
+                    make_decoder=make_decoder,
+                    code=__version__,
+                    settings=settings_of(config),
+                    ended_ns=clock.wall_ns(),
+                )
+            except (JournalError, StoreUnavailable) as exc:
+                log.warning("replay.retired_failed", folder=str(folder), error=str(exc))
+                continue
+            done.touch()
+            log.info("replay.retired_done", journal=report.journal, rows=report.rows)
+        elif time.time() - done.stat().st_mtime > config.journal.keep_s:
+            shutil.rmtree(folder)
+            log.info("journal.pruned", folder=str(folder))

@@ -133,6 +133,29 @@ class Journal:
         lsn, self._end = self._end, self._end + len(raw)
         return decode_batch(memoryview(raw), lsn)
 
+    def retire(self) -> Path:
+        """Set everything aside in a folder named by the journal's uuid, and begin a new journal.
+
+        Cut short by a death, the next `open` finds the rest under the same uuid. Returns the
+        folder. Raises JournalFull, or JournalError if the disk fails. Blocks.
+        """
+        self._sync(self._end)
+        folder = self._directory / self.uuid
+        try:
+            folder.mkdir(exist_ok=True)
+            for path in sorted(self._directory.glob("*.md[js]")):
+                path.rename(folder / path.name)
+            sync_directory(folder)
+            sync_directory(self._directory)
+        except OSError as exc:
+            raise write_error(exc, folder) from exc
+        log.warning("journal.retired", journal=self.uuid, folder=str(folder))
+        self._journal = uuid4()
+        self.uuid = str(self._journal)
+        self._segments, self._end, self._synced = [], 0, 0
+        self._begin_segment()
+        return folder
+
     def skip_to(self, lsn: int) -> None:
         """Go on at a later address, leaving a hole: what the database has seen is never said twice.
 

@@ -3,6 +3,7 @@
 The same decoder, machine and batches as the daemon's, so every column must come out equal.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,25 +11,26 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from mdingest.core.control import CandleSettings, decode_start
-from mdingest.core.events import CANDLE, Candles
+from mdingest.core.candles import NS
+from mdingest.core.control import CandleSettings, Start, decode_start, decode_subscribe, encode
+from mdingest.core.events import OPEN_END, Events
+from mdingest.core.instrument import Instrument
 from mdingest.core.machine import Machine
-from mdingest.core.rank import BY_ID
-from mdingest.core.records import Batch, Kind
+from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
+from mdingest.core.ticks import empty_packets
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.decoding import BatchDecoder
 from mdingest.pipeline.reader import JournalReader
 from mdingest.pipeline.segments import Damage
 from mdingest.pipeline.writer import coalesce
 from mdingest.providers.base import FrameDecoder
-from mdingest.store.base import Store
+from mdingest.store.base import Store, Transaction
 
 log = structlog.get_logger()
 
 ROWS_PER_COMMIT = 50_000
-PAGE = 10_000
 SHOWN = 20
-_FIRST, _LAST = 0, 1 << 62
+_LAST = 1 << 62
 
 
 @dataclass(slots=True)
@@ -61,20 +63,31 @@ async def replay(
     code: str,
     settings: CandleSettings,
     until_of: Callable[[str], int | None] = lambda _: None,
+    ended_ns: int | None = None,
 ) -> tuple[ReplayReport, list[tuple[int, int]]]:
     """Step a whole journal and commit its rows, without any position.
 
-    ``until_of`` gives the position of a journal (by uuid), where the replay stops. Returns the report,
-    and the spans ``[from, to)`` of wall ns that ran under the same ``code`` and ``settings``.
+    Instruments are found, or made, in ``into`` by their symbols: its ids need not be the
+    journal's. ``until_of`` gives the position of a journal (by uuid), where the replay
+    stops. ``ended_ns`` (wall) says that the journal was given up then: what was open ends
+    with its last frame, and gaps that last end there.
+
+    Returns the report, and the spans ``[from, to)`` of wall ns that ran under the same
+    ``code`` and ``settings``. Cancelling leaves what was committed; doing it again is harmless.
     """
     reader = JournalReader(journal)
     report = ReplayReport(reader.uuid)
     machine, decoder = Machine(settings), BatchDecoder(make_decoder)
     spans: list[tuple[int, int]] = []
     steps: list[Step] = []
-    rows = 0
+    names = _Names(into)
+    rows, end = 0, reader.first_lsn
     for batch in _batches(reader, report, until_of(reader.uuid)):
         _note_start(batch, report, spans, code, settings)
+        await names.learn(batch)
+        if batch.lsn != end:
+            machine.hole()
+        end = batch.end
         understood = decoder.decode(batch)
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
         report.batches += 1
@@ -84,11 +97,51 @@ async def replay(
             steps.append(Step(batch.end, events, int(batch.wall_ns[-1])))
             rows += len(events.candles)
         if rows >= ROWS_PER_COMMIT:
-            await into.commit(coalesce(steps))
+            await into.commit(names.translate(coalesce(steps)))
             steps, rows = [], 0
+        await asyncio.sleep(0)
+    if ended_ns is not None:
+        steps.append(Step(end, _given_up(machine, end, code, settings, ended_ns), ended_ns))
     if steps:
-        await into.commit(coalesce(steps))
+        await into.commit(names.translate(coalesce(steps)))
     return report, spans
+
+
+class _Names:
+    """The journal's instrument ids in the words of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._of: dict[int, int] = {}
+
+    async def learn(self, batch: Batch) -> None:
+        """Look up what a batch subscribes. A journal without symbols keeps its ids."""
+        for rec in np.flatnonzero(batch.kinds == Kind.SUBSCRIBE).tolist():
+            subs = [sub for sub in decode_subscribe(batch.payload(rec)) if sub.instrument_id not in self._of]
+            named = [sub for sub in subs if sub.symbol]
+            wanted = [Instrument(s.symbol, s.exchange, "", s.session_class, s.volume) for s in named]
+            stored = await self._store.ensure_instruments(wanted)
+            self._of |= {sub.instrument_id: sub.instrument_id for sub in subs}
+            self._of |= {sub.instrument_id: found.id for sub, found in zip(named, stored, strict=True)}
+
+    def translate(self, transaction: Transaction) -> Transaction:
+        """Replace the ids in place."""
+        table = np.arange(max(self._of, default=0) + 1, dtype=np.uint32)
+        for ours, theirs in self._of.items():
+            table[ours] = theirs
+        for rows in (transaction.candles, transaction.marks, transaction.coverage, transaction.gaps):
+            rows["instrument_id"] = table[rows["instrument_id"]]
+        return transaction
+
+
+def _given_up(machine: Machine, end: int, code: str, settings: CandleSettings, ended_ns: int) -> Events:
+    """What a START would bring forth, with gaps that end when the journal was given up."""
+    start = Record(Kind.START, 0, ended_ns, 0, encode(Start(code, settings)))
+    batch = decode_batch(memoryview(encode_batch([start], end)), end)
+    events = machine.step(batch, empty_packets())
+    open_ = events.gaps["end"] == OPEN_END
+    events.gaps["end"][open_] = np.maximum(events.gaps["start"][open_], ended_ns // NS * NS)
+    return events
 
 
 def _batches(reader: JournalReader, report: ReplayReport, until: int | None) -> Iterator[Batch]:
@@ -112,56 +165,3 @@ def _note_start(
             spans.append((wall, _LAST))
         else:
             report.not_comparable.append(f"from lsn {batch.lsn}: version {start.code}, {start.settings}")
-
-
-async def compare(replayed: Store, stored: Store, report: ReplayReport, spans: list[tuple[int, int]]) -> None:
-    """Every replayed row against the stored one of its key, all columns.
-
-    Only rows whose opening instant lies in one of ``spans`` count. A stored row of another
-    source is counted, not compared: rank has replaced it.
-    """
-    for (instrument, interval_s), _ in sorted((await replayed.last_candle_ns()).items()):
-        end = _LAST
-        while True:
-            ours = await replayed.candles(
-                instrument, interval_s, _FIRST, min(end, 4_000_000_000 * 10**9), PAGE
-            )
-            if not len(ours):
-                break
-            low, high = int(ours["ts"][0]), int(ours["ts"][-1]) + 1
-            theirs = await stored.candles(instrument, interval_s, low, high, PAGE)
-            _compare(ours, theirs, report, spans)
-            end = low
-
-
-def _compare(ours: Candles, theirs: Candles, report: ReplayReport, spans: list[tuple[int, int]]) -> None:
-    ours, theirs = _within(ours, spans), _within(theirs, spans)
-    for row in theirs[~np.isin(theirs["ts"], ours["ts"])]:
-        if BY_ID[int(row["source"])].live:
-            report.differ(f"{_name(row)} is stored but not replayed")
-    for row in ours[~np.isin(ours["ts"], theirs["ts"])]:
-        report.differ(f"{_name(row)} is replayed but not stored")
-    a, b = ours[np.isin(ours["ts"], theirs["ts"])], theirs[np.isin(theirs["ts"], ours["ts"])]
-    live = a["source"] == b["source"]
-    report.replaced += int((~live).sum())
-    report.compared += int(live.sum())
-    a, b = a[live], b[live]
-    unequal = {
-        name: ~((a[name] == b[name]) | ((a[name] != a[name]) & (b[name] != b[name])))
-        for name in CANDLE.names or ()
-    }
-    for i in np.flatnonzero(np.logical_or.reduce(list(unequal.values()))).tolist():
-        which = ", ".join(f"{name} {a[name][i]} != {b[name][i]}" for name, bad in unequal.items() if bad[i])
-        report.differ(f"{_name(a[i])}: replayed and stored differ in {which}")
-
-
-def _within(rows: Candles, spans: list[tuple[int, int]]) -> Candles:
-    inside = np.zeros(len(rows), np.bool_)
-    for low, high in spans:
-        inside |= (rows["ts"] >= low) & (rows["ts"] < high)
-    return Candles(rows[inside])
-
-
-def _name(row: np.void) -> str:
-    at = np.datetime64(int(row["ts"]), "ns").astype("datetime64[s]")
-    return f"instrument {row['instrument_id']} {row['interval_s']}s {at}Z"

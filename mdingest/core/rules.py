@@ -253,14 +253,16 @@ class Rules:
     def _up_start(self, p: Packet, now: Moment) -> int:
         """The first whole second that we are sure to hear entirely.
 
-        The snapshot's own stamp may be of any age, so it can only move the start later, and
-        only if it agrees with the wall clock. A quarter of a second allows for stamps cut to
-        whole seconds.
+        Each clock alone may be behind: the snapshot's own stamp may be of any age, and the
+        feed's lags by up to a second, since its stamps are cut to whole ones. So the latest
+        counts, of those that agree. A quarter of a second allows for what they differ by.
         """
-        base = ((now.projected if now.fresh else now.wall) + QUARTER_NS) // NS
+        base = (now.projected if now.fresh else now.wall) + QUARTER_NS
+        if abs(now.wall - now.projected) <= JUMP_NS:
+            base = max(base, now.wall + QUARTER_NS)
         if p.ts_exchange and abs(p.ts_exchange - now.wall) <= JUMP_NS:
-            base = max(base, p.ts_exchange // NS)
-        return (base + 1) * NS
+            base = max(base, p.ts_exchange)
+        return (base // NS + 1) * NS
 
     def _snapshot(self, p: Packet, line: int, slot: int, now: Moment, *, cumulative: bool) -> Mover | None:
         """Rule 7: it says where things stand, and touches no candle but in one case."""

@@ -528,7 +528,10 @@ class Reference:
             self._move(slot, packet, packet.ts_trade, flags, size, packet.price, packet.price)
 
     def _snapshot_start(self, record: Record, slot: Slot, packet: Packet, now: int) -> int:
-        bases = [floor((now if self.clocks[slot.feed].fresh else record.wall_ns) + QUARTER)]
+        wall = record.wall_ns
+        bases = [floor((now if self.clocks[slot.feed].fresh else wall) + QUARTER)]
+        if abs(wall - now) <= 5 * S:
+            bases.append(floor(wall + QUARTER))
         if packet.ts_exchange and abs(packet.ts_exchange - record.wall_ns) <= 5 * S:
             bases.append(floor(packet.ts_exchange))
         return max(bases) + S

@@ -10,7 +10,7 @@ from mdingest.core.events import Candles, Cause
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES
 from mdingest.core.session import SECOND_NS
-from mdingest.errors import ConfigError, Fenced, PermanentError, StoreUnavailable
+from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store.base import (
@@ -23,6 +23,7 @@ from mdingest.store.base import (
     Transaction,
 )
 from mdingest.store.migrate import load, pending_of
+from mdingest.store.sqlite_commit import bound_wal, write
 from mdingest.store.sqlite_threads import (
     BUSY_TIMEOUT_S,
     OwnedConnection,
@@ -36,9 +37,6 @@ from mdingest.store.sqlite_threads import (
 READERS = 2
 _WRITER_CACHE = "PRAGMA cache_size = -32768"  # KiB, used as needed: a whole market's newest pages
 _READER_CACHE = "PRAGMA cache_size = -4096"
-_WAL_SOFT_BYTES = 16 << 20  # from here on the WAL is copied into the database after each commit
-_WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can start anew
-_READER_PATIENCE_MS = 200  # ... this long
 
 
 async def open_sqlite(
@@ -143,47 +141,9 @@ class SqliteStore:
         await self._write(lambda connection: self._commit(connection, transaction))
 
     def _commit(self, connection: sqlite3.Connection, new: Transaction) -> None:
-        journal = new.position.journal if new.position is not None else ""
         with transaction(connection):
-            if new.position is not None:
-                done = connection.execute(sql.SET_POSITION, (journal, new.position.lsn, new.epoch))
-                if done.rowcount != 1:
-                    epoch, owner = connection.execute(sql.OWNER).fetchone()
-                    raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
-            if len(new.candles):
-                for interval_s, values in rows.candle_rows(new.candles):
-                    connection.executemany(sql.UPSERT[interval_s], values)
-            if len(new.marks):
-                for interval_s in sql.LIVE:
-                    connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
-            if new.streams or len(new.coverage):
-                connection.executemany(sql.ADD_STREAM, rows.stream_rows(new.streams, new.coverage, journal))
-                connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
-            if len(new.gaps):
-                connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
-        self._bound_wal(connection)
-
-    def _bound_wal(self, connection: sqlite3.Connection) -> None:
-        """Copy the WAL into the database when it is long; when it is very long, make readers wait.
-
-        A WAL starts anew only once no reader looks at it, which constant readers never grant
-        by themselves. What a checkpoint can't do (a reader that stays, a full disk) is tried
-        again after the next commit; the commit before it stands.
-        """
-        size = self._wal.stat().st_size if self._wal.exists() else 0
-        if size < _WAL_SOFT_BYTES:
-            return
-        try:
-            if size < _WAL_HARD_BYTES:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            else:
-                (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
-                connection.execute(f"PRAGMA busy_timeout = {_READER_PATIENCE_MS}")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                connection.execute(f"PRAGMA busy_timeout = {usual}")
-            self.checkpoint_error = None
-        except sqlite3.OperationalError as exc:
-            self.checkpoint_error = str(exc)
+            write(connection, new)
+        self.checkpoint_error = bound_wal(connection, self._wal)
 
     # -- reading ----------------------------------------------------------------------
 

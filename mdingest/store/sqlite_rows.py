@@ -35,11 +35,16 @@ def texts_of(seconds: NDArray[np.int64]) -> list[str]:
 def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
     """Interval in seconds, and the rows for its upsert.
 
-    Rows are sorted by key, so that a table's pages are visited once each; equal keys keep
-    their order. Raises ValueError for an opening instant that is not a whole second, and
-    for an interval that has no table.
+    Rows are sorted by key, so that a table's pages are visited once each. Of rows of one
+    key and source the last stays; other equal keys keep their order. Raises ValueError for
+    an opening instant that is not a whole second, and for an interval that has no table.
     """
     rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
+    again = np.ones(len(rows), np.bool_)
+    for name in ("ts", "instrument_id", "interval_s", "source"):
+        again[:-1] &= rows[name][:-1] == rows[name][1:]
+    again[-1:] = False
+    rows = rows[~again] if again.any() else rows
     seconds, rest = np.divmod(rows["ts"], SECOND_NS)
     if rest.any():
         raise ValueError("a candle does not open at a whole second")

@@ -18,10 +18,11 @@ CREATE TABLE instruments (
 -- One table per interval, the instrument first and then time as text: the only layout in
 -- which a symbol's newest candles of all intervals come out of the indexes in order.
 -- ts_utc: opening instant, always 20 characters, so that it sorts as the time it reads as.
+-- The newest seconds are kept apart, see fresh_1s.
 -- source: sources.id. state: 0 final, 1 partial. session: 0 unknown, 1 preopen, 2 regular,
 -- 3 auction, 4 postclose. volume, oi, trades: NULL where there is none or it is not known.
 CREATE TABLE candles_1s (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -39,7 +40,7 @@ CREATE TABLE candles_1s (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_1m (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -57,7 +58,7 @@ CREATE TABLE candles_1m (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_5m (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -75,7 +76,7 @@ CREATE TABLE candles_5m (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_15m (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -93,7 +94,7 @@ CREATE TABLE candles_15m (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_30m (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -111,7 +112,7 @@ CREATE TABLE candles_30m (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_1h (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -129,7 +130,7 @@ CREATE TABLE candles_1h (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_1d (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20 AND ts_utc LIKE '%T00:00:00Z'),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -147,7 +148,7 @@ CREATE TABLE candles_1d (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE candles_1w (
-    instrument_id INTEGER NOT NULL,
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
     ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20 AND ts_utc LIKE '%T00:00:00Z'),
     open          REAL    NOT NULL,
     high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
@@ -162,6 +163,35 @@ CREATE TABLE candles_1w (
     flags         INTEGER NOT NULL,
     revision      INTEGER NOT NULL CHECK (revision >= 0),
     PRIMARY KEY (instrument_id, ts_utc)
+) STRICT, WITHOUT ROWID;
+
+-- The newest seconds of all instruments in time order, where a whole market's rows of one second
+-- lie side by side and cost a page in fifty rather than a page each. Seconds before fresh_since
+-- are in candles_1s, all others here; every now and then all of these rows move over at once,
+-- sorted. fresh_seconds names every ts_utc in fresh_1s, a few dozen at most: that many steps
+-- find an instrument's rows here, newest first.
+CREATE TABLE fresh_since (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    ts_utc   TEXT NOT NULL
+) STRICT;
+INSERT INTO fresh_since (only_row, ts_utc) VALUES (1, '');
+CREATE TABLE fresh_seconds (ts_utc TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE fresh_1s (
+    instrument_id INTEGER NOT NULL REFERENCES instruments (id),
+    ts_utc        TEXT    NOT NULL CHECK (length(ts_utc) = 20),
+    open          REAL    NOT NULL,
+    high          REAL    NOT NULL CHECK (high >= open AND high >= close AND high < 9e999),
+    low           REAL    NOT NULL CHECK (low <= open AND low <= close AND low > -9e999),
+    close         REAL    NOT NULL,
+    volume        REAL    CHECK (volume >= 0),
+    oi            REAL,
+    trades        INTEGER CHECK (trades >= 0),
+    source        INTEGER NOT NULL,
+    state         INTEGER NOT NULL CHECK (state IN (0, 1)),
+    session       INTEGER NOT NULL,
+    flags         INTEGER NOT NULL,
+    revision      INTEGER NOT NULL CHECK (revision >= 0),
+    PRIMARY KEY (ts_utc, instrument_id)
 ) STRICT, WITHOUT ROWID;
 
 -- Rows that another source replaced, as they were.
@@ -283,6 +313,18 @@ BEGIN
     );
 END;
 
+CREATE TRIGGER fresh_1s_replaced AFTER UPDATE OF source ON fresh_1s
+WHEN old.source <> new.source
+BEGIN
+    INSERT INTO candle_revisions (
+        instrument_id, interval, ts_utc, open, high, low, close, volume, oi, trades,
+        source, state, session, flags, revision, replaced_by
+    ) VALUES (
+        old.instrument_id, '1s', old.ts_utc, old.open, old.high, old.low, old.close, old.volume, old.oi, old.trades,
+        old.source, old.state, old.session, old.flags, old.revision, new.source
+    );
+END;
+
 -- Streams of live feeds. Stream ids count within one journal; id counts over all of them.
 CREATE TABLE streams (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -331,8 +373,23 @@ CREATE TABLE ingest (
 ) STRICT;
 INSERT INTO ingest (only_row, epoch, owner) VALUES (1, 0, '');
 
--- The views are for people: names in place of numbers, times that read as times.
+-- The views are for people: names in place of numbers, times that read as times. CROSS JOIN keeps
+-- SQLite from turning the loops around: the symbol first, then its rows in the order of time.
 CREATE VIEW candles AS
+SELECT
+    i.symbol AS symbol, '1s' AS interval, f.ts_utc AS ts_utc,
+    c.open AS open, c.high AS high, c.low AS low, c.close AS close,
+    c.volume AS volume, c.oi AS oi, c.trades AS trades,
+    (SELECT s.name FROM sources AS s WHERE s.id = c.source) AS source,
+    CASE c.state WHEN 0 THEN 'final' ELSE 'partial' END AS state,
+    CASE c.session
+        WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
+    END AS session,
+    c.flags AS flags, c.revision AS revision
+FROM instruments AS i
+    CROSS JOIN fresh_seconds AS f
+    CROSS JOIN fresh_1s AS c ON c.ts_utc = f.ts_utc AND c.instrument_id = i.id
+UNION ALL
 SELECT
     i.symbol AS symbol, '1s' AS interval, c.ts_utc AS ts_utc,
     c.open AS open, c.high AS high, c.low AS low, c.close AS close,
@@ -343,7 +400,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_1s AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_1s AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '1m' AS interval, c.ts_utc AS ts_utc,
@@ -355,7 +412,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_1m AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_1m AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '5m' AS interval, c.ts_utc AS ts_utc,
@@ -367,7 +424,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_5m AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_5m AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '15m' AS interval, c.ts_utc AS ts_utc,
@@ -379,7 +436,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_15m AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_15m AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '30m' AS interval, c.ts_utc AS ts_utc,
@@ -391,7 +448,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_30m AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_30m AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '1h' AS interval, c.ts_utc AS ts_utc,
@@ -403,7 +460,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_1h AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_1h AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '1d' AS interval, c.ts_utc AS ts_utc,
@@ -415,7 +472,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_1d AS c ON c.instrument_id = i.id
+FROM instruments AS i CROSS JOIN candles_1d AS c ON c.instrument_id = i.id
 UNION ALL
 SELECT
     i.symbol AS symbol, '1w' AS interval, c.ts_utc AS ts_utc,
@@ -427,7 +484,7 @@ SELECT
         WHEN 1 THEN 'preopen' WHEN 2 THEN 'regular' WHEN 3 THEN 'auction' WHEN 4 THEN 'postclose' ELSE 'unknown'
     END AS session,
     c.flags AS flags, c.revision AS revision
-FROM instruments AS i JOIN candles_1w AS c ON c.instrument_id = i.id;
+FROM instruments AS i CROSS JOIN candles_1w AS c ON c.instrument_id = i.id;
 
 CREATE VIEW coverage AS
 SELECT
@@ -473,6 +530,9 @@ DROP TABLE gap_spans;
 DROP TABLE coverage_spans;
 DROP TABLE streams;
 DROP TABLE candle_revisions;
+DROP TABLE fresh_1s;
+DROP TABLE fresh_seconds;
+DROP TABLE fresh_since;
 DROP TABLE candles_1w;
 DROP TABLE candles_1d;
 DROP TABLE candles_1h;

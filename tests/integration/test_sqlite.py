@@ -17,7 +17,7 @@ from mdingest.core.events import CANDLE, OPEN_END, Candles, Cause, State
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import Session
 from mdingest.errors import StoreUnavailable
-from mdingest.store import open_store, sqlite
+from mdingest.store import open_store, sqlite, sqlite_commit
 from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.sqlite import SqliteStore, open_sqlite
@@ -50,12 +50,12 @@ def client(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def many(n: int, *, instruments: int = 1, revision: int = 0) -> Candles:
-    """``n`` seconds of every instrument."""
+def many(n: int, *, instruments: int = 1, revision: int = 0, first: int = 0) -> Candles:
+    """``n`` seconds of every instrument, from the ``first`` on."""
     out = np.zeros(n * instruments, CANDLE)
     out["instrument_id"] = np.tile(np.arange(1, instruments + 1), n)
     out["interval_s"], out["source"], out["session"] = 1, 1, Session.REGULAR
-    out["ts"] = ns(0) + np.repeat(np.arange(n), instruments) * 10**9
+    out["ts"] = ns(first) + np.repeat(np.arange(n), instruments) * 10**9
     for name in ("open", "high", "low", "close"):
         out[name] = 100.0 + revision
     out["revision"] = revision
@@ -79,9 +79,12 @@ async def test_the_newest_candles_of_a_symbol_come_from_the_index_without_a_sort
     store: SqliteStore, client: sqlite3.Connection, query: str, before: str
 ) -> None:
     await store.commit(Transaction(candles=many(500, instruments=2)))
+    await store.commit(Transaction(candles=many(30, instruments=2, first=500)))
+    assert all(client.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("candles_1s", "fresh_1s"))
     client.execute(before)
     plan = [row[3] for row in client.execute(f"EXPLAIN QUERY PLAN {query}")]
-    assert not [step for step in plan if "TEMP B-TREE" in step or step.startswith("SCAN")]
+    assert not [step for step in plan if "TEMP B-TREE" in step]
+    assert {step for step in plan if step.startswith("SCAN")} <= {"SCAN f"}  # a few dozen fresh seconds
     assert [step for step in plan if "SEARCH" in step]
 
 
@@ -184,6 +187,7 @@ async def test_the_columns_of_a_candle_are_the_columns_of_its_table(
     assert kept == table | {"id", "interval", "replaced_by", "replaced_at"}
 
 
+@pytest.mark.parametrize("table", ["candles_1s", "fresh_1s"])
 @pytest.mark.parametrize(
     ("column", "nonsense"),
     [
@@ -193,11 +197,95 @@ async def test_the_columns_of_a_candle_are_the_columns_of_its_table(
     ],
 )  # fmt: skip
 async def test_the_tables_refuse_nonsense(
-    store: SqliteStore, client: sqlite3.Connection, column: str, nonsense: float | str | None
+    store: SqliteStore, client: sqlite3.Connection, table: str, column: str, nonsense: float | str | None
 ) -> None:
-    await store.commit(transaction(candles=[candle(0)]))
+    await store.commit(transaction(candles=[candle(second) for second in range(40)]))
+    await store.commit(transaction(candles=[candle(40)]))
     with pytest.raises(sqlite3.IntegrityError):
-        client.execute(f"UPDATE candles_1s SET {column} = ?", (nonsense,))
+        client.execute(f"UPDATE {table} SET {column} = ?", (nonsense,))
+
+
+async def test_a_candle_of_an_unknown_instrument_is_refused(store: SqliteStore) -> None:
+    for interval_s in INTERVALS:
+        midnight = -(3 * 3600 + 45 * 60)
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            await store.commit(transaction(candles=[candle(midnight, instrument=77, interval_s=interval_s)]))
+
+
+# -- fresh seconds --------------------------------------------------------------------
+
+
+def test_both_tables_of_seconds_are_the_same_but_for_their_key(client: sqlite3.Connection) -> None:
+    query = "SELECT sql FROM sqlite_master WHERE name = ?"
+    ((settled,), (fresh,)) = (
+        client.execute(query, (name,)).fetchone() for name in ("candles_1s", "fresh_1s")
+    )
+    fresh = fresh.replace("fresh_1s", "candles_1s").replace("ts_utc, instrument_id", "instrument_id, ts_utc")
+    assert fresh == settled
+
+
+async def test_seconds_are_in_one_table_only_wherever_they_come_from(
+    store: SqliteStore, client: sqlite3.Connection
+) -> None:
+    """Live seconds one by one, late ones, revisions, marks and history, in any order of time."""
+    rng = np.random.default_rng(5)
+    expected: dict[tuple[int, int], float] = {}
+    were_fresh = set[int]()
+    for revision in range(1, 150):
+        seconds = {revision, int(rng.integers(0, revision + 9)), int(rng.integers(0, revision))}
+        if revision == 90:
+            seconds |= set(range(30, 110))  # more than may be fresh
+        rows = [
+            candle(second, close=100 + revision, revision=revision, instrument=number)
+            for second in seconds
+            for number in (1, 2)
+            if (second + number) % 5
+        ]
+        await store.commit(transaction(candles=rows))
+        expected |= {(row[0], row[2]): 100 + revision for row in rows}
+        (fresh,) = client.execute("SELECT count(*) FROM fresh_seconds").fetchone()
+        were_fresh.add(fresh)
+        assert client.execute(MISPLACED).fetchall() == []
+    for number in (1, 2):
+        found = await store.candles(number, 1, 0, OPEN_END, 9999)
+        mine = {(number, int(row["ts"])): row["close"] for row in found}
+        assert mine == {key: close for key, close in expected.items() if key[0] == number}
+        assert sorted(found["ts"].tolist()) == found["ts"].tolist()
+        assert found["ts"].tolist()[-5:] == (await store.candles(number, 1, 0, OPEN_END, 5))["ts"].tolist()
+    last = await store.last_candle_ns()
+    assert last == {(n, 1): max(ts for number, ts in expected if number == n) for n in (1, 2)}
+    first = {row.instrument.id: row.ranges[1][0] for row in await store.symbols()}
+    assert first == {n: min(ts for number, ts in expected if number == n) for n in (1, 2)}
+    assert 0 in were_fresh
+    assert max(were_fresh) == sqlite_commit.FRESH_SECONDS
+
+
+MISPLACED = """
+SELECT 'old in fresh', ts_utc FROM fresh_1s WHERE ts_utc < (SELECT ts_utc FROM fresh_since)
+UNION ALL SELECT 'new in settled', ts_utc FROM candles_1s WHERE ts_utc >= (SELECT ts_utc FROM fresh_since)
+UNION ALL SELECT 'unlisted', ts_utc FROM fresh_1s WHERE ts_utc NOT IN (SELECT ts_utc FROM fresh_seconds)"""
+
+
+async def test_rules_hold_on_both_sides_of_the_line(store: SqliteStore, client: sqlite3.Connection) -> None:
+    async def put(*rows: tuple[object, ...]) -> None:
+        await store.commit(transaction(candles=rows))
+
+    await put(*(candle(second, close=50) for second in range(40)))  # settled at once
+    await put(candle(40, close=50))
+    await put(*(candle(second, close=49, source="yfinance") for second in (1, 40)))
+    await store.commit(transaction(marks=[mark(0, 60)]))
+    await put(*(candle(second, close=51, revision=1, partial=True) for second in (1, 40)))
+    await put(*(candle(second, close=52, source="csv") for second in (1, 40)))
+    await put(*(candle(second, close=50) for second in (1, 40)))
+    found = {int(row["ts"]): row for row in await store.candles(1, 1, 0, OPEN_END, 99)}
+    assert {row["state"] for row in found.values()} == {State.PARTIAL, State.FINAL}
+    assert [found[ns(second)]["close"] for second in (1, 40)] == [52, 52]
+    kept = client.execute("SELECT ts_utc, interval, close, revision FROM candle_revisions ORDER BY ts_utc")
+    assert kept.fetchall() == [
+        ("2026-11-20T03:45:01Z", "1s", 51.0, 1),
+        ("2026-11-20T03:45:40Z", "1s", 51.0, 1),
+    ]
+    assert client.execute("SELECT ts_utc FROM fresh_1s").fetchall() == [("2026-11-20T03:45:40Z",)]
 
 
 # -- what is not written --------------------------------------------------------------
@@ -305,9 +393,10 @@ async def test_the_wal_stays_bounded_under_constant_readers(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two clients always read, so no passive checkpoint ever finds the WAL unused."""
-    monkeypatch.setattr(sqlite, "_WAL_SOFT_BYTES", 1 << 18)
-    monkeypatch.setattr(sqlite, "_WAL_HARD_BYTES", 1 << 20)
+    monkeypatch.setattr(sqlite_commit, "WAL_SOFT_BYTES", 1 << 18)
+    monkeypatch.setattr(sqlite_commit, "WAL_HARD_BYTES", 1 << 20)
     store = await open_sqlite(path)
+    await store.ensure_instruments([RELIANCE])
     stop = threading.Event()
 
     def read(offset_s: float) -> None:

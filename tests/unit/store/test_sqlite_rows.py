@@ -25,7 +25,7 @@ def test_bounds_beyond_all_time_keep_their_width() -> None:
     assert text_of(-OPEN_END - 1) < text_of(0) < text_of(ns(0)) < text_of(OPEN_END)
 
 
-def test_rows_are_sorted_by_key_and_equal_keys_keep_their_order() -> None:
+def test_rows_are_sorted_by_key_and_the_last_of_a_key_and_source_stays() -> None:
     mixed = transaction(
         candles=[
             candle(1, close=4, instrument=2),
@@ -33,10 +33,11 @@ def test_rows_are_sorted_by_key_and_equal_keys_keep_their_order() -> None:
             candle(0, close=3, instrument=2),
             candle(1, close=1),
             candle(1, close=2, revision=1),
+            candle(1, close=6, source="csv"),
         ]
     )
     minutes, seconds = dict(candle_rows(mixed.candles))[60], dict(candle_rows(mixed.candles))[1]
-    assert [row[5] for row in seconds] == [1, 2, 3, 4]
+    assert [row[5] for row in seconds] == [2, 6, 3, 4]
     assert [row[5] for row in minutes] == [5]
 
 

@@ -1,0 +1,115 @@
+"""What happens inside one transaction of the SQLite store, and to its WAL after it.
+
+Seconds are written twice. Right away they go to a small table in time order, where the rows
+of a whole market lie side by side; after some dozens of seconds all of them move, sorted, to
+the table that lists each instrument by itself. Each of that table's pages is then touched
+once in half a minute instead of every second. Measured side by side with 9,000 instruments,
+a commit a second, on ten million rows: 70 ms of CPU a second instead of 200, and less than a
+tenth of the bytes written.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdingest.errors import Fenced
+from mdingest.store import sqlite_rows as rows
+from mdingest.store import sqlite_sql as sql
+from mdingest.store.base import Transaction
+
+FRESH_SECONDS = 32  # more cost readers a step each, and the move more time at once
+_MOVED_AT_ONCE = 512  # instruments
+WAL_SOFT_BYTES = 16 << 20  # from here on the WAL is copied into the database after each commit
+WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can start anew
+_READER_PATIENCE_MS = 200  # ... this long
+
+
+def write(connection: sqlite3.Connection, new: Transaction) -> None:
+    """All rows of a transaction, inside one. Raises Fenced before anything is written."""
+    journal = new.position.journal if new.position is not None else ""
+    if new.position is not None:
+        done = connection.execute(sql.SET_POSITION, (journal, new.position.lsn, new.epoch))
+        if done.rowcount != 1:
+            epoch, owner = connection.execute(sql.OWNER).fetchone()
+            raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
+    if len(new.candles):
+        for interval_s, values in rows.candle_rows(new.candles):
+            if interval_s == 1:
+                _write_seconds(connection, values)
+            else:
+                _upsert(connection, sql.UPSERT[interval_s], values)
+    if len(new.marks):
+        for interval_s in sql.LIVE:
+            connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
+        connection.executemany(sql.MARK_FRESH, rows.mark_rows(new.marks, 1))
+    if new.streams or len(new.coverage):
+        connection.executemany(sql.ADD_STREAM, rows.stream_rows(new.streams, new.coverage, journal))
+        connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
+    if len(new.gaps):
+        connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+
+
+def settle(connection: sqlite3.Connection, until: str = "") -> str:
+    """Move all fresh seconds to where they stay. The instant from which on rows are fresh now.
+
+    That is the second after the last one moved, or after ``until`` if that is later.
+    """
+    _, newest = connection.execute(sql.FRESH_SECONDS).fetchone()
+    (last,) = connection.execute(sql.LAST_INSTRUMENT).fetchone()
+    for after in range(0, last if newest else 0, _MOVED_AT_ONCE):
+        connection.execute(sql.SETTLE, (after, after + _MOVED_AT_ONCE))
+    for statement in sql.SETTLED:
+        connection.execute(statement)
+    if newest or until:
+        connection.execute(sql.SET_FRESH_SINCE, (max(newest, until),))
+    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
+    return str(since)
+
+
+def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
+    """Copy the WAL into the database when it is long; when it is very long, make readers wait.
+
+    A WAL starts anew only once no reader looks at it, which constant readers never grant by
+    themselves. What a checkpoint can't do (a reader that stays, a full disk) is tried again
+    after the next commit; the commit before it stands. Returns what went wrong.
+    """
+    size = wal.stat().st_size if wal.exists() else 0
+    if size < WAL_SOFT_BYTES:
+        return None
+    (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    try:
+        if size < WAL_HARD_BYTES:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        else:
+            connection.execute(f"PRAGMA busy_timeout = {_READER_PATIENCE_MS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as exc:
+        return str(exc)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual}")
+    return None
+
+
+def _write_seconds(connection: sqlite3.Connection, values: list[rows.Row]) -> None:
+    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
+    seconds = {row[1] for row in values}
+    fresh = {second for second in seconds if second >= since}
+    if len(fresh) > FRESH_SECONDS:  # history: it may go where it stays at once
+        since, fresh = settle(connection, max(fresh)), set()
+    elif fresh and connection.execute(sql.FRESH_SECONDS).fetchone()[0] + len(fresh) > FRESH_SECONDS:
+        since = settle(connection)
+        fresh = {second for second in fresh if second >= since}
+    if not fresh:
+        _upsert(connection, sql.UPSERT[1], values)
+        return
+    if len(fresh) < len(seconds):
+        _upsert(connection, sql.UPSERT[1], [row for row in values if row[1] < since])
+        values = [row for row in values if row[1] >= since]
+    connection.executemany(sql.ADD_FRESH_SECOND, [(second,) for second in fresh])
+    _upsert(connection, sql.UPSERT_FRESH, values)
+
+
+def _upsert(connection: sqlite3.Connection, statements: Sequence[str], values: list[rows.Row]) -> None:
+    alone, between_sources = statements
+    if connection.executemany(alone, values).rowcount < len(values):
+        connection.executemany(between_sources, values)

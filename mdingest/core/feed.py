@@ -21,6 +21,7 @@ from mdingest.core.events import Cause
 from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
+from mdingest.core.rows import take
 from mdingest.core.rules import CUMULATIVE, NONE, TRADES, Moment, Packet, Rules
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
@@ -111,6 +112,7 @@ class Feed:
                 continue
             slot = int(self.lines["slot"][line])
             self.lines["seen"][line] = False
+            self.lines["doubt"][line] = 0
             self.slots["up_lines"][slot] -= 1
             self.log.reach(slot, at // NS * NS)
             if self.slots["up_lines"][slot]:
@@ -181,7 +183,7 @@ class Feed:
         group[0] = True
         sorted_slots = slots[order]
         np.not_equal(sorted_slots[1:], sorted_slots[:-1], out=group[1:])
-        plain = Plain(self, rows[order], lines[order], sorted_slots, group, run.clock[order])
+        plain = Plain(self, take(rows, order), lines[order], sorted_slots, group, run.clock[order])
         odd = plain.odd() | rare[order]
         if odd.any():
             group_of = np.cumsum(group) - 1
@@ -216,6 +218,7 @@ class Feed:
         self.book.load(plain["book"], under(arrays, "book."))
         self.slots.load(under(arrays, "slots."))
         self.lines.load(under(arrays, "lines."))
+        self.doubtful = bool(self.lines["doubt"].any())
         self.log.load(plain["recent"])
         self.free_lines = plain["free"]
         self.clock = FeedClock.load(plain["clock"])

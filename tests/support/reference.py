@@ -88,6 +88,7 @@ class Line:
     high: float = NAN
     low: float = NAN
     event: int = 0
+    doubt: int | None = None  # start of a damage that may have held a packet of it
 
 
 @dataclass
@@ -269,9 +270,14 @@ class Reference:
             start, end = stream.damage[0], max(end, stream.damage[1])
         stream.damage = (start, end)
         for instrument in stream.lines:
-            slot = self.slots[stream.feed, instrument]
-            self._gap(slot, start, end, Cause.UNDECODABLE, NAN)
-            self._mark(slot, start, end, partial=True)
+            self._damage(self.slots[stream.feed, instrument], start, end)
+            line = stream.lines[instrument]
+            if line.seen and line.sub.volume is not VolumeKind.TRADES:
+                line.doubt = start
+
+    def _damage(self, slot: Slot, start: int, end: int) -> None:
+        self._gap(slot, start, end, Cause.UNDECODABLE, NAN)
+        self._mark(slot, start, end, partial=True)
 
     # ---- uptime
 
@@ -300,6 +306,7 @@ class Reference:
         if not line.seen:
             return
         line.seen = False
+        line.doubt = None
         slot.ended = max(slot.ended, end)
         others = [
             other_id
@@ -406,8 +413,11 @@ class Reference:
             taken = packet.day_high > line.high or packet.day_low < line.low
             if taken and floor(line.event) < floor(event):
                 flags |= Flag.EXTREME_AMBIGUOUS
-        if moves:
-            self._move(slot, packet, event, flags, size, high, low)
+        doubt, line.doubt = line.doubt, None
+        if moves and self._move(slot, packet, event, flags, size, high, low) and doubt is not None:
+            damage = self.streams[packet.stream_id].damage
+            assert damage is not None
+            self._damage(slot, doubt, max(damage[1], floor(event) + S))
         line.high, line.low, line.event = packet.day_high, packet.day_low, event
 
     def _moves(
@@ -544,7 +554,8 @@ class Reference:
 
     def _move(
         self, slot: Slot, packet: Packet, event: int, flags: int, size: float, high: float, low: float
-    ) -> None:
+    ) -> bool:
+        """Put a mover into its second. False: it came too late, and that is a gap."""
         second = floor(event)
         clock = self.clocks[slot.feed].value
         if clock is not None and clock > second + S + self.lateness + self.revise:
@@ -553,12 +564,13 @@ class Reference:
             slot.late = (second, volume)
             self._gap(slot, second, second + S, Cause.LATE, volume)
             self._mark(slot, second, second + S, partial=True)
-            return
+            return False
         self.arrivals += 1
         mover = Mover(event, self.arrivals, packet.price, high, low, size, packet.oi, flags)
         slot.movers.setdefault(second, []).append(mover)
         slot.changed |= {(1, second), (60, second // (60 * S) * 60 * S)}
         slot.last_mover = second
+        return True
 
     # ---- calendar
 

@@ -244,7 +244,7 @@ class Story:
         self.ledger.apply(self.last)
         return self.last
 
-    def kite(self, *instruments: int, stream: int = 1, seen_at: float | None = None) -> "Story":
+    def kite(self, *instruments: int, stream: int = 1) -> "Story":
         """Kite opens with those instruments; each gets a snapshot of price 100, volume 1,000."""
         self.connect(stream, KITE, *(subscription(number) for number in instruments))
         for number in instruments:
@@ -252,9 +252,12 @@ class Story:
                 stream,
                 packet(number, t=self.tape.now - 10, x=self.tape.now, price=100.0, volume=1000.0),
             )
-        if seen_at is not None:
-            self.tape.at(seen_at)
         return self
+
+    def kite_again(self, instrument: int, volume: float, t: float = -10.0, stream: int = 1) -> "Story":
+        """Kite opens once more, and its snapshot shows that volume and last trade time."""
+        self.connect(stream, KITE, subscription(instrument))
+        return self.frame(stream, packet(instrument, t=t, x=self.tape.now, price=100.0, volume=volume))
 
     def trade(
         self, instrument: int, at: float, price: float, volume: float, stream: int = 1, **columns: float

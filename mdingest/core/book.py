@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.candles import MOVER, NS, PIECE, Movers, Pieces, fold, merge_into
+from mdingest.core.rows import joined, take
 
 SECOND_NS = NS
 MINUTE_NS = 60 * NS
@@ -79,10 +80,10 @@ class Book:
         return rows, minutes
 
     def _publish(self, before: int, until: int, slots: int) -> tuple[Pieces, Pieces]:
-        pending = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+        pending = joined(self._pending)
         ends = pending["event"] < until * SECOND_NS
-        pieces = fold(Movers(pending[ends]), SECOND_NS)
-        rest = pending[~ends]
+        pieces = fold(Movers(take(pending, ends)), SECOND_NS)
+        rest = take(pending, ~ends)
         self._pending = [Movers(rest)] if len(rest) else []
         self._earliest = int(rest["event"].min()) if len(rest) else 1 << 62
         self.closed = until
@@ -94,7 +95,7 @@ class Book:
         out: list[Pieces] = []
         touched: dict[int, dict[int, bool]] = {}  # slots of published minutes: were they there before
         for second in np.unique(pieces["ts"]).tolist():
-            part = Pieces(pieces[pieces["ts"] == second])
+            part = Pieces(take(pieces, pieces["ts"] == second))
             out.append(self._keep(second // SECOND_NS, part, before))
             minute = second // MINUTE_NS
             book = self._minute(minute, slots)
@@ -105,7 +106,7 @@ class Book:
                     first.setdefault(slot, existed)
             part["ts"] = minute * MINUTE_NS
             merge_into(book, part["slot"], part)
-        rows = Pieces(np.concatenate(out)) if out else no_pieces()
+        rows = Pieces(joined(out)) if out else no_pieces()
         return rows, self._close_minutes(touched, before)
 
     def _keep(self, second: int, part: Pieces, before: int) -> Pieces:
@@ -138,12 +139,12 @@ class Book:
             book = self._minutes[minute]
             end = minute * 60 + 60
             if before < end <= self.closed:
-                out.append(book[book["trades"] > 0])
+                out.append(Pieces(take(book, book["trades"] > 0)))
             elif minute in touched:
                 at = np.array(sorted(touched[minute]), np.int64)
                 _revise(book, at[[touched[minute][int(slot)] for slot in at]])
-                out.append(book[at])
-        return Pieces(np.concatenate(out)) if out else no_pieces()
+                out.append(Pieces(take(book, at)))
+        return Pieces(joined(out)) if out else no_pieces()
 
     def _forget(self, horizon_ns: int) -> None:
         for second in [s for s in self._seconds if (s + 1) * SECOND_NS < horizon_ns]:
@@ -153,7 +154,7 @@ class Book:
 
     def peek(self, slots: int) -> tuple[Pieces, Pieces]:
         """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
-        pending = np.concatenate(self._pending) if self._pending else np.empty(0, MOVER)
+        pending = joined(self._pending) if self._pending else np.empty(0, MOVER)
         seconds = fold(Movers(pending), SECOND_NS)
         minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
         for second in np.unique(seconds["ts"]).tolist():
@@ -161,12 +162,12 @@ class Book:
             part["ts"] = second // MINUTE_NS * MINUTE_NS
             empty = np.zeros(slots, PIECE)
             book = Pieces(minutes.get(second // MINUTE_NS, empty))
-            book = Pieces(np.concatenate((book, empty[len(book) :])))
+            book = Pieces(joined((book, empty[len(book) :])))
             minutes[second // MINUTE_NS] = book
             merge_into(book, part["slot"], part)
         rows = [book[book["trades"] > 0] for _, book in sorted(minutes.items())]
         fresh = Pieces(seconds[seconds["ts"] >= self.closed * SECOND_NS]) if len(seconds) else seconds
-        return fresh, Pieces(np.concatenate(rows)) if rows else no_pieces()
+        return fresh, Pieces(joined(rows)) if rows else no_pieces()
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""
@@ -177,7 +178,7 @@ class Book:
             "flags": [[slot, second, bits] for (slot, second), bits in self._flags.items()],
         }
         arrays: dict[str, NDArray[Any]] = {
-            "pending": np.concatenate(self._pending) if self._pending else np.empty(0, MOVER)
+            "pending": joined(self._pending) if self._pending else np.empty(0, MOVER)
         }
         arrays |= {f"second.{s}": rows for s, rows in self._seconds.items()}
         arrays |= {f"minute.{m}": rows for m, rows in self._minutes.items()}

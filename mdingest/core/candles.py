@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mdingest.core.events import CANDLE, Candles, State
 from mdingest.core.rank import MIXED_ID
+from mdingest.core.rows import put, take
 
 NS = 1_000_000_000
 
@@ -65,7 +66,7 @@ def fold(movers: Movers, bucket_ns: int) -> Pieces:
         order = np.argsort((movers["slot"] << _SPAN_BITS) + (event - base), kind="stable")
     else:
         order = np.lexsort((event, movers["slot"]))
-    rows = movers[order]
+    rows = take(movers, order)
     slot, event = rows["slot"], rows["event"]
     ts = event // bucket_ns
     fresh = np.empty(len(rows), np.bool_)
@@ -111,10 +112,10 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
 
     ``new`` arrived after what the book holds. A book row with ``trades`` 0 is empty.
     """
-    old = book[at]
+    old = take(book, at)
     empty = old["trades"] == 0
     if empty.all():
-        book[at] = new
+        put(book, at, new)
         return
     out = old.copy()
     opens = empty | (new["first"] < old["first"])
@@ -131,7 +132,7 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
     out["flags"] = np.where(empty, new["flags"], old["flags"] | new["flags"])
     out["slot"] = new["slot"]
     out["ts"] = np.where(empty, new["ts"], old["ts"])
-    book[at] = out
+    put(book, at, out)
 
 
 def coarsen(

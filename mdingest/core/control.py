@@ -67,7 +67,8 @@ def encode(value: Start | Connect | Disconnect) -> bytes:
 def encode_subscribe(subs: list[Subscription]) -> bytes:
     """SUBSCRIBE: a list of rows, since it may hold 3,000."""
     rows = [
-        [s.key, s.instrument_id, s.divisor, s.session_class, str(s.volume), s.symbol, s.exchange] for s in subs
+        [s.key, s.instrument_id, s.divisor, s.session_class, str(s.volume), s.symbol, s.exchange]
+        for s in subs
     ]
     return json.dumps(rows, separators=(",", ":")).encode()
 

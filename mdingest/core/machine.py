@@ -26,6 +26,7 @@ from mdingest.core.events import CANDLE, Candles, Cause, Coverage, Events, Gaps,
 from mdingest.core.feed import Feed
 from mdingest.core.feedclock import ClockRun
 from mdingest.core.records import Batch, Kind
+from mdingest.core.rows import joined, take
 from mdingest.core.saving import pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
@@ -89,7 +90,7 @@ class Machine:
         if known is None:
             return Candles(np.empty(0, CANDLE))
         seconds, minutes = known.book.peek(known.slots.n)
-        return Candles(np.concatenate((self._rows(known, seconds, 1), self._rows(known, minutes, 60))))
+        return Candles(joined((self._rows(known, seconds, 1), self._rows(known, minutes, 60))))
 
     def feed_clocks(self) -> dict[str, int | None]:
         """Where each feed's clock stands, UTC ns."""
@@ -124,7 +125,7 @@ class Machine:
         known = lines >= 0
         for name, masks in feeds.items():
             mask = known & np.logical_or.reduce(masks)
-            which = packets if mask.all() else Packets(packets[mask])
+            which = packets if mask.all() else Packets(take(packets, mask))
             if len(which):
                 rec = which["rec"]
                 wall, mono = batch.wall_ns[rec], batch.mono_ns[rec]
@@ -329,4 +330,4 @@ class Machine:
 
 def _join(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     full = [part for part in parts if len(part)]
-    return full[0] if len(full) == 1 else np.concatenate(full) if full else parts[0]
+    return joined(full) if full else parts[0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mdingest.core.candles import MOVER, NS, Movers
 from mdingest.core.events import Flag
+from mdingest.core.rows import take
 from mdingest.core.rules import TRADES
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Plain:
         """Forget whole groups."""
         group = np.zeros(len(mask), np.bool_)
         group[self.first] = True
+        self.rows = take(self.rows, mask)
         for name in (
-            "rows",
             "lines",
             "slots",
             "clock",

@@ -14,6 +14,7 @@ import numpy as np
 
 from mdingest.core.control import Subscription, VolumeKind, decode_connect, decode_keys, decode_subscribe
 from mdingest.core.records import Batch, Kind
+from mdingest.core.rows import joined, take
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.providers.base import BadFrame, FrameDecoder, Frames
 
@@ -57,8 +58,8 @@ class BatchDecoder:
         if len(parts) == 1:
             out.packets = parts[0]
         elif parts:
-            joined = np.concatenate(parts)
-            out.packets = Packets(joined[np.argsort(joined["rec"], kind="stable")])
+            both = joined(parts)
+            out.packets = Packets(take(both, np.argsort(both["rec"], kind="stable")))
         out.bad.sort(key=lambda bad: bad.rec)
         return out
 

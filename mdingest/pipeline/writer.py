@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
 from mdingest.core.events import Candles, Coverage, Gaps, Marks
+from mdingest.core.rows import joined
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.backoff import full_jitter
@@ -136,10 +136,10 @@ def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0
     for event in events:
         streams |= event.streams
     return Transaction(
-        candles=Candles(np.concatenate([event.candles for event in events])),
-        marks=Marks(np.concatenate([event.marks for event in events])),
-        coverage=Coverage(np.concatenate([event.coverage for event in events])),
-        gaps=Gaps(np.concatenate([event.gaps for event in events])),
+        candles=Candles(joined([event.candles for event in events])),
+        marks=Marks(joined([event.marks for event in events])),
+        coverage=Coverage(joined([event.coverage for event in events])),
+        gaps=Gaps(joined([event.gaps for event in events])),
         streams=streams,
         position=position,
         epoch=epoch,

@@ -73,11 +73,11 @@ class CoverageLog:
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
         self._coverage.append((instrument, self._source, stream, start, OPEN_END))
 
-    def end(self, slot: int, cause: Cause, stream: int, published: int) -> None:
+    def end(self, slot: int, cause: Cause, stream: int, closing: int) -> None:
         """The uptime ends where it reached. Every cause but UNSUBSCRIBED leaves an open gap.
 
-        Rows up to ``published`` are in the store already and are marked; later ones will
-        know by themselves.
+        ``closing`` is where the feed closes candles by now: rows up to there may be in the
+        store, or share a transaction with this, and are marked; later ones know by themselves.
         """
         c = self._slots
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
@@ -87,16 +87,16 @@ class CoverageLog:
         c["covered_until"][slot] = until
         c["up_start"][slot] = -1
         c["cause"][slot] = cause
-        # What has movers already stays in doubt, even if the gap turns out to be empty:
-        # rows that were published by now are marked, and the others must not differ.
-        self._recent[slot] += [[until, (int(c["top"][slot]) + 1) * NS], [until, OPEN_END]]
+        # What the mark may meet, and what has movers already, stays in doubt even if the gap
+        # turns out to be empty: a row must not depend on when it was published.
+        self._recent[slot] += [[until, max(closing, (int(c["top"][slot]) + 1) * NS)], [until, OPEN_END]]
         self._recent[slot].sort(key=lambda gap: gap[1])
         c["gap_end"][slot] = OPEN_END
         if cause is not Cause.UNSUBSCRIBED:
             c["open_gap"][slot] = True
             self.gap(slot, cause, until, OPEN_END, np.nan, remember=False)
-        if until < published:
-            self.mark(slot, until, published, partial=True)
+        if until < closing:
+            self.mark(slot, until, closing, partial=True)
 
     def gap(
         self, slot: int, cause: Cause, start: int, end: int, volume: float, *, remember: bool = True

@@ -106,7 +106,8 @@ class Feed:
 
     def end_lines(self, lines: list[int], at: int, cause: Cause) -> None:
         """These lines say nothing more from feed-clock time ``at`` on, or begin with a snapshot."""
-        published = self.book.closed * NS
+        clock = self.clock.value
+        closing = -1 if clock is None else (clock - self.lateness_ns) // NS * NS
         for line in lines:
             if not self.lines["seen"][line]:
                 continue
@@ -119,7 +120,7 @@ class Feed:
                 others = (self.lines["slot"] == slot) & self.lines["seen"]
                 self.log.carry(slot, int(self.lines["stream"][others].min()))
             else:
-                self.log.end(slot, cause, int(self.lines["stream"][line]), published)
+                self.log.end(slot, cause, int(self.lines["stream"][line]), closing)
 
     def free(self, lines: list[int]) -> None:
         """These lines may stand for other instruments from now on."""

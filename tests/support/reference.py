@@ -119,7 +119,7 @@ class Slot:
     late: tuple[int, float] = (-1, NAN)
     movers: dict[int, list[Mover]] = field(default_factory=dict)
     suspect: set[int] = field(default_factory=set)  # seconds that took an excess
-    doubts: list[tuple[int, int]] = field(default_factory=list)  # end of an uptime, latest second by then
+    doubts: list[tuple[int, int]] = field(default_factory=list)  # end of an uptime, and up to where rows may exist
     emitted: dict[tuple[int, int], int] = field(default_factory=dict)  # to revision
     changed: set[tuple[int, int]] = field(default_factory=set)
 
@@ -322,7 +322,9 @@ class Reference:
         slot.covered_until = slot.ended
         slot.pending = cause
         self._mark(slot, slot.ended, OPEN_END, partial=True)
-        slot.doubts.append((slot.ended, max(slot.movers, default=0)))
+        clock = self.clocks[slot.feed].value
+        closing = 0 if clock is None else floor(clock - self.lateness)
+        slot.doubts.append((slot.ended, max(closing, max(slot.movers, default=-S) + S)))
         if cause is not Cause.UNSUBSCRIBED:
             slot.open_gap = True
             self._gap(slot, slot.ended, OPEN_END, cause, NAN)
@@ -626,7 +628,7 @@ class Reference:
             slot.first_up is None
             or ts < slot.first_up
             or any(_overlaps((interval, ts), *gap) for gap in slot.gaps)
-            or any(ts <= last and end < ts + interval * S for end, last in slot.doubts)
+            or any(ts < last and end < ts + interval * S for end, last in slot.doubts)
         )
         table = self.tables.get(slot.session_class)
         session = 0 if table is None else int(table.session_of(np.array([ts]))[0])

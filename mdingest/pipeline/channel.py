@@ -1,10 +1,6 @@
-"""A bounded hand-off between two tasks that can be closed.
-
-`asyncio.Queue` with one thing more, closing, which that has only from Python 3.13 on.
-"""
+"""A bounded `asyncio.Queue` between two tasks that can be closed, as Python 3.13's can."""
 
 import asyncio
-from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -14,20 +10,22 @@ class ChannelClosed(Exception):
     """Nothing more will come, and nothing may be put."""
 
 
+class _End:
+    """Stands in the queue for the end of it, to wake who waits for an item."""
+
+
 class Channel(Generic[T]):
-    """At most ``size`` items, first in, first out. For one event loop, not for threads."""
+    """At most ``size`` items, first in, first out. Only whoever puts may close it."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._items: deque[T] = deque()
-        self._takers: deque[asyncio.Future[None]] = deque()
-        self._putters: deque[asyncio.Future[None]] = deque()
+        self._queue: asyncio.Queue[T | _End] = asyncio.Queue(size)
         self._closed = False
+        self._marked = False  # an _End is in the queue
 
     @property
     def depth(self) -> int:
         """How many items wait."""
-        return len(self._items)
+        return self._queue.qsize() - self._marked
 
     @property
     def closed(self) -> bool:
@@ -35,66 +33,29 @@ class Channel(Generic[T]):
         return self._closed
 
     async def put(self, item: T) -> None:
-        """Wait for room. A cancelled put has put nothing.
-
-        Raises ChannelClosed if the channel is, or is closed while this waits.
-        """
-        while len(self._items) >= self.size and not self._closed:
-            await _turn(self._putters)
-        if self._closed:
-            _wake(self._putters)
-            raise ChannelClosed
-        self._items.append(item)
-        _wake(self._takers)
-
-    def try_put(self, item: T) -> bool:
-        """Put it if there is room; False if not. Raises ChannelClosed."""
+        """Wait for room. A cancelled put has put nothing. Raises ChannelClosed."""
         if self._closed:
             raise ChannelClosed
-        if len(self._items) >= self.size:
-            return False
-        self._items.append(item)
-        _wake(self._takers)
-        return True
+        await self._queue.put(item)
 
     async def get(self) -> T:
         """The oldest item. A cancelled get has taken nothing.
 
         Raises ChannelClosed when the channel is closed and empty.
         """
-        while not self._items:
-            if self._closed:
-                _wake(self._takers)
-                raise ChannelClosed
-            await _turn(self._takers)
-        item = self._items.popleft()
-        _wake(self._putters)
+        if self._closed and self._queue.empty():
+            raise ChannelClosed
+        item = await self._queue.get()
+        if isinstance(item, _End):
+            self._queue.put_nowait(item)  # for whoever else waits
+            raise ChannelClosed
         return item
 
     def close(self) -> None:
         """No more puts; what is inside can still be taken. A second call does nothing."""
-        self._closed = True
-        _wake(self._takers)  # each one woken wakes the next
-        _wake(self._putters)
-
-
-async def _turn(waiting: deque[asyncio.Future[None]]) -> None:
-    """Wait to be woken; who was woken and cancelled at once passes the turn on."""
-    mine = asyncio.get_running_loop().create_future()
-    waiting.append(mine)
-    try:
-        await mine
-    except asyncio.CancelledError:
-        if mine.done() and not mine.cancelled():
-            _wake(waiting)
-        else:
-            mine.cancel()
-        raise
-
-
-def _wake(waiting: deque[asyncio.Future[None]]) -> None:
-    while waiting:
-        first = waiting.popleft()
-        if not first.done():
-            first.set_result(None)
+        if self._closed:
             return
+        self._closed = True
+        if not self._queue.full():  # nobody waits at a full one
+            self._queue.put_nowait(_End())
+            self._marked = True

@@ -52,10 +52,10 @@ class BatchSource:
         self._log = log
         self._next = start
         self._end = log.end_lsn
-        self._max_batches = max_batches
         self._max_bytes = max_bytes
         self._on_damage = on_damage
-        self._memory: deque[Batch] = deque()
+        self._memory: asyncio.Queue[Batch] = asyncio.Queue(max_batches)
+        self._held: Batch | None = None  # taken out of it, before its turn
         self._bytes = 0
         self._piece: deque[Batch] = deque()
         self._news = asyncio.Event()
@@ -74,18 +74,18 @@ class BatchSource:
     @property
     def depth(self) -> int:
         """Batches waiting in memory."""
-        return len(self._memory)
+        return self._memory.qsize() + (self._held is not None)
 
     def publish(self, batch: Batch) -> None:
         """A batch was appended. Never waits."""
         self._end = batch.end
         self._forget_passed()
         size = batch.end - batch.lsn
-        if len(self._memory) < self._max_batches and self._bytes + size <= self._max_bytes:
-            self._memory.append(batch)
-            self._bytes += size
-        else:
+        if self.depth >= self._memory.maxsize or self._bytes + size > self._max_bytes:
             self.dropped += 1
+        else:
+            self._memory.put_nowait(batch)
+            self._bytes += size
         self._news.set()
 
     def close(self) -> None:
@@ -118,17 +118,21 @@ class BatchSource:
             if batch.lsn == self._next:
                 return batch
         self._forget_passed()
-        return self._from_memory() if self._memory and self._memory[0].lsn == self._next else None
+        if self._held is None or self._held.lsn != self._next:
+            return None
+        first, self._held = self._held, None
+        self._bytes -= first.end - first.lsn
+        return first
 
     def _forget_passed(self) -> None:
-        """Copies whose originals were read from the log before it was their turn."""
-        while self._memory and self._memory[0].lsn < self._next:
-            self._from_memory()
-
-    def _from_memory(self) -> Batch:
-        batch = self._memory.popleft()
-        self._bytes -= batch.end - batch.lsn
-        return batch
+        """Hold the first copy whose original was not read from the log before its turn."""
+        while self._held is None or self._held.lsn < self._next:
+            if self._held is not None:
+                self._bytes -= self._held.end - self._held.lsn
+                self._held = None
+            if self._memory.empty():
+                return
+            self._held = self._memory.get_nowait()
 
     async def _read_on(self) -> None:
         chunk = await asyncio.to_thread(self._log.read_some, self._next)

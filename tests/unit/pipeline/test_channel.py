@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -20,10 +21,9 @@ async def test_items_come_out_in_order_and_then_it_ends() -> None:
         await channel.get()
 
 
-async def test_a_full_channel_makes_put_wait_and_try_put_decline() -> None:
+async def test_a_full_channel_makes_put_wait() -> None:
     channel: Channel[int] = Channel(1)
-    assert channel.try_put(1)
-    assert not channel.try_put(2)
+    await channel.put(1)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(channel.put(3))
         await settle()
@@ -33,32 +33,40 @@ async def test_a_full_channel_makes_put_wait_and_try_put_decline() -> None:
     assert await channel.get() == 3
 
 
-async def test_closing_wakes_all_who_wait() -> None:
+async def test_closing_wakes_all_who_wait_for_an_item() -> None:
     empty: Channel[int] = Channel(1)
-    full: Channel[int] = Channel(1)
-    full.try_put(1)
 
-    async def ends(call: object) -> None:
+    async def ends(call: Awaitable[int]) -> None:
         with pytest.raises(ChannelClosed):
             await call
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(ends(empty.get()))
-            group.create_task(ends(full.put(2)))
         await settle()
         empty.close()
-        full.close()
     with pytest.raises(ChannelClosed):
-        full.try_put(3)
+        await empty.put(3)
+    assert empty.depth == 0
+
+
+async def test_a_full_channel_can_be_closed_and_still_be_drained() -> None:
+    full: Channel[int] = Channel(1)
+    await full.put(1)
+    full.close()
+    full.close()
+    assert full.depth == 1
     assert await full.get() == 1
+    for _ in range(2):
+        with pytest.raises(ChannelClosed):
+            await full.get()
 
 
 async def test_a_cancelled_get_takes_nothing_and_passes_its_turn_on() -> None:
     channel: Channel[int] = Channel(1)
     first, second = asyncio.ensure_future(channel.get()), asyncio.ensure_future(channel.get())
     await settle()
-    channel.try_put(7)  # wakes the first, which is cancelled before it runs
+    await channel.put(7)  # wakes the first, which is cancelled before it runs
     first.cancel()
     async with asyncio.timeout(5):
         assert await second == 7
@@ -67,7 +75,7 @@ async def test_a_cancelled_get_takes_nothing_and_passes_its_turn_on() -> None:
 
 async def test_a_cancelled_put_puts_nothing_and_passes_its_turn_on() -> None:
     channel: Channel[int] = Channel(1)
-    channel.try_put(0)
+    await channel.put(0)
     first, second = asyncio.ensure_future(channel.put(1)), asyncio.ensure_future(channel.put(2))
     await settle()
     assert await channel.get() == 0

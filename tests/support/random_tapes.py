@@ -198,7 +198,8 @@ class Market:
             known.price += c % 3 - 1
             known.high, known.low = max(known.high, known.price), min(known.low, known.price)
             known.volume += size
-            known.last = now - (DELAYS[c % 8] if 51 <= b < 58 else 0)
+            if not 42 <= b < 50:  # the trade time stands still
+                known.last = now - (DELAYS[c % 8] if 51 <= b < 58 else 0)
         if 58 <= b < 61:
             known.high += 2
         if 61 <= b < 64:
@@ -208,7 +209,7 @@ class Market:
         row = packet(number, t=known.last, x=now, price=known.price, day_high=known.high, day_low=known.low)
         if INSTRUMENTS[number].volume is CUMULATIVE:
             row["volume"] = known.volume
-        else:
+        elif b % 2:
             row.pop("ts_trade", None)
         return self._quirk(row, b, c)
 

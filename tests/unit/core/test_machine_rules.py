@@ -87,6 +87,17 @@ class TestRule3EventTime:
         assert sure(story.candle(1, 5))["volume"] == 10
         assert sure(story.candle(1, 8))["flags"] == Flag.PACKET_TIME
 
+    @pytest.mark.parametrize(("at", "second", "flags"), [(7, 5, 0), (8, 8, Flag.PACKET_TIME)])
+    def test_an_index_with_trade_times_is_no_exception(
+        self, story: Story, at: int, second: int, flags: int
+    ) -> None:
+        story.connect(1, KITE, subscription(1, VolumeKind.NONE))
+        story.frame(1, packet(1, t=-1, x=0, price=100)).at(5).frame(1, packet(1, t=5, x=5, price=101))
+        story.at(at).frame(1, packet(1, t=5, x=at, price=102)).pass_to(11)
+
+        assert sure(story.candle(1, second))["close"] == 102
+        assert sure(story.candle(1, second))["flags"] == flags
+
     def test_without_stamps_the_feed_clock_places_it(self, story: Story) -> None:
         story.kite(1, 2).trade(2, 5, 50, 1001)
         story.at(6.4).frame(1, packet(1, price=102, volume=1011)).pass_to(12)

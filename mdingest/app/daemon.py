@@ -40,7 +40,7 @@ from mdingest.providers import PROVIDERS
 from mdingest.providers.base import LiveProvider, Resolved
 from mdingest.simulators.instruments import named_instruments
 from mdingest.simulators.kite import KiteSimulator
-from mdingest.store.base import Store
+from mdingest.store.base import Position, Store, Transaction
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.health import Health, disk_check
@@ -135,6 +135,11 @@ async def _ingest(
         # Another database's journal: its ids mean nothing here. It is replayed by symbol.
         journal.retire()
         claim = await store.claim(journal.uuid, "mdingest run")
+    if claim.position is None:
+        # Known from its first byte on, or a death before the first commit would make it foreign.
+        position = Position(journal.uuid, journal.end_lsn)
+        await store.commit(Transaction(position=position, epoch=claim.epoch))
+        claim = replace(claim, position=position)
     states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
     states.forget_beyond(journal.end_lsn)
     recovered = recover(

@@ -157,7 +157,7 @@ def test_a_final_candle_lies_in_coverage_and_outside_gaps(entries: list[Entry], 
         ]
         covered = sorted(
             (start, stop)
-            for (owner, of, start), stop in ledger.real_coverage().items()
+            for (owner, of, start), (stop, _) in ledger.real_coverage().items()
             if (owner, of) == (source, instrument)
         )
 

@@ -23,7 +23,7 @@ class Ledger:
 
     candles: dict[CandleKey, Row] = field(default_factory=dict)
     gaps: dict[tuple[int, int, int, int], tuple[int, float | None]] = field(default_factory=dict)
-    coverage: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    coverage: dict[tuple[int, int, int], tuple[int, int]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def apply(self, events: Events) -> None:
@@ -42,16 +42,19 @@ class Ledger:
             key = (row["source"], row["instrument_id"], row["start"], row["cause"])
             self.gaps[key] = (row["end"], row["volume"])
         for row in rows_of(events.coverage):
-            self.coverage[row["source"], row["instrument_id"], row["start"]] = row["end"]
+            self.coverage[row["source"], row["instrument_id"], row["start"]] = (
+                row["end"],
+                row["stream_id"],
+            )
         self.counts += events.counts
 
     def real_gaps(self) -> dict[tuple[int, int, int, int], tuple[int, float | None]]:
         """Gaps that are longer than nothing."""
         return {key: value for key, value in self.gaps.items() if value[0] > key[2]}
 
-    def real_coverage(self) -> dict[tuple[int, int, int], int]:
-        """Coverage that is longer than nothing."""
-        return {key: end for key, end in self.coverage.items() if end > key[2]}
+    def real_coverage(self) -> dict[tuple[int, int, int], tuple[int, int]]:
+        """Coverage that is longer than nothing: its end, and the stream it came through."""
+        return {key: value for key, value in self.coverage.items() if value[0] > key[2]}
 
     def without_revision(self) -> dict[CandleKey, Row]:
         """Candles, but not how often each was told anew."""

@@ -183,7 +183,7 @@ class Market:
                 pass
         return row
 
-    def _snapshots(self, number: int, b: int, c: int) -> dict[str, Any]:
+    def _snapshots(self, number: int, b: int, c: int) -> dict[str, Any]:  # noqa: C901 - as above
         known = self.traded[number]
         now = math.floor(self.tape.now + self.exchange_error)
         day = (now + 34_200) // 86_400

@@ -98,7 +98,7 @@ class Reference(ReferencePackets):
                 pass
 
     def _start(self, record: Record) -> None:
-        for stream_id in sorted(self.streams):
+        for stream_id in list(self.streams):
             self._end_stream(stream_id, Cause.CRASH, silence=False)
             self._forget_stream(stream_id)
         for clock in self.clocks.values():

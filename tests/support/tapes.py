@@ -305,6 +305,6 @@ class Story:
         """Coverage, seconds after EPOCH, infinite while open."""
         return sorted(
             _span(start, end)
-            for (_, owner, start), end in self.ledger.real_coverage().items()
+            for (_, owner, start), (end, _) in self.ledger.real_coverage().items()
             if owner == instrument
         )

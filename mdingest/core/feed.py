@@ -173,7 +173,7 @@ class Feed:
             snapshot[at[first]] = kinds[at[first]] != TRADES
         stamps = np.where(rows["ts_exchange"] > 0, rows["ts_exchange"], rows["ts_trade"])
         self.before = replace(self.clock)
-        run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed())
+        run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed)
         rare = unseen | (rows["ts_trade"] <= 0) | np.isnan(rows["price"]) | (kinds == NONE)
         rare |= np.maximum(rows["ts_trade"], rows["ts_exchange"]) > np.maximum(run.clock, wall) + JUMP_NS
         if self.doubtful:
@@ -201,9 +201,9 @@ class Feed:
         return run
 
     def _subscribed(self) -> int:
-        """How many instruments are on any stream right now; cheap if some clearly are."""
+        """How many instruments are on any stream right now."""
         slots = self.lines["slot"][: self.lines.n]
-        return len(np.unique(slots[slots >= 0])) if len(slots) else 0
+        return len(np.unique(slots[slots >= 0]))
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""

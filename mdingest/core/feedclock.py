@@ -4,6 +4,7 @@ Candles close by it, and lateness is judged by it, in arrival order. It never ru
 backwards. A stamp that jumps ahead needs a witness: the wall clock, or other instruments.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -72,8 +73,11 @@ class FeedClock:
         if self.value is not None:
             self.anchor_value, self.anchor_mono = self.value, mono
 
-    def hear(self, stamp: int, slot: int, wall: int, mono: int, instruments: int) -> None:
-        """One packet that is no snapshot. ``stamp`` 0: it carries no exchange time."""
+    def hear(self, stamp: int, slot: int, wall: int, mono: int, instruments: Callable[[], int]) -> None:
+        """One packet that is no snapshot. ``stamp`` 0: it carries no exchange time.
+
+        ``instruments`` counts those that any stream carries right now.
+        """
         if not stamp:
             if self.has_exchange:
                 return
@@ -88,7 +92,7 @@ class FeedClock:
         if not (near or abs(stamp - wall) <= JUMP_NS):
             self.candidates[slot] = stamp
             witnesses = sum(abs(other - stamp) <= AGREE_NS for other in self.candidates.values())
-            if witnesses < min(WITNESSES, instruments):
+            if witnesses < min(WITNESSES, instruments()):
                 return
         if not near:
             self.candidates.clear()
@@ -107,7 +111,7 @@ class FeedClock:
         slots: NDArray[np.int64],
         wall: NDArray[np.int64],
         mono: NDArray[np.int64],
-        instruments: int,
+        instruments: Callable[[], int],
     ) -> ClockRun:
         """Take ``n`` packets in arrival order. Snapshots never set the clock."""
         fast = self._run_columns(stamps, snapshot, wall, mono) if self.value is not None else None

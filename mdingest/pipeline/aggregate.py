@@ -92,7 +92,7 @@ class Aggregator:
     async def run(self, source: Source, out: Channel[Step]) -> None:
         """Until the source ends. Waits while ``out`` is full; closes it at the end."""
         passed_on = saved = self._clock.mono_ns()
-        end = self.status.lsn
+        end = told = self.status.lsn
         try:
             while True:
                 batch = await source.next()
@@ -101,13 +101,13 @@ class Aggregator:
                 now = self._clock.mono_ns()
                 if end > self._committed and (events or now - passed_on >= POSITION_EVERY_NS):
                     await out.put(Step(end, events, self.status.wall_ns))
-                    passed_on = now
+                    passed_on, told = now, end
                 if self._save_state is not None and now - saved >= STATE_EVERY_NS:
                     saved = now
                     await self._save_state(end, self.state())
                 await asyncio.sleep(0)  # catching up must not starve sockets and readers
         except ChannelClosed:
-            if end > self._committed:
+            if end > max(self._committed, told):
                 await out.put(Step(end, Events(), self.status.wall_ns))
             if self._save_state is not None and end:
                 await self._save_state(end, self.state())

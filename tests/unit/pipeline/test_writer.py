@@ -1,0 +1,124 @@
+"""The writer: what it commits together, in which order, and what it does while a database is away."""
+
+import asyncio
+
+import numpy as np
+
+from mdingest.core.events import CANDLE, Candles, Events
+from mdingest.errors import StoreUnavailable
+from mdingest.pipeline.aggregate import Step
+from mdingest.pipeline.channel import Channel
+from mdingest.pipeline.writer import Writer, coalesce
+from mdingest.store.base import Position, Transaction
+from tests.support.rows import JOURNAL, candle
+
+
+class Ledger:
+    """A store and a journal that write down what they are asked, and can be away."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.said: list[str] = []
+        self.transactions: list[Transaction] = []
+        self.away = away
+        self.tried = asyncio.Event()
+
+    async def sync(self, lsn: int) -> None:
+        self.said.append(f"sync {lsn}")
+
+    async def commit(self, transaction: Transaction) -> None:
+        self.tried.set()
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("gone for a moment")
+        assert transaction.position is not None
+        self.said.append(f"commit {transaction.position.lsn}")
+        self.transactions.append(transaction)
+
+
+def step(end: int, *rows: tuple[object, ...]) -> Step:
+    return Step(end, Events(candles=Candles(np.array(list(rows), CANDLE))), wall_ns=end)
+
+
+def writer(ledger: Ledger, **options: float) -> Writer:
+    return Writer(ledger, journal=JOURNAL, epoch=3, sync=ledger.sync, **options)  # type: ignore[arg-type]
+
+
+async def written(writer: Writer, *steps: Step) -> None:
+    channel: Channel[Step] = Channel(len(steps))
+    for each in steps:
+        await channel.put(each)
+    channel.close()
+    async with asyncio.timeout(5):
+        await writer.run(channel)
+
+
+async def test_the_journal_is_synced_before_the_position_is_committed() -> None:
+    ledger = Ledger()
+    await written(writer(ledger), step(10, candle(1)), step(25, candle(2)))
+    assert ledger.said == ["sync 25", "commit 25"]
+    (transaction,) = ledger.transactions
+    assert transaction.position == Position(JOURNAL, 25)
+    assert transaction.epoch == 3
+    assert len(transaction.candles) == 2
+
+
+async def test_a_store_that_is_away_gets_the_same_transaction_until_it_takes_it() -> None:
+    ledger = Ledger(away=2)
+    heard: list[int] = []
+    retrying = Writer(ledger, journal=JOURNAL, epoch=3, sync=ledger.sync, on_commit=heard.append)  # type: ignore[arg-type]
+    await written(retrying, step(10, candle(1)))
+    assert [len(t.candles) for t in ledger.transactions] == [1]
+    assert heard == [10]
+    assert retrying.status.error == ""
+    assert retrying.status.committed_lsn == 10
+
+
+async def test_while_the_store_is_away_the_status_says_why_and_the_channel_fills() -> None:
+    ledger = Ledger(away=1 << 30)
+    waiting = writer(ledger, spacing_s=0.01)
+    channel: Channel[Step] = Channel(2)
+    task = asyncio.create_task(waiting.run(channel))
+    await channel.put(step(10, candle(1)))
+    async with asyncio.timeout(5):
+        await ledger.tried.wait()
+        await asyncio.sleep(0)  # the writer hears of it
+    assert waiting.status.error == "gone for a moment"
+    await channel.put(step(20))
+    await channel.put(step(30))
+    blocked = asyncio.create_task(channel.put(step(40)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not blocked.done()
+    assert waiting.status.committed_lsn == 0
+    for each in (task, blocked):
+        each.cancel()
+    await asyncio.gather(task, blocked, return_exceptions=True)
+
+
+async def test_a_commit_waits_for_company_but_not_longer_than_its_spacing() -> None:
+    ledger = Ledger()
+    channel: Channel[Step] = Channel(8)
+    task = asyncio.create_task(writer(ledger, spacing_s=0.05).run(channel))
+    for end in (10, 20, 30):
+        await channel.put(step(end, candle(end)))
+    async with asyncio.timeout(5):
+        await ledger.tried.wait()
+    assert ledger.said == ["sync 30", "commit 30"]
+    channel.close()
+    await task
+
+
+async def test_what_was_taken_before_the_end_is_committed_at_the_end() -> None:
+    ledger = Ledger()
+    await written(writer(ledger, spacing_s=60.0), step(10, candle(1)), step(20, candle(2)))
+    assert ledger.said == ["sync 20", "commit 20"]
+
+
+def test_of_two_things_said_of_a_stream_the_later_counts() -> None:
+    first, second = (
+        Events(streams={1: ("kite_ws", 5)}),
+        Events(streams={1: ("kite_ws", 9), 2: ("kite_ws", 1)}),
+    )
+    together = coalesce([Step(1, first, 0), Step(2, second, 0)])
+    assert together.streams == {1: ("kite_ws", 9), 2: ("kite_ws", 1)}
+    assert together.position is None

@@ -1,7 +1,7 @@
 """``GET /candles``: the last candles of a symbol, as JSON or CSV, with what is missing."""
 
 from collections.abc import Callable, Sequence
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 import orjson
 from aiohttp import web
@@ -88,4 +88,5 @@ def _next(query: Query, found: Found) -> str:
     if not found.cut or not len(found.candles):
         return ""
     first = format_instant(int(found.candles["ts"][0]))
-    return "/candles?" + urlencode(query.values | {"end": first}, safe=":")
+    older = query.values | {"end": first}
+    return "/candles?" + "&".join(f"{name}={quote(value, safe=':')}" for name, value in older.items())

@@ -24,7 +24,7 @@ _SOURCES = {source.id: source.name for source in BY_ID.values()} | {MIXED_ID: MI
 
 def as_objects(candles: Candles) -> list[dict[str, Any]]:
     """A mapping a candle, keys in the order of `KEYS`; None where something is unknown."""
-    return [dict(zip(KEYS, row, strict=True)) for row in zip(*_columns(candles), strict=True)]
+    return [dict(zip(KEYS, row)) for row in zip(*_columns(candles), strict=True)]  # noqa: B905 - each row
 
 
 def as_csv(candles: Candles) -> bytes:

@@ -21,7 +21,8 @@ from mdingest.core.session import DAY_NS, Session, SessionTable
 SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
 _DAY_MINUTES = 400  # a first guess of how much a day holds; NSE trades 375
-_HIDDEN = (Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE)
+_HIDDEN = np.isin(np.arange(256), (Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE))
+"""By session code: whether intraday reads leave it out."""
 _STORED_S = frozenset((1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800))
 """Lengths that every store keeps; it refuses to be asked for others."""
 _OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where there are no minutes
@@ -180,7 +181,10 @@ def _per_bucket(interval: Interval, base: Interval) -> int:
 
 
 def _shown(wanted: Wanted, rows: Candles) -> Candles:
-    return Candles(rows[~np.isin(rows["session"], _HIDDEN)]) if wanted.hides_sessions else rows
+    if not wanted.hides_sessions:
+        return rows
+    hidden = _HIDDEN[rows["session"]]
+    return Candles(rows[~hidden]) if hidden.any() else rows
 
 
 def _joined(*parts: Candles) -> Candles:

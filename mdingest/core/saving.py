@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,11 @@ def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> bytes:
 
 def unpack(saved: bytes) -> tuple[dict[str, Any], dict[str, Saved]]:
     """The opposite of `pack`. Raises ValueError if the bytes are of another format."""
-    with np.load(io.BytesIO(saved), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    try:
+        with np.load(io.BytesIO(saved), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (EOFError, BadZipFile) as exc:
+        raise ValueError(f"not a state: {exc}") from exc
     plain = json.loads(arrays["json"].tobytes())
     if plain["format"] != FORMAT:
         raise ValueError(f"state of format {plain['format']}, not {FORMAT}")

@@ -1,0 +1,77 @@
+"""A provider's instrument list: local, fetched, or the copy of another day."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from mdingest.errors import PermanentError, TransientError
+from mdingest.pipeline.lists import instrument_list
+
+
+class Vendor:
+    """Serves a list, or whatever else it is told to."""
+
+    status = 200
+    text = "instrument_token,tradingsymbol\n1,AAA\n"
+    url = ""
+
+    async def answer(self, _: web.Request) -> web.Response:
+        return web.Response(status=self.status, text=self.text)
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    one = Vendor()
+    app = web.Application()
+    app.router.add_get("/instruments", one.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.url = f"http://127.0.0.1:{runner.addresses[0][1]}/instruments"
+    yield one
+    await runner.cleanup()
+
+
+async def test_a_local_file_is_used_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "instruments.csv"
+    file.touch()
+    assert await instrument_list(str(file), tmp_path / "cache") == file
+    with pytest.raises(PermanentError, match="no instrument list at"):
+        await instrument_list(str(tmp_path / "absent.csv"), tmp_path / "cache")
+
+
+async def test_a_list_is_fetched_anew_each_time(tmp_path: Path, vendor: Vendor) -> None:
+    cache = tmp_path / "deep" / "kite.csv"
+    assert (await instrument_list(vendor.url, cache)).read_text() == vendor.text
+    vendor.text = "another day"
+    assert (await instrument_list(vendor.url, cache)).read_text() == "another day"
+    assert [path.name for path in cache.parent.iterdir()] == ["kite.csv"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_vendor_in_trouble_leaves_the_old_copy_in_use(
+    tmp_path: Path, vendor: Vendor, status: int
+) -> None:
+    cache = tmp_path / "kite.csv"
+    await instrument_list(vendor.url, cache)
+    vendor.status, vendor.text = status, "sorry"
+    assert (await instrument_list(vendor.url, cache)).read_text() == Vendor.text
+    cache.unlink()
+    with pytest.raises(TransientError, match=str(status)):
+        await instrument_list(vendor.url, cache)
+
+
+async def test_a_wrong_address_is_said_at_once_even_with_an_old_copy(tmp_path: Path, vendor: Vendor) -> None:
+    cache = tmp_path / "kite.csv"
+    await instrument_list(vendor.url, cache)
+    with pytest.raises(PermanentError, match="404"):
+        await instrument_list(vendor.url + "/nothing", cache)
+    assert cache.read_text() == Vendor.text
+
+
+async def test_nobody_at_the_address_is_a_reason_to_try_later(tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="can't be fetched"):
+        await instrument_list("http://127.0.0.1:9/instruments", tmp_path / "kite.csv")

@@ -74,7 +74,12 @@ class ListingRoutes:
         instrument, start, end, limit = await self._range(request)
         rows = await self._reader.coverage(instrument.id, start, end)
         spans = [
-            {"source": row.source, "start": format_instant(row.start_ns), "end": format_instant(row.end_ns)}
+            {
+                "source": row.source,
+                "start": format_instant(row.start_ns),
+                "end": format_instant(row.end_ns),
+                **({"interval": Interval(row.interval_s).text} if row.interval_s else {}),  # history
+            }
             for row in rows[-limit:]
         ]
         return _json({"symbol": instrument.symbol, "coverage": spans, **_cut(len(rows), limit)})

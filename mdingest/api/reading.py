@@ -89,6 +89,8 @@ class Reading:
             self._reader.coverage(wanted.instrument.id, start, end),
             self._reader.gaps(wanted.instrument.id, start, end),
         )
+        # history of days says nothing about minutes; that of minutes is what days are made of
+        coverage = [row for row in coverage if row.interval_s <= wanted.interval.seconds]
         holes = missing(
             table.windows_between(start, end, sessions),
             coverage,

@@ -74,6 +74,16 @@ COVERAGE = np.dtype(
     ],
     align=True,
 )
+FETCHED = np.dtype(
+    [  # joined with what it touches: history of this length was asked for and answered in [start, end)
+        ("instrument_id", np.uint32),
+        ("interval_s", np.uint32),
+        ("source", np.uint16),
+        ("start", np.int64),
+        ("end", np.int64),
+    ],
+    align=True,
+)
 GAP = np.dtype(
     [  # upsert by (instrument, source, start, cause); end OPEN_END while it lasts
         ("instrument_id", np.uint32),
@@ -89,6 +99,7 @@ GAP = np.dtype(
 Candles = NewType("Candles", NDArray[np.void])
 Marks = NewType("Marks", NDArray[np.void])
 Coverage = NewType("Coverage", NDArray[np.void])
+Fetched = NewType("Fetched", NDArray[np.void])
 Gaps = NewType("Gaps", NDArray[np.void])
 
 

@@ -6,7 +6,18 @@ from typing import Protocol
 
 import numpy as np
 
-from mdingest.core.events import CANDLE, COVERAGE, GAP, MARK, Candles, Coverage, Gaps, Marks
+from mdingest.core.events import (
+    CANDLE,
+    COVERAGE,
+    FETCHED,
+    GAP,
+    MARK,
+    Candles,
+    Coverage,
+    Fetched,
+    Gaps,
+    Marks,
+)
 from mdingest.core.instrument import Instrument
 
 
@@ -31,16 +42,25 @@ class Transaction:
     """What is committed together, or not at all.
 
     Order inside: candles, then marks, then coverage and gaps, then the position. Two rows
-    of one key in ``candles``: the later wins. ``position`` is None for history.
+    of one key in ``candles``: the later wins. ``position`` is None for history, whose
+    coverage is ``fetched``: spans of one source and interval that touch become one.
     """
 
     candles: Candles = field(default_factory=lambda: Candles(np.empty(0, CANDLE)))
     marks: Marks = field(default_factory=lambda: Marks(np.empty(0, MARK)))
     coverage: Coverage = field(default_factory=lambda: Coverage(np.empty(0, COVERAGE)))
     gaps: Gaps = field(default_factory=lambda: Gaps(np.empty(0, GAP)))
+    fetched: Fetched = field(default_factory=lambda: Fetched(np.empty(0, FETCHED)))
     streams: dict[int, tuple[str, int]] = field(default_factory=dict)
     position: Position | None = None
     epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did. ``changed``: candles that are new or say something else now."""
+
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +78,17 @@ class GapRow:
 
 @dataclass(frozen=True, slots=True)
 class CoverageRow:
-    """What was heard. ``end_ns`` of a stream still open is its last frame."""
+    """What was heard. ``end_ns`` of a stream still open is its last frame.
+
+    ``interval_s`` is 0 for live uptime, which serves every interval; history serves its own
+    length and what is coarsened from it.
+    """
 
     instrument_id: int
     source: str
     start_ns: int
     end_ns: int
+    interval_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,7 @@ class Store(Protocol):
         """Take the ingest role: later commits of older epochs raise Fenced."""
         ...
 
-    async def commit(self, transaction: Transaction) -> None:
+    async def commit(self, transaction: Transaction) -> Committed:
         """One transaction. Idempotent: the same rows twice change nothing."""
         ...
 
@@ -136,5 +161,5 @@ class Store(Protocol):
         ...
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
-        """What was heard in the range, by start."""
+        """What was heard or fetched in the range, by start."""
         ...

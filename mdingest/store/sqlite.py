@@ -15,6 +15,7 @@ from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store.base import (
     Claim,
+    Committed,
     CoverageRow,
     GapRow,
     Position,
@@ -132,18 +133,19 @@ class SqliteStore:
 
         return await self._write(work)
 
-    async def commit(self, transaction: Transaction) -> None:
+    async def commit(self, transaction: Transaction) -> Committed:
         """See `Store.commit`.
 
         Raises Fenced if the epoch is not the latest, IntegrityError for rows that no feed
         could mean; both leave nothing behind.
         """
-        await self._write(lambda connection: self._commit(connection, transaction))
+        return await self._write(lambda connection: self._commit(connection, transaction))
 
-    def _commit(self, connection: sqlite3.Connection, new: Transaction) -> None:
+    def _commit(self, connection: sqlite3.Connection, new: Transaction) -> Committed:
         with transaction(connection):
-            write(connection, new)
+            changed = write(connection, new)
         self.checkpoint_error = bound_wal(connection, self._wal)
+        return Committed(changed)
 
     # -- reading ----------------------------------------------------------------------
 
@@ -211,7 +213,7 @@ class SqliteStore:
         """See `Store.coverage`."""
         values = (instrument_id, start_ns, end_ns)
         found = await self._read(lambda connection: connection.execute(sql.COVERAGE, values).fetchall())
-        return [CoverageRow(instrument_id, BY_ID[source].name, start, end) for source, start, end in found]
+        return [CoverageRow(instrument_id, BY_ID[source].name, *rest) for source, *rest in found]
 
     # -- threads ----------------------------------------------------------------------
 

@@ -24,8 +24,12 @@ WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can sta
 _READER_PATIENCE_MS = 200  # ... this long
 
 
-def write(connection: sqlite3.Connection, new: Transaction) -> None:
-    """All rows of a transaction, inside one. Raises Fenced before anything is written."""
+def write(connection: sqlite3.Connection, new: Transaction) -> int:
+    """All rows of a transaction, inside one; how many candles changed.
+
+    Raises Fenced before anything is written.
+    """
+    changed = 0
     journal = new.position.journal if new.position is not None else ""
     if new.position is not None:
         done = connection.execute(sql.SET_POSITION, (journal, new.position.lsn, new.epoch))
@@ -35,9 +39,9 @@ def write(connection: sqlite3.Connection, new: Transaction) -> None:
     if len(new.candles):
         for interval_s, values in rows.candle_rows(new.candles):
             if interval_s == 1:
-                _write_seconds(connection, values)
+                changed += _write_seconds(connection, values)
             else:
-                _upsert(connection, sql.UPSERT[interval_s], values)
+                changed += _upsert(connection, sql.UPSERT[interval_s], values)
     if len(new.marks):
         for interval_s in sql.LIVE:
             connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
@@ -47,6 +51,9 @@ def write(connection: sqlite3.Connection, new: Transaction) -> None:
         connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
     if len(new.gaps):
         connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+    for span in rows.fetched_rows(new.fetched):
+        _join(connection, span)
+    return changed
 
 
 def settle(connection: sqlite3.Connection, until: str = "") -> str:
@@ -90,7 +97,14 @@ def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
     return None
 
 
-def _write_seconds(connection: sqlite3.Connection, values: list[rows.Row]) -> None:
+def _join(connection: sqlite3.Connection, span: rows.Row) -> None:
+    """One span in place of those it touches: fetched ranges stay few."""
+    start, end = connection.execute(sql.TOUCHED_HISTORY, span).fetchone()
+    connection.execute(sql.FORGET_TOUCHED_HISTORY, span)
+    connection.execute(sql.ADD_HISTORY, (*span[:3], start, end))
+
+
+def _write_seconds(connection: sqlite3.Connection, values: list[rows.Row]) -> int:
     (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
     seconds = {row[1] for row in values}
     fresh = {second for second in seconds if second >= since}
@@ -100,16 +114,19 @@ def _write_seconds(connection: sqlite3.Connection, values: list[rows.Row]) -> No
         since = settle(connection)
         fresh = {second for second in fresh if second >= since}
     if not fresh:
-        _upsert(connection, sql.UPSERT[1], values)
-        return
+        return _upsert(connection, sql.UPSERT[1], values)
+    changed = 0
     if len(fresh) < len(seconds):
-        _upsert(connection, sql.UPSERT[1], [row for row in values if row[1] < since])
+        changed = _upsert(connection, sql.UPSERT[1], [row for row in values if row[1] < since])
         values = [row for row in values if row[1] >= since]
     connection.executemany(sql.ADD_FRESH_SECOND, [(second,) for second in fresh])
-    _upsert(connection, sql.UPSERT_FRESH, values)
+    return changed + _upsert(connection, sql.UPSERT_FRESH, values)
 
 
-def _upsert(connection: sqlite3.Connection, statements: Sequence[str], values: list[rows.Row]) -> None:
+def _upsert(connection: sqlite3.Connection, statements: Sequence[str], values: list[rows.Row]) -> int:
+    """How many rows changed."""
     alone, between_sources = statements
-    if connection.executemany(alone, values).rowcount < len(values):
-        connection.executemany(between_sources, values)
+    changed = connection.executemany(alone, values).rowcount
+    if changed < len(values):
+        changed += connection.executemany(between_sources, values).rowcount
+    return changed

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.events import CANDLE, Candles, Coverage, Gaps, Marks
+from mdingest.core.events import CANDLE, Candles, Coverage, Fetched, Gaps, Marks
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
 from mdingest.core.session import SECOND_NS
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
@@ -96,6 +96,12 @@ def coverage_rows(coverage: Coverage, journal: str) -> list[Row]:
             strict=True,
         )
     )
+
+
+def fetched_rows(fetched: Fetched) -> list[Row]:
+    """Rows for the statements about ``history_spans``; empty spans are left out."""
+    names = ("instrument_id", "interval_s", "source", "start", "end")
+    return [row for row in zip(*(fetched[name].tolist() for name in names), strict=True) if row[3] < row[4]]
 
 
 def gap_rows(gaps: Gaps) -> list[Row]:

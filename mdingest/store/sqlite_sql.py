@@ -235,8 +235,21 @@ FROM gap_spans AS g WHERE g.instrument_id = ?1 AND g.start_ns < ?3
 AND (g.end_ns IS NULL OR g.end_ns > ?2 OR (g.end_ns = g.start_ns AND g.start_ns = ?2))
 ORDER BY g.start_ns"""
 COVERAGE = """
-SELECT source, start_ns, end_ns FROM (
-    SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns
+SELECT source, start_ns, end_ns, interval_s FROM (
+    SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns, 0 AS interval_s
     FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
     WHERE c.instrument_id = ?1 AND c.start_ns < ?3
-) WHERE end_ns > ?2 AND end_ns > start_ns ORDER BY start_ns"""
+    UNION ALL
+    SELECT h.source, h.start_ns, h.end_ns, h.interval_s
+    FROM history_spans AS h WHERE h.instrument_id = ?1 AND h.start_ns < ?3
+) WHERE end_ns > ?2 AND end_ns > start_ns ORDER BY start_ns, interval_s"""
+
+# History that was fetched: ?1 instrument, ?2 interval, ?3 source, [?4, ?5).
+TOUCHED_HISTORY = """
+SELECT min(?4, coalesce(min(start_ns), ?4)), max(?5, coalesce(max(end_ns), ?5)) FROM history_spans
+WHERE instrument_id = ?1 AND interval_s = ?2 AND source = ?3 AND start_ns <= ?5 AND end_ns >= ?4"""
+FORGET_TOUCHED_HISTORY = """
+DELETE FROM history_spans
+WHERE instrument_id = ?1 AND interval_s = ?2 AND source = ?3 AND start_ns <= ?5 AND end_ns >= ?4"""
+ADD_HISTORY = """
+INSERT INTO history_spans (instrument_id, interval_s, source, start_ns, end_ns) VALUES (?, ?, ?, ?, ?)"""

@@ -172,8 +172,8 @@ async def test_gaps_and_coverage_read_as_times_too(store: SqliteStore, client: s
         ),
     ]
     assert client.execute("SELECT * FROM coverage ORDER BY start_utc").fetchall() == [
-        ("RELIANCE.NS", "csv", "2026-11-20T03:44:00.000Z", "2026-11-20T03:44:30.000Z", 0),
-        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.000Z", "2026-11-20T03:45:09.000Z", 1),
+        ("RELIANCE.NS", "csv", "2026-11-20T03:44:00.000Z", "2026-11-20T03:44:30.000Z", 0, None),
+        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.000Z", "2026-11-20T03:45:09.000Z", 1, None),
     ]
 
 

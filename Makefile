@@ -8,7 +8,7 @@ PEERS  := .venv-bench
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help run venv test check format lock bench soak clean
+.PHONY: help run venv test check format lock bench clean
 
 help: ## Say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,9 +36,6 @@ bench: $(VENV)/.dev ## Measure, beside the peers that install here
 	@$(MAKE) --silent $(PEERS)/.ready || echo "bench: the peers do not install here: measuring without them"
 	@if [ -e $(PEERS)/.ready ]; then python=$(PEERS)/bin/python; else python=$(BIN)/python; fi; \
 	exec $$python -m benchmarks $(ARGS)
-
-soak: $(VENV)/.dev ## Run for long under faults; MINUTES=60
-	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),60)
 
 # --- environment: the lock files are the only source, hashes are demanded
 

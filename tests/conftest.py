@@ -3,10 +3,12 @@
 import ipaddress
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from tests.support.postgres import Server, in_a_thread, make_template
 
 ON_CI = bool(os.environ.get("MDINGEST_CI"))
 MAY_SKIP = "not possible here: "
@@ -23,6 +25,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mdingest")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL with the template of `database` in it. Not to be killed: others use it too."""
+    with Server() as server:
+        in_a_thread(make_template(server))
+        yield server
 
 
 @pytest.hookimpl(wrapper=True)

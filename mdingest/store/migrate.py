@@ -3,8 +3,8 @@
 ``migrations/<dialect>/NNNN_name.sql`` with dbmate's ``-- migrate:up`` and ``-- migrate:down``
 markers. What was applied is kept, with a checksum, in the table ``mdingest_migrations``;
 files that are missing, doubled or edited since, and a database that knows more than the
-files, are refused before anything is changed. On SQLite all pending files are one
-transaction, so that a bad one leaves the database as it was.
+files, are refused before anything is changed. All pending files are one transaction, so that
+a bad one leaves the database as it was.
 """
 
 import asyncio
@@ -56,21 +56,27 @@ class Status:
 async def migrate(url: str, directory: Path | None = None) -> list[str]:
     """Apply what is pending and say which; an empty list the second time.
 
-    Creates the database if need be. Several processes may do this at once: one works, the
+    Creates a SQLite database if need be. Several processes may do this at once: one works, the
     others wait and find nothing to do. Raises PermanentError for files or a database that
     don't fit together, StoreUnavailable when the database stays locked. Cancelling does
     not stop what has begun.
     """
-    path = sqlite_path(url)
     migrations = load(dialect_of(url), directory)
-    return await asyncio.to_thread(_migrate_sqlite, path, migrations)
+    if dialect_of(url) == "postgres":
+        from mdingest.store import postgres_migrate
+
+        return await postgres_migrate.migrate(url, migrations)
+    return await asyncio.to_thread(_migrate_sqlite, sqlite_path(url), migrations)
 
 
 async def status(url: str, directory: Path | None = None) -> Status:
     """What is applied and what is pending. Creates nothing."""
-    path = sqlite_path(url)
     migrations = load(dialect_of(url), directory)
-    return await asyncio.to_thread(_status_sqlite, path, migrations)
+    if dialect_of(url) == "postgres":
+        from mdingest.store import postgres_migrate
+
+        return await postgres_migrate.status(url, migrations)
+    return await asyncio.to_thread(_status_sqlite, sqlite_path(url), migrations)
 
 
 def load(dialect: str, directory: Path | None = None) -> list[Migration]:
@@ -97,6 +103,16 @@ def pending_of(connection: sqlite3.Connection, migrations: Sequence[Migration]) 
         if known
         else []
     )
+    return pending_after(applied, migrations)
+
+
+def pending_after(
+    applied: Sequence[tuple[int, str, str]], migrations: Sequence[Migration]
+) -> list[Migration]:
+    """Those that follow what was applied: version, name and checksum of each, ascending.
+
+    Raises PermanentError if the database and the files disagree.
+    """
     if len(applied) > len(migrations):
         raise PermanentError(
             f"the database is newer than this program: it has {applied[-1][1]}, "
@@ -201,5 +217,10 @@ def _status_sqlite(path: Path, migrations: Sequence[Migration]) -> Status:
             pending = len(pending_of(connection, migrations))
     except sqlite3.DatabaseError as exc:
         raise StoreUnavailable(f"{path}: {exc}") from exc
+    return status_of(names, pending)
+
+
+def status_of(names: Sequence[str], pending: int) -> Status:
+    """All files' names, of which the last ``pending`` are not applied."""
     applied = len(names) - pending
-    return Status(names[:applied], names[applied:])
+    return Status(list(names[:applied]), list(names[applied:]))

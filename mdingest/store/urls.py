@@ -26,7 +26,7 @@ def dialect_of(url: str) -> str:
 def sqlite_path(url: str) -> Path:
     """The file of ``sqlite:///relative`` or ``sqlite:////absolute``. Raises ConfigError."""
     if dialect_of(url) != "sqlite":
-        raise ConfigError("PostgreSQL is not available yet: use sqlite:///path")
+        raise ConfigError("this needs a SQLite file: sqlite:///path")
     parts = urlsplit(url)
     path = unquote(parts.path[1:])
     if parts.netloc or parts.query or parts.fragment or not path or path.endswith("/") or path == ":memory:":

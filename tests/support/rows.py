@@ -1,5 +1,6 @@
 """Rows for stores, one at a time, with defaults; and a database to put them into."""
 
+import datetime as dt
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,6 +29,8 @@ from mdingest.core.rank import BY_NAME
 from mdingest.core.session import Session
 from mdingest.store import open_store
 from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.urls import dialect_of
+from tests.support.postgres import fetch, in_a_thread
 
 NS = 1_000_000_000
 NINE = 1_795_146_300  # 2026-11-20T03:45:00Z, 09:15 in Mumbai
@@ -136,10 +139,17 @@ class Database:
         self.store = await open_store(self.url, source_order=source_order)
 
     def sql(self, query: str, *values: float | str) -> list[tuple[Any, ...]]:
-        """What another client of the database is told. SQLite only, so far."""
+        """What another client of the database is told; times as SQLite spells them."""
+        if dialect_of(self.url) == "postgres":
+            found = in_a_thread(fetch(self.url, query, *values))
+            return [tuple(map(_spelt, row)) for row in found]
         path = Path(self.url.removeprefix("sqlite:///"))
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             return connection.execute(query, values).fetchall()
+
+
+def _spelt(value: object) -> object:
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, dt.datetime) else value
 
 
 def _end(end: float | None) -> int:

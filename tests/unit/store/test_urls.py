@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from mdingest.errors import ConfigError
-from mdingest.store import open_store
 from mdingest.store.urls import dialect_of, sqlite_path
 
 
@@ -36,8 +35,8 @@ def test_another_kind_of_database_is_refused_without_repeating_its_password(url:
     assert "hunter2" not in str(refused.value)
 
 
-async def test_postgresql_is_not_available_yet() -> None:
-    with pytest.raises(ConfigError, match="not available yet") as refused:
-        await open_store("postgresql://me:hunter2@host/db")
+def test_a_postgresql_address_is_no_sqlite_file() -> None:
+    with pytest.raises(ConfigError, match="needs a SQLite file") as refused:
+        sqlite_path("postgresql://me:hunter2@host/db")
     assert "hunter2" not in str(refused.value)
     assert dialect_of("postgresql://host/db") == "postgres"

@@ -1,0 +1,273 @@
+"""The PostgreSQL store: one connection writes and holds the ingest role, a few read."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import asyncpg
+
+from mdingest.core.control import VolumeKind
+from mdingest.core.events import Candles, Cause
+from mdingest.core.instrument import Instrument
+from mdingest.core.rank import BY_ID, SOURCES
+from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
+from mdingest.store import postgres_rows as rows
+from mdingest.store import postgres_sql as sql
+from mdingest.store.base import (
+    Claim,
+    Committed,
+    CoverageRow,
+    GapRow,
+    Position,
+    StoreSize,
+    SymbolRow,
+    Transaction,
+)
+from mdingest.store.migrate import load
+from mdingest.store.postgres_commit import Writer, transaction
+from mdingest.store.postgres_connections import Pool
+from mdingest.store.postgres_migrate import pending_of
+
+READERS = 4
+READ_S = 10.0  # waiting for a connection, connecting and reading together
+WRITE_S = 60.0  # the same for a commit; what takes longer is an outage
+_ROLE_S = 5.0  # how long a dead owner's session may linger
+
+
+async def open_postgres(
+    url: str,
+    *,
+    read_only: bool = False,
+    source_order: Sequence[str] = (),
+    readers: int = READERS,
+    read_s: float = READ_S,
+    write_s: float = WRITE_S,
+) -> "PostgresStore":
+    """Open a migrated database.
+
+    ``source_order`` decides between sources of equal rank, earlier names first. Raises
+    ConfigError for an address that can't be read, PermanentError if its schema is not the
+    program's or we may not enter, StoreUnavailable if it can't be reached now.
+    """
+    store = PostgresStore(url, read_only, source_order, readers, read_s, write_s)
+    try:
+        await store.prepare()
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+class PostgresStore:
+    """`Store` on one database. Made by `open_postgres`."""
+
+    def __init__(
+        self,
+        url: str,
+        read_only: bool,  # noqa: FBT001 - private to this module
+        source_order: Sequence[str],
+        readers: int,
+        read_s: float,
+        write_s: float,
+    ) -> None:
+        self._readers = Pool(
+            url,
+            readers,
+            {
+                "default_transaction_read_only": "on",
+                "statement_timeout": _ms(read_s),
+                # Statements are planned once. Their limits and bounds are unknown then, so say
+                # what is right for each of them: walk the index, newest first.
+                "plan_cache_mode": "force_generic_plan",
+                "enable_sort": "off",
+                "enable_bitmapscan": "off",
+                "enable_seqscan": "off",
+            },
+            deadline_s=read_s,
+        )
+        self._connection: Pool | None = None
+        if not read_only:
+            settings = {"statement_timeout": _ms(write_s), "lock_timeout": _ms(write_s / 2)}
+            self._connection = Pool(url, 1, settings, prepare=self._begin_session, deadline_s=write_s)
+        self._writer = Writer(source_order)
+        self._wants_role = False
+        self._holder: asyncpg.Connection | None = None
+        """The session that has the ingest role's lock."""
+
+    async def prepare(self) -> None:
+        """Check the schema; bring the names of sources up to date. Called once."""
+        migrations = load("postgres")
+
+        async def check(connection: asyncpg.Connection) -> None:
+            pending = await pending_of(connection, migrations)
+            if pending:
+                raise PermanentError(f"the database lacks {pending[0].name}: run `mdingest migrate` first")
+
+        await self._readers.run(check)
+        if self._connection is not None:
+            names = [(source.id, source.name) for source in SOURCES]
+            await self._connection.run(lambda connection: connection.executemany(sql.ADD_SOURCE, names))
+
+    async def close(self) -> None:
+        """Give the ingest role back, release connections. Twice is once."""
+        await self._readers.close()
+        if self._connection is not None:
+            await self._connection.close()
+
+    # -- writing ----------------------------------------------------------------------
+
+    async def ensure_instruments(self, wanted: Sequence[Instrument]) -> list[Instrument]:
+        """Add what is unknown, bring the rest up to date. An empty name does not erase a known one."""
+        names = [i.symbol for i in wanted]
+        columns = (
+            names,
+            [i.exchange for i in wanted],
+            [i.name for i in wanted],
+            [i.session_class for i in wanted],
+            [str(i.volume) for i in wanted],
+        )
+
+        async def work(connection: asyncpg.Connection) -> list[Instrument]:
+            async with transaction(connection):
+                await connection.execute(sql.LOCK_INSTRUMENTS)
+                await connection.execute(sql.ADD_INSTRUMENTS, *columns)
+                await connection.execute(sql.UPDATE_INSTRUMENTS, *columns)
+                found = await connection.fetch(sql.INSTRUMENTS_NAMED, names)
+            known = {instrument.symbol: instrument for instrument in map(_instrument, found)}
+            return [known[name] for name in names]
+
+        return await self._writing.run(work)
+
+    async def claim(self, journal: str, owner: str) -> Claim:
+        """Take the ingest role; ``owner`` is text for people.
+
+        Raises AlreadyRunning, naming the holder, while another living session has it.
+        """
+        card = f"{owner} (pid {os.getpid()} on {socket.gethostname()})"
+
+        async def work(connection: asyncpg.Connection) -> Claim:
+            until = asyncio.get_running_loop().time() + _ROLE_S
+            while not await self._take_role(connection):
+                if asyncio.get_running_loop().time() > until:
+                    _, holder = await connection.fetchrow(sql.OWNER)
+                    raise AlreadyRunning(f"the database is in use by {holder}")
+                await asyncio.sleep(0.1)
+            async with transaction(connection):
+                epoch = await connection.fetchval(sql.CLAIM, card)
+                lsn = await connection.fetchval(sql.POSITION, journal)
+            return Claim(epoch, None if lsn is None else Position(journal, lsn))
+
+        found = await self._writing.run(work)
+        self._wants_role = True
+        return found
+
+    async def commit(self, transaction: Transaction) -> Committed:
+        """See `Store.commit`.
+
+        Raises Fenced if the epoch is not the latest, asyncpg's IntegrityConstraintViolationError
+        for rows that no feed could mean; both leave nothing behind. A commit whose answer got
+        lost is looked up before it is done again.
+        """
+
+        async def work(connection: asyncpg.Connection) -> Committed:
+            if self._wants_role and self._holder is not connection:
+                await self._take_role(connection)  # the epoch guards us while an old session lingers
+            return await self._writer.write(connection, transaction)
+
+        return await self._writing.run(work)
+
+    async def _take_role(self, connection: asyncpg.Connection) -> bool:
+        if await connection.fetchval(sql.TAKE_ROLE):
+            self._holder = connection
+            return True
+        return False
+
+    async def _begin_session(self, connection: asyncpg.Connection) -> None:
+        await connection.execute(sql.STAGING)
+
+    @property
+    def _writing(self) -> Pool:
+        if self._connection is None:
+            raise StoreUnavailable("the store was opened for reading only")
+        return self._connection
+
+    # -- reading ----------------------------------------------------------------------
+
+    async def instruments(self) -> list[Instrument]:
+        """See `Store.instruments`."""
+        return [_instrument(row) for row in await self._fetch(sql.INSTRUMENTS)]
+
+    async def candles(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
+    ) -> Candles:
+        """See `Store.candles`. Raises ValueError for an interval that is not stored."""
+        if interval_s not in sql.CANDLES:
+            raise ValueError(f"candles of {interval_s} s are not stored")
+        found = await self._fetch(
+            sql.CANDLES[interval_s], instrument_id, rows.us_of(start_ns), rows.us_of(end_ns), limit
+        )
+        return rows.candles_of(instrument_id, interval_s, found)
+
+    async def last_candle_ns(self) -> dict[tuple[int, int], int]:
+        """See `Store.last_candle_ns`."""
+        return {key: last for key, (_, last) in (await self._bounds()).items()}
+
+    async def symbols(self) -> list[SymbolRow]:
+        """See `Store.symbols`."""
+        instruments, bounds = await self.instruments(), await self._bounds()
+        return [
+            SymbolRow(
+                instrument,
+                {s: bounds[instrument.id, s] for s in sql.INTERVALS if (instrument.id, s) in bounds},
+            )
+            for instrument in instruments
+        ]
+
+    async def positions(self) -> list[Position]:
+        """See `Store.positions`."""
+        return [Position(*row) for row in await self._fetch(sql.POSITIONS)]
+
+    async def size(self) -> StoreSize:
+        """See `Store.size`. Nothing of it is pending: the server keeps its own log."""
+        ((size,),) = await self._fetch(sql.SIZE)
+        return StoreSize(size, 0)
+
+    async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:
+        """See `Store.gaps`."""
+        return [
+            GapRow(instrument_id, BY_ID[source].name, Cause(cause).text, start, end, volume, repair)
+            for source, cause, start, end, volume, repair in await self._fetch(
+                sql.GAPS, instrument_id, start_ns, end_ns
+            )
+        ]
+
+    async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
+        """See `Store.coverage`."""
+        return [
+            CoverageRow(instrument_id, BY_ID[source].name, *rest)
+            for source, *rest in await self._fetch(sql.COVERAGE, instrument_id, start_ns, end_ns)
+        ]
+
+    async def _bounds(self) -> dict[tuple[int, int], tuple[int, int]]:
+        return {
+            (number, interval_s): (rows.ns_of(first), rows.ns_of(last))
+            for interval_s, query in sql.BOUNDS.items()
+            for number, first, last in await self._fetch(query)
+        }
+
+    async def _fetch(self, query: str, *values: object) -> list[asyncpg.Record]:
+        async def work(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+            found: list[asyncpg.Record] = await connection.fetch(query, *values)
+            return found
+
+        return await self._readers.run(work)
+
+
+def _instrument(row: rows.Row) -> Instrument:
+    symbol, exchange, name, session_class, volume, number = row
+    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
+
+
+def _ms(seconds: float) -> str:
+    return str(round(seconds * 1000))

@@ -1,0 +1,131 @@
+"""What happens inside one transaction of the PostgreSQL store.
+
+Candles are copied into a staging table of the session and upserted from there, one statement
+an interval: see ``benchmarks/postgres_write.py`` for what other ways cost.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.errors import Fenced
+from mdingest.store import postgres_rows as rows
+from mdingest.store import postgres_sql as sql
+from mdingest.store import sqlite_rows as plain
+from mdingest.store.base import Committed, Position, Transaction
+from mdingest.store.postgres_connections import is_outage
+
+
+@asynccontextmanager
+async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """All of the block or nothing of it.
+
+    What the server refused is rolled back. After anything else the connection's lender gives
+    it up, and the server rolls back by itself.
+    """
+    await connection.execute("BEGIN")
+    try:
+        yield
+    except Exception as exc:
+        if not is_outage(exc):
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
+class Writer:
+    """Writes transactions over whichever connection it is given, one at a time.
+
+    Knows which partitions there are, as far as it has asked, and which commit was never
+    answered.
+    """
+
+    def __init__(self, source_order: Sequence[str]) -> None:
+        self._weights, self._live = rows.precedence(source_order)
+        self._partitions: set[tuple[int, int]] = set()  # interval, day or month or year
+        self._in_doubt: tuple[Position, int, Committed] | None = None  # with its epoch
+
+    async def write(self, connection: asyncpg.Connection, new: Transaction) -> Committed:
+        """All rows of a transaction, or none. Raises Fenced before anything is written."""
+        staged = rows.staged(new.candles) if len(new.candles) else None
+        if (done := await self._done_already(connection, new)) is not None:
+            return done
+        if staged is not None:
+            await self._make_room(connection, staged)
+        try:
+            return await self._write(connection, new, staged)
+        except asyncpg.CheckViolationError as exc:
+            if staged is None or not str(exc).startswith("no partition"):
+                raise
+            # Dropped since we asked, by another process. Make it again, once.
+            self._partitions.clear()
+            await self._make_room(connection, staged)
+            return await self._write(connection, new, staged)
+
+    async def _done_already(self, connection: asyncpg.Connection, new: Transaction) -> Committed | None:
+        """What this commit did, if it is the one whose answer got lost and was done after all."""
+        doubt, self._in_doubt = self._in_doubt, None
+        if doubt is None or new.position is None or doubt[:2] != (new.position, new.epoch):
+            return None
+        stored = await connection.fetchrow(sql.OWNER_AND_POSITION, new.position.journal)
+        return doubt[2] if stored is not None and tuple(stored) == (new.epoch, new.position.lsn) else None
+
+    async def _write(
+        self, connection: asyncpg.Connection, new: Transaction, staged: NDArray[np.void] | None
+    ) -> Committed:
+        async with transaction(connection):
+            done = Committed(await self._write_rows(connection, new, staged))
+            if new.position is not None:
+                self._in_doubt = (new.position, new.epoch, done)
+        self._in_doubt = None
+        return done
+
+    async def _write_rows(
+        self, connection: asyncpg.Connection, new: Transaction, staged: NDArray[np.void] | None
+    ) -> int:
+        """How many candles changed."""
+        changed = 0
+        journal = ""
+        if new.position is not None:
+            journal = new.position.journal
+            epoch, owner = await connection.fetchrow(sql.GUARD)
+            if epoch != new.epoch:
+                raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
+            await connection.execute(sql.SET_POSITION, journal, new.position.lsn)
+        if staged is not None:
+            changed = await self._upsert(connection, staged)
+        if len(new.marks):
+            for interval_s in sql.LIVE:
+                await connection.execute(sql.MARK[interval_s], *rows.mark_columns(new.marks, interval_s))
+        if new.streams or len(new.coverage):
+            streams = plain.stream_rows(new.streams, new.coverage, journal)
+            await connection.executemany(sql.ADD_STREAM, streams)
+            await connection.executemany(sql.SET_COVERAGE, plain.coverage_rows(new.coverage, journal))
+        if len(new.gaps):
+            await connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
+        if len(new.fetched):
+            await connection.execute(sql.LOCK_HISTORY)
+        for span in plain.fetched_rows(new.fetched):
+            bounds = await connection.fetchrow(sql.JOIN_HISTORY, *span)
+            await connection.execute(sql.ADD_HISTORY, *span[:3], *bounds)
+        return changed
+
+    async def _upsert(self, connection: asyncpg.Connection, staged: NDArray[np.void]) -> int:
+        await connection.copy_to_table(
+            "staging", source=rows.copy_data(staged), columns=rows.STAGED, format="binary"
+        )
+        changed = 0
+        for number, interval_s in np.unique(staged[["pass", "interval_s"]]).tolist():
+            tag = await connection.execute(sql.UPSERT[interval_s], self._weights, self._live, number)
+            changed += int(tag.rpartition(" ")[2])  # INSERT 0 n
+        return changed
+
+    async def _make_room(self, connection: asyncpg.Connection, staged: NDArray[np.void]) -> None:
+        """Partitions for all rows, in transactions of their own: their locks are held for a moment."""
+        for interval_s, place, at in rows.places(staged):
+            if (interval_s, place) not in self._partitions:
+                await connection.execute(sql.ADD_PARTITIONS, sql.NAMES[interval_s], at, at)
+                self._partitions.add((interval_s, place))

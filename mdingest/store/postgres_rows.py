@@ -1,0 +1,144 @@
+"""Columns to what PostgreSQL reads, and back, without a loop over rows.
+
+Rows of candles leave as binary COPY data: every value has a fixed width (NULLs travel as NaN
+and -1), so the wire format is a dtype. Measured: 2.2 million rows a second of the client's
+CPU, against 0.2 million for arrays of Python values.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdingest.core.events import CANDLE, Candles, Marks
+from mdingest.core.rank import SOURCES
+from mdingest.core.session import SECOND_NS
+from mdingest.store.postgres_sql import COLUMNS, NAMES
+from mdingest.store.sqlite_rows import precedence_rows
+
+Row = Sequence[Any]
+_EPOCH_US = 946_684_800_000_000  # 2000-01-01, PostgreSQL's zero
+_FIELDS = {
+    "interval_s": ">i4", "pass": ">i2", "instrument_id": ">i4", "ts_utc": ">i8",
+    "open": ">f8", "high": ">f8", "low": ">f8", "close": ">f8", "volume": ">f8", "oi": ">f8",
+    "trades": ">i4", "source": ">i2", "state": ">i2", "session": ">i2", "flags": ">i4", "revision": ">i4",
+}  # fmt: skip
+STAGED = tuple(_FIELDS)
+"""Columns of the staging table, in the order of the COPY data."""
+_TUPLE = np.dtype(
+    [
+        ("fields", ">i2"),
+        *(pair for name, kind in _FIELDS.items() for pair in ((f"{name}_bytes", ">i4"), (name, kind))),
+    ]
+)
+_KEY = ("ts", "instrument_id", "interval_s")
+_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TAIL = b"\xff\xff"
+_ROWS_AT_ONCE = 16_384  # 2 MB
+
+
+def us_of(ns: int) -> int:
+    """The first microsecond not before ``ns``, as PostgreSQL counts."""
+    return -(-ns // 1000) - _EPOCH_US
+
+
+def ns_of(us: int) -> int:
+    """The opposite of `us_of`."""
+    return (us + _EPOCH_US) * 1000
+
+
+def staged(candles: Candles) -> NDArray[np.void]:
+    """Rows for the staging table, sorted by interval and key. ``(n,)`` to ``(m <= n,)``.
+
+    Of rows of one key and source the last stays; of other equal keys, each gets a later
+    ``pass``, in order. Raises ValueError for an opening instant that is not a whole second,
+    and for an interval that has no table.
+    """
+    rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
+    rows = rows[~_same_as_next(rows, *_KEY, "source")]
+    if (rows["ts"] % SECOND_NS).any():
+        raise ValueError("a candle does not open at a whole second")
+    unknown = set(np.unique(rows["interval_s"]).tolist()) - NAMES.keys()
+    if unknown:
+        raise ValueError(f"candles of {sorted(unknown)} s are not stored")
+    out = np.empty(len(rows), _TUPLE)
+    out["fields"] = len(_FIELDS)
+    for name, kind in _FIELDS.items():
+        out[f"{name}_bytes"] = np.dtype(kind).itemsize
+        if name in (CANDLE.names or ()):
+            out[name] = rows[name]
+    out["ts_utc"] = rows["ts"] // 1000 - _EPOCH_US
+    out["pass"] = _passes(_same_as_next(rows, *_KEY))
+    return out
+
+
+def places(staged: NDArray[np.void]) -> list[tuple[int, int, int]]:
+    """Where rows go: interval, a number for its day (1s), month (1m) or year, and one instant in it."""
+    found = []
+    for interval_s in np.unique(staged["interval_s"]).tolist():
+        ts = staged["ts_utc"][staged["interval_s"] == interval_s].astype(np.int64)
+        unit = {1: "D", 60: "M"}.get(interval_s, "Y")
+        spans = (ts + _EPOCH_US).astype("datetime64[us]").astype(f"datetime64[{unit}]").astype(np.int64)
+        numbers, first = np.unique(spans, return_index=True)
+        found += [(interval_s, *pair) for pair in zip(numbers.tolist(), ts[first].tolist(), strict=True)]
+    return found
+
+
+async def copy_data(rows: NDArray[np.void]) -> AsyncIterator[bytes]:
+    """A binary COPY of `staged` rows, in pieces."""
+    yield _HEAD
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[at : at + _ROWS_AT_ONCE].tobytes()
+    yield _TAIL
+
+
+def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row]) -> Candles:
+    """What a query of `postgres_sql.CANDLES` answered, ascending."""
+    out = np.empty(len(newest_first), CANDLE)
+    if len(out):
+        ts, *values = zip(*reversed(newest_first), strict=True)
+        out["instrument_id"] = instrument_id
+        out["interval_s"] = interval_s
+        out["ts"] = (np.array(ts, np.int64) + _EPOCH_US) * 1000
+        for name, column in zip(COLUMNS, values, strict=True):
+            out[name] = np.array(column, CANDLE[name])  # None becomes NaN
+    return Candles(out)
+
+
+def mark_columns(marks: Marks, interval_s: int) -> list[list[Any]]:
+    """Columns for `postgres_sql.MARK`. A range without length stands for its instant."""
+    length_us = interval_s * 1_000_000
+    # Bounds are exclusive; ts_utc > start - length: the bucket ends later than the range begins.
+    after = marks["start"] // 1000 - _EPOCH_US - length_us
+    last = np.maximum(marks["end"], np.minimum(marks["start"], np.iinfo(np.int64).max - 1) + 1)
+    before = last // 1000 + (last % 1000 > 0) - _EPOCH_US
+    names = ("partial", "flags", "instrument_id")
+    columns = [marks[name].tolist() for name in names]
+    return [*columns, after.tolist(), before.tolist(), marks["source"].tolist()]
+
+
+def precedence(source_order: Sequence[str]) -> tuple[list[int], list[bool]]:
+    """Weights by ``source * 4 + partial * 2 + zero``, and whether each source is live."""
+    most = max(source.id for source in SOURCES)
+    weights, live = [0] * (4 * most + 4), [False] * (most + 1)
+    for source, partial, zero, is_live, weight in precedence_rows(source_order):
+        weights[source * 4 + partial * 2 + zero] = weight
+        live[source] = bool(is_live)
+    return weights, live
+
+
+def _same_as_next(rows: NDArray[np.void], *names: str) -> NDArray[np.bool_]:
+    """Whether each row and the one behind it are equal in some columns. ``(n,)`` to ``(n,)``."""
+    same = np.ones(len(rows), np.bool_)
+    for name in names:
+        same[:-1] &= rows[name][:-1] == rows[name][1:]
+    same[-1:] = False
+    return same
+
+
+def _passes(same_as_next: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many rows of the same key stand right before each row. ``(n,)`` to ``(n,)``."""
+    index = np.arange(len(same_as_next))
+    begins = np.append(True, ~same_as_next[:-1])
+    return index - np.maximum.accumulate(np.where(begins, index, 0))

@@ -220,6 +220,13 @@ class TestRule6Size:
 
         assert sure(story.candle(1, 16))["volume"] == 5
 
+    def test_falls_are_not_timed_across_a_restart(self, story: Story) -> None:
+        story.kite(1).trade(1, 5, 101, 1500).trade(1, 10, 101, 1400).trade(1, 11, 101, 1400)
+        story.at(20).start().at(30).kite_again(1, 1400)  # monotonic 11 s, 12 s; from START on 1 s
+        story.trade(1, 40, 101, 1400).trade(1, 41, 102, 1505).pass_to(44)
+
+        assert sure(story.candle(1, 41))["volume"] == 5
+
     def test_on_a_new_trade_date_the_baseline_is_zero(self, story: Story) -> None:
         story.at(IST_MIDNIGHT - 20).kite(1).trade(1, IST_MIDNIGHT - 10, 101, 1010)
         story.pass_to(IST_MIDNIGHT + 4).trade(1, IST_MIDNIGHT + 5, 102, 7).pass_to(IST_MIDNIGHT + 8)
@@ -323,6 +330,15 @@ class TestRule8Extremes:
 
         assert sure(story.candle(1, 5))["high"] == 102
 
+    def test_an_indexs_low_goes_to_its_candle_too(self, story: Story) -> None:
+        story.connect(1, KITE, subscription(1, VolumeKind.NONE))
+        for at, low in ((0, 95.0), (5, 94.0), (6, 94.0)):
+            story.at(at).frame(1, packet(1, x=at, price=100.0, day_high=110.0, day_low=low))
+        story.pass_to(9)
+
+        assert (sure(story.candle(1, 5))["low"], sure(story.candle(1, 5))["flags"] & 8) == (94, 8)
+        assert (sure(story.candle(1, 6))["low"], sure(story.candle(1, 6))["flags"] & 8) == (100, 0)
+
     def test_it_is_compared_with_the_same_stream_only(self, story: Story) -> None:
         story.kite(1, stream=1).connect(2, KITE, subscription(1))
         story.trade(1, 5, 101, 1010, day_high=110.0)
@@ -361,6 +377,17 @@ class TestRule9Closing:
         for number, expected in ((1, []), (2, []), (3, [5])):
             story.at(100).frame(1, packet(number, t=99, x=100, price=101, volume=1011))
             assert [second for second in story.emitted(3) if second == 5] == expected
+
+    @pytest.mark.parametrize(("stamp", "closed"), [(10.0, [5]), (10.001, [])])
+    def test_what_a_jump_is(self, story: Story, stamp: float, closed: list[int]) -> None:
+        story.tape.wall_error = -300.0
+        story.kite(1, 2, 3, 4).at(5)
+        for number in (1, 2, 3):
+            story.frame(1, packet(number, t=5, x=5, price=101, volume=1010))
+
+        story.at(10).frame(1, packet(4, t=5, x=stamp, price=50, volume=1000))
+
+        assert story.emitted(3) == closed
 
     def test_or_all_if_there_are_fewer(self, story: Story) -> None:
         story.tape.wall_error = -300.0
@@ -415,6 +442,20 @@ class TestRule9Closing:
         assert sure(story.candle(1, 5))["volume"] == 11
         assert story.ledger.counts["late"] == 0
 
+    @pytest.mark.parametrize(("at", "late"), [(18.0, 0), (18.001, 1)])
+    def test_the_same_instant_holds_for_an_index(self, story: Story, at: float, late: int) -> None:
+        story.kite(2).subscribe(1, subscription(1, VolumeKind.NONE))
+        story.frame(1, packet(1, x=0, price=100)).trade(2, at, 50, 1001)
+        story.frame(1, packet(1, x=5.5, price=101))
+
+        assert story.ledger.counts["late"] == late
+
+    def test_open_interest_of_one_stamp_is_the_last_that_arrived(self, story: Story) -> None:
+        story.kite(1).trade(1, 5, 101, 1010, oi=40.0).pass_to(8)
+        story.frame(1, packet(1, t=5, x=7, price=101, volume=1011, oi=41.0))
+
+        assert sure(story.candle(1, 5))["oi"] == 41
+
     def test_later_than_that_it_is_counted_and_a_gap(self, story: Story) -> None:
         story.kite(1, 2).trade(1, 5, 101, 1010).pass_to(63).trade(2, 63.1, 50, 1001)
         story.frame(1, packet(1, t=5.5, x=63.1, price=102, volume=1017))
@@ -449,15 +490,14 @@ class TestRule9Closing:
 
 class TestRule10Partial:
     def test_a_gap_found_afterwards_demotes_stored_candles(self, story: Story) -> None:
-        story.kite(1, 2).trade(1, 5, 101, 1010).trade(1, 20, 101, 1020).trade(2, 27, 50, 1001)
-        assert sure(story.candle(1, 20))["state"] == State.FINAL
+        story.kite(1).kite(2, stream=2).trade(2, 5, 50, 1001, stream=2).trade(1, 5, 101, 1010).pass_to(8)
+        assert sure(story.candle(1, 5))["state"] == State.FINAL
 
-        story.connect(2, KITE, subscription(3)).at(40).silence(1)
+        story.at(20).silence(1)
 
-        assert sure(story.candle(1, 20))["state"] == State.FINAL
-        story.pass_to(44)
-        assert sure(story.candle(2, 27))["state"] == State.PARTIAL
-        assert sure(story.candle(2, 27))["revision"] == 0
+        assert sure(story.candle(1, 5))["state"] == State.PARTIAL
+        assert sure(story.candle(1, 5))["revision"] == 0
+        assert sure(story.candle(2, 5))["state"] == State.FINAL
 
     def test_a_mute_socket_is_a_gap_from_its_last_data_frame(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010).at(8).frame(1).at(12).frame(1).at(20).silence(1)
@@ -626,3 +666,16 @@ class TestRule12Sessions:
         candle = sure(story.candle(1, 5))
         assert (candle["session"], candle["state"], candle["volume"]) == (Session.UNKNOWN, State.FINAL, 10)
         assert story.gaps(1) == []
+
+
+def test_a_correction_goes_on_in_a_machine_restored_in_the_middle_of_it() -> None:
+    story = Story(Machine(CandleSettings()))
+    story.start().kite(1).trade(1, 5, 101, 1500).trade(1, 10, 101, 1400).trade(1, 12, 101, 1400)
+
+    saved = story.machine
+    assert isinstance(saved, Machine)
+    story.machine = Machine.restore(saved.state())
+    story.trade(1, 15, 101, 1401).trade(1, 16, 102, 1405).pass_to(19)
+
+    assert sure(story.candle(1, 16))["volume"] == 4
+    assert sure(story.candle(1, 5))["flags"] == Flag.VOLUME_SUSPECT

@@ -104,7 +104,10 @@ AND (state < ?1 OR flags & ?2 <> ?2)"""  # noqa: S608 - names from the list abov
 
 
 def candles(seconds: int) -> str:
-    """The last ?4 rows of instrument ?1 in [?2, ?3), newest first."""
+    """The last ?4 rows of instrument ?1 in [?2, ?3), newest first.
+
+    The order stands inside: there the two tables are merged, outside all rows would be sorted.
+    """
     values = ", ".join(f"c.{name} AS {name}" for name in COLUMNS)
     table = f"""
     SELECT c.ts_utc AS ts_utc, {values} FROM candles_{NAMES[seconds]} AS c
@@ -118,7 +121,8 @@ def candles(seconds: int) -> str:
 SELECT unixepoch(ts_utc), open, high, low, close, volume, oi, coalesce(trades, -1),
     source, state, session, flags, revision
 FROM ({fresh if seconds == 1 else ""}{table}
-) ORDER BY ts_utc DESC LIMIT ?4"""  # noqa: S608 - names from here
+    ORDER BY ts_utc DESC LIMIT ?4
+)"""  # noqa: S608 - names from here
 
 
 def bounds(seconds: int) -> str:

@@ -21,7 +21,7 @@ from mdingest.store import open_store, sqlite, sqlite_commit
 from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.sqlite import SqliteStore, open_sqlite
-from mdingest.store.sqlite_sql import INTERVALS, NAMES
+from mdingest.store.sqlite_sql import CANDLES, INTERVALS, LIVE, NAMES
 from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 
 README_QUERY = "SELECT * FROM candles WHERE symbol = 'RELIANCE.NS' ORDER BY ts_utc DESC LIMIT 10;"
@@ -86,6 +86,18 @@ async def test_the_newest_candles_of_a_symbol_come_from_the_index_without_a_sort
     assert not [step for step in plan if "TEMP B-TREE" in step]
     assert {step for step in plan if step.startswith("SCAN")} <= {"SCAN f"}  # a few dozen fresh seconds
     assert [step for step in plan if "SEARCH" in step]
+
+
+@pytest.mark.parametrize("interval_s", LIVE)
+async def test_the_stores_own_reading_does_not_sort_either(
+    store: SqliteStore, client: sqlite3.Connection, interval_s: int
+) -> None:
+    await store.commit(Transaction(candles=many(500, instruments=2)))
+    await store.commit(Transaction(candles=many(30, instruments=2, first=500)))
+    values = (1, "2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", 50)
+    plan = [row[3] for row in client.execute(f"EXPLAIN QUERY PLAN {CANDLES[interval_s]}", values)]
+    assert not [step for step in plan if "TEMP B-TREE" in step]
+    assert [step for step in plan if "SEARCH c" in step]
 
 
 async def test_candles_of_all_intervals_come_newest_first_and_read_as_times(

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from mdingest.api.spans import Span, intersect, subtract, union
 from mdingest.core.events import Cause
-from mdingest.core.rank import BY_NAME
 from mdingest.store.base import CoverageRow, GapRow
 
 UNRECORDED = "unrecorded"
@@ -34,17 +33,18 @@ def missing(
     coverage: Iterable[CoverageRow],
     gaps: Iterable[GapRow],
     *,
-    live_only: bool = False,
+    interval_s: int,
     settling: Span = (0, 0),
 ) -> list[Missing]:
-    """Holes in ``windows`` (sorted, disjoint), ascending and disjoint.
+    """Holes in ``windows`` (sorted, disjoint), ascending and disjoint, for one length of candle.
 
-    ``live_only``: history does not count, as for candles below a minute. Inside ``settling``,
-    the last moments that may not be committed yet, only what a row explains is missing.
+    History counts for its own length and what is made of it: minutes never fill seconds.
+    Inside ``settling``, the last moments that may not be committed yet, only what a row
+    explains is missing.
     """
     heard: dict[str, list[Span]] = {}
     for row in coverage:
-        if not live_only or _is_live(row.source):
+        if row.interval_s == 0 or interval_s % row.interval_s == 0:
             heard.setdefault(row.source, []).append((row.start_ns, row.end_ns))
     by_source = {source: union(spans) for source, spans in heard.items()}
     uncovered = subtract(windows, union(span for spans in by_source.values() for span in spans))
@@ -53,8 +53,6 @@ def missing(
     for gap in sorted(gaps, key=lambda gap: gap.start_ns):
         span = [(gap.start_ns, _FOR_EVER if gap.end_ns is None else gap.end_ns)]
         if gap.cause in _WITHIN_UPTIME:
-            if gap.repair == "repaired" and not live_only:
-                continue
             others = union(
                 span for source, spans in by_source.items() if source != gap.source for span in spans
             )
@@ -78,11 +76,6 @@ def clipped(holes: Iterable[Missing], start: int, end: int) -> list[Missing]:
     """The parts of holes inside ``[start, end)``."""
     inside = (Missing(max(hole.start, start), min(hole.end, end), hole.cause) for hole in holes)
     return [hole for hole in inside if hole.start < hole.end]
-
-
-def _is_live(source: str) -> bool:
-    known = BY_NAME.get(source)
-    return known is not None and known.live
 
 
 def _joined(holes: list[Missing]) -> list[Missing]:

@@ -11,7 +11,6 @@ from mdingest.api.rows import FORMING
 from mdingest.api.tails import Tail, Tails
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.events import Candles, State
-from mdingest.core.interval import MINUTE
 from mdingest.core.session import DAY_NS, SECOND_NS, Session
 
 _UNSETTLED_NS = 20 * SECOND_NS
@@ -80,7 +79,7 @@ class Reading:
         return [inside[-1][1] if inside else end for inside, end in zip(windows, ends, strict=True)]
 
     async def _missing(self, wanted: Wanted, start: int, end: int, now: int) -> tuple[list[Missing], int]:
-        """Holes in ``[start, end)``, and until when anybody listened."""
+        """Holes in ``[start, end)``, and until when anybody listened live."""
         if start >= end:
             return [], EARLIEST
         table = self._tables.around(wanted.instrument, start, end)
@@ -95,10 +94,11 @@ class Reading:
             table.windows_between(start, end, sessions),
             coverage,
             gaps,
-            live_only=wanted.interval < MINUTE,
+            interval_s=wanted.interval.seconds,
             settling=(now - _UNSETTLED_NS, LATEST),
         )
-        return holes, max((row.end_ns for row in coverage), default=EARLIEST)
+        live = (row.end_ns for row in coverage if row.interval_s == 0)
+        return holes, max(live, default=EARLIEST)
 
 
 def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_until: int, now: int) -> Candles:

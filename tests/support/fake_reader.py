@@ -57,9 +57,16 @@ class FakeReader:
         joined = rows if old is None else np.concatenate([old, rows])
         self.rows[key] = Candles(joined[np.argsort(joined["ts"])])
 
-    def hear(self, start: int, end: int, source: str = "kite_ws", instrument: Instrument = RELIANCE) -> None:
-        """Coverage."""
-        self.heard.append(CoverageRow(instrument.id, source, start, end))
+    def hear(
+        self,
+        start: int,
+        end: int,
+        source: str = "kite_ws",
+        instrument: Instrument = RELIANCE,
+        interval_s: int = 0,
+    ) -> None:
+        """Coverage: live uptime, or history of a length."""
+        self.heard.append(CoverageRow(instrument.id, source, start, end, interval_s))
 
     def miss(self, start: int, end: int | None, cause: str, source: str = "kite_ws") -> None:
         """A gap of RELIANCE."""

@@ -168,7 +168,7 @@ async def test_a_stored_row_of_the_asked_interval_beats_a_coarsened_one(
 
 async def test_only_stored_rows_are_enough(api: Api[FakeReader], reader: FakeReader) -> None:
     reader.add(candles(OPEN, 3, 300, source=BY_NAME["yfinance"].id))
-    reader.hear(OPEN, CLOSE, source="yfinance")
+    reader.hear(OPEN, CLOSE, source="yfinance", interval_s=300)
 
     document = await api.json(f"{QUERY}5m")
 

@@ -51,11 +51,20 @@ async def test_coverage_is_shown_as_recorded(api: Api[FakeReader], reader: FakeR
         start = OPEN + minute * 60 * SECOND_NS
         reader.hear(start, start + 30 * SECOND_NS)
 
+    reader.hear(OPEN, OPEN + 300 * SECOND_NS, "yfinance", interval_s=60)
+
     document = await api.json(f"/coverage?{SYMBOL}&limit=2")
 
+    live = {"source": "kite_ws", "interval": "live"}
+
     assert document["coverage"] == [
-        {"source": "kite_ws", "start": "2026-11-20T03:48:00Z", "end": "2026-11-20T03:48:30Z"},
-        {"source": "kite_ws", "start": "2026-11-20T03:49:00Z", "end": "2026-11-20T03:49:30Z"},
+        live | {"start": "2026-11-20T03:49:00Z", "end": "2026-11-20T03:49:30Z"},
+        {
+            "source": "yfinance",
+            "interval": "1m",
+            "start": "2026-11-20T03:45:00Z",
+            "end": "2026-11-20T03:50:00Z",
+        },
     ]
     assert document["truncated"] is True
 

@@ -1,13 +1,17 @@
 """What is missing is trading hours less what was heard, with the cause where one is known."""
 
-from mdingest.api.missing import Missing, clipped, missing, overlaps
+from functools import partial
+
+from mdingest.api.missing import Missing, clipped, overlaps
+from mdingest.api.missing import missing as of_interval
 from mdingest.store.base import CoverageRow, GapRow
 
 HOURS = [(100, 200), (300, 400)]
+missing = partial(of_interval, interval_s=60)
 
 
-def heard(start: int, end: int, source: str = "kite_ws") -> CoverageRow:
-    return CoverageRow(1, source, start, end)
+def heard(start: int, end: int, source: str = "kite_ws", interval_s: int = 0) -> CoverageRow:
+    return CoverageRow(1, source, start, end, interval_s)
 
 
 def gap(start: int, end: int | None, cause: str, source: str = "kite_ws", repair: str = "open") -> GapRow:
@@ -58,15 +62,24 @@ def test_a_late_trade_is_missing_although_the_feed_was_up() -> None:
     assert missing(HOURS, [*coverage, heard(0, 400, "upstox_ws")], [gap(150, 151, "late")]) == []
 
 
-def test_history_fills_minutes_but_never_seconds() -> None:
-    coverage = [heard(0, 120), heard(180, 400), heard(0, 500, "kite")]
+def test_history_fills_its_own_length_and_longer_ones_and_never_seconds() -> None:
+    coverage = [heard(0, 120), heard(180, 400), heard(0, 500, "kite", 60)]
     gaps = [gap(120, 180, "disconnect", repair="repaired"), gap(190, 191, "late", repair="repaired")]
+    holes = [Missing(120, 180, "disconnect"), Missing(190, 191, "late")]
 
-    assert missing(HOURS, coverage, gaps) == []
-    assert missing(HOURS, coverage, gaps, live_only=True) == [
-        Missing(120, 180, "disconnect"),
-        Missing(190, 191, "late"),
+    assert of_interval(HOURS, coverage, gaps, interval_s=60) == []
+    assert of_interval(HOURS, coverage, gaps, interval_s=86_400) == []
+    assert of_interval(HOURS, coverage, gaps, interval_s=1) == holes
+
+
+def test_days_that_were_fetched_say_nothing_of_minutes() -> None:
+    coverage = [heard(0, 500, "bhavcopy", 86_400)]
+
+    assert of_interval(HOURS, coverage, [], interval_s=60) == [
+        Missing(100, 200, "unrecorded"),
+        Missing(300, 400, "unrecorded"),
     ]
+    assert of_interval(HOURS, coverage, [], interval_s=604_800) == []
 
 
 def test_the_last_moments_are_missing_only_if_a_gap_says_so() -> None:

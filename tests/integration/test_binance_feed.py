@@ -58,8 +58,8 @@ async def recorded(exchange: FakeExchange, tmp_path: Path, frames: int) -> Path:
         stop = asyncio.Event()
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             group.create_task(run_daemon(load(file), Clock(), stop, serve_http=False))
-            while journalled(tmp_path / "journal") < frames:
-                await asyncio.sleep(0.02)  # noqa: ASYNC110 - a file has no event; the deadline is above
+            while journalled(tmp_path / "journal") < frames:  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.02)
             stop.set()
     return database
 

@@ -55,7 +55,7 @@ async def test_coverage_is_shown_as_recorded(api: Api[FakeReader], reader: FakeR
 
     document = await api.json(f"/coverage?{SYMBOL}&limit=2")
 
-    live = {"source": "kite_ws", "interval": "live"}
+    live = {"source": "kite_ws"}
 
     assert document["coverage"] == [
         live | {"start": "2026-11-20T03:49:00Z", "end": "2026-11-20T03:49:30Z"},

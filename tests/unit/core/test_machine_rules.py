@@ -592,6 +592,16 @@ class TestRule11Coverage:
 
         assert story.coverage(1) == [(31.0, math.inf)]
 
+    def test_uptime_allows_for_stamps_that_are_cut_to_whole_seconds(self, story: Story) -> None:
+        story.tape.wall_error = -300.0  # the wall clock can't help
+        story.kite(1, 2, 3).at(5)
+        for number in (1, 2, 3):
+            story.frame(1, packet(number, t=5, x=5, price=101, volume=1010))
+        story.at(8.9).connect(2, KITE, subscription(4))
+        story.frame(2, packet(4, t=8, x=8, price=100, volume=1000))
+
+        assert story.coverage(4) == [(10.0, math.inf)]
+
     def test_a_minute_without_a_trade_has_no_row_and_is_no_gap(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010)
         for at in range(10, 190, 5):

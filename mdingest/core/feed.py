@@ -22,10 +22,11 @@ from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
 from mdingest.core.rows import take
-from mdingest.core.rules import CUMULATIVE, NONE, TRADES, Moment, Packet, Rules
+from mdingest.core.rules import Moment, Rules
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
 from mdingest.core.ticks import Packets
+from mdingest.core.volume import CUMULATIVE, NONE, TRADES, Packet
 
 KINDS = {VolumeKind.CUMULATIVE: CUMULATIVE, VolumeKind.TRADES: TRADES, VolumeKind.NONE: NONE}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mdingest.core.candles import MOVER, NS, Movers
 from mdingest.core.events import Flag
 from mdingest.core.rows import take
-from mdingest.core.rules import TRADES
+from mdingest.core.volume import TRADES
 
 if TYPE_CHECKING:
     from mdingest.core.feed import Feed

@@ -12,35 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdingest.core.candles import NS
 from mdingest.core.events import Cause, Flag
 from mdingest.core.feedclock import JUMP_NS
+from mdingest.core.volume import CUMULATIVE, TRADES, Packet, Volume
 
 if TYPE_CHECKING:
     from mdingest.core.feed import Feed
 
-DAY_NS = 86_400 * NS
 QUARTER_NS = NS // 4
-FALLS = 3  # smaller volumes in a row ...
-FALL_NS = 5 * NS  # ... over this long are a correction by the exchange
-CUMULATIVE, TRADES, NONE = 0, 1, 2  # control.VolumeKind, as column values
 
 Mover = tuple[int, int, float, float, float, float, float, int]
 """A row of `core.candles.MOVER`."""
-
-
-class Packet(NamedTuple):
-    """A row of `core.ticks.PACKET`."""
-
-    rec: int
-    stream_id: int
-    instrument_id: int
-    ts_exchange: int
-    ts_trade: int
-    price: float
-    size: float
-    volume: float
-    day_high: float
-    day_low: float
-    oi: float
-    trade_id: int
 
 
 class Moment(NamedTuple):
@@ -58,6 +38,7 @@ class Rules:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
+        self._volume = Volume(feed)
 
     def packet(self, p: Packet, line: int, slot: int, now: Moment) -> Mover | None:
         """Take one packet; the mover for the book, if it moves a candle that still may change."""
@@ -72,7 +53,7 @@ class Rules:
         if not self._feed.lines["seen"][line]:
             return self._snapshot(p, line, slot, now, cumulative=kind == CUMULATIVE)
         event, flags = self._event(p, slot, now)
-        size = self._moved(p, slot, event, now.mono)
+        size = self._volume.moved(p, slot, event, now.mono)
         if size is None:
             return None
         moves = math.isnan(size) or size > 0
@@ -95,12 +76,6 @@ class Rules:
             log.gap(slot, Cause.UNDECODABLE, start, end, math.nan)
             log.mark(slot, start, end, partial=True)
 
-    def _moved(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
-        """Units that this packet adds, NaN for an index; None if it is to be ignored wholly."""
-        if self._feed.slots["kind"][slot] == CUMULATIVE:
-            return self._size(p, slot, event, mono)
-        return math.nan if self._index_moved(p, slot) else None
-
     # -- event time -------------------------------------------------------------------
 
     def _event(self, p: Packet, slot: int, now: Moment) -> tuple[int, int]:
@@ -113,96 +88,6 @@ class Rules:
         if p.ts_exchange:
             return p.ts_exchange, int(Flag.PACKET_TIME)
         return now.projected, int(Flag.LOCAL_CLOCK)
-
-    def _date(self, slot: int, at: int) -> tuple[int, int, int]:
-        """Trade date of an instant and its bounds; the UTC day where the calendar has none."""
-        table = self._feed.table(slot)
-        day = table.day_of(at) if table is not None else None
-        if day is None:
-            number = at // DAY_NS
-            return number, number * DAY_NS, (number + 1) * DAY_NS
-        return day.ordinal, day.start_ns, day.end_ns
-
-    # -- volume -----------------------------------------------------------------------
-
-    def _volume_date(self, p: Packet, slot: int, event: int) -> tuple[int, int, int]:
-        """Which trade date the packet's total belongs to.
-
-        An old trade time means an old total, however late at night the packet comes. A
-        total that fell is the new date's if the exchange's own clock says so.
-        """
-        columns = self._feed.slots
-        known, baseline = int(columns["date"][slot]), float(columns["volume"][slot])
-        by_packet = self._date(slot, p.ts_exchange or event)
-        if p.ts_trade:
-            by_trade = self._date(slot, p.ts_trade)
-            fell = p.volume < baseline and by_trade[0] <= known
-            return by_packet if fell and p.ts_exchange and by_packet[0] > known else by_trade
-        if known < 0 or (by_packet[0] > known and p.volume != baseline):
-            return by_packet
-        return known, int(columns["day_start"][slot]), int(columns["day_end"][slot])
-
-    def _size(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
-        """Units since the baseline (rule 6); None if the packet is to be ignored wholly."""
-        columns = self._feed.slots
-        if math.isnan(p.volume):
-            self._feed.counts["no_volume"] += 1
-            return None
-        date, start, end = self._volume_date(p, slot, event)
-        known = int(columns["date"][slot])
-        if date < known:
-            self._feed.counts["out_of_order"] += 1
-            return None
-        if date > known:
-            first = known < 0
-            self._new_date(slot, date, start, end)
-            if first:
-                columns["volume"][slot] = p.volume
-                return 0.0
-        baseline = float(columns["volume"][slot])
-        if p.volume < baseline:
-            self._fell(p, slot, mono)
-            return None
-        if math.isnan(p.price) and p.volume > baseline:
-            self._feed.counts["no_price"] += 1
-            return None  # the size waits for a packet that has a price
-        columns["fall_n"][slot] = 0
-        columns["volume"][slot] = p.volume
-        return p.volume - baseline
-
-    def _new_date(self, slot: int, date: int, start: int, end: int) -> None:
-        columns = self._feed.slots
-        columns["date"][slot], columns["day_start"][slot], columns["day_end"][slot] = date, start, end
-        columns["volume"][slot] = 0.0
-        columns["fall_n"][slot] = 0
-
-    def _fell(self, p: Packet, slot: int, mono: int) -> None:
-        """A smaller total: out of order, until enough of them in a row make it a correction."""
-        feed, columns = self._feed, self._feed.slots
-        feed.counts["out_of_order"] += 1
-        if not columns["fall_n"][slot] or p.volume < columns["fall_volume"][slot]:
-            columns["fall_n"][slot], columns["fall_mono"][slot] = 1, mono
-        else:
-            columns["fall_n"][slot] += 1
-        columns["fall_volume"][slot] = p.volume
-        if columns["fall_n"][slot] < FALLS or mono - int(columns["fall_mono"][slot]) < FALL_NS:
-            return
-        feed.counts["corrections"] += 1
-        columns["volume"][slot] = p.volume
-        columns["fall_n"][slot] = 0
-        second = int(columns["mover"][slot])
-        if second >= 0:
-            feed.book.flag(slot, second, int(Flag.VOLUME_SUSPECT))
-            feed.log.mark(slot, second * NS, (second + 1) * NS, flags=int(Flag.VOLUME_SUSPECT))
-
-    def _index_moved(self, p: Packet, slot: int) -> bool:
-        """Rule 5 for an instrument without volume."""
-        columns = self._feed.slots
-        if math.isnan(p.price):
-            return False
-        if p.ts_exchange:
-            return p.ts_exchange > int(columns["exchange"][slot])
-        return p.price != float(columns["price"][slot])
 
     # -- extremes and memory ------------------------------------------------------------
 
@@ -275,11 +160,13 @@ class Rules:
         passed, flags = math.nan, 0
         size = math.nan if counts and not cumulative else None
         if cumulative and not math.isnan(p.volume):
-            passed, grew = self._passed(p, slot, event)
+            passed, grew = self._volume.passed(p, slot, event)
             if grew and counts:
                 table = feed.table(slot)
                 opens = (
-                    table.first_session_start(self._date(slot, p.ts_trade)[0]) if table is not None else None
+                    table.first_session_start(self._volume.date(slot, p.ts_trade)[0])
+                    if table is not None
+                    else None
                 )
                 if opens is not None and subscribed < opens:
                     size, passed = passed, 0.0
@@ -302,7 +189,7 @@ class Rules:
         self._join(line, slot)
         mover = None
         if counts:
-            size = self._moved(p, slot, at, now.mono)
+            size = self._volume.moved(p, slot, at, now.mono)
             if size is not None:
                 self._remember(p, line, slot, at)
                 if math.isnan(size) or size > 0:
@@ -310,22 +197,6 @@ class Rules:
         lines = self._feed.lines
         lines["high"][line], lines["low"][line], lines["event"][line] = p.day_high, p.day_low, at
         return mover
-
-    def _passed(self, p: Packet, slot: int, event: int) -> tuple[float, bool]:
-        """Units traded since the baseline while nobody listened, and whether any were."""
-        columns = self._feed.slots
-        date, start, end = self._volume_date(p, slot, event)
-        if date > int(columns["date"][slot]):
-            self._new_date(slot, date, start, end)
-            columns["volume"][slot] = p.volume
-            return p.volume, True
-        baseline = float(columns["volume"][slot])
-        if date < int(columns["date"][slot]) or p.volume < baseline:
-            self._feed.counts["out_of_order"] += 1
-            return 0.0, False
-        columns["volume"][slot] = p.volume
-        columns["fall_n"][slot] = 0
-        return p.volume - baseline, p.volume > baseline
 
     def _single_trade(self, p: Packet, line: int, slot: int, now: Moment) -> Mover | None:
         """A feed that sends trades: each stands for itself, and their ids tell of holes."""

@@ -4,7 +4,8 @@ Reads through a small interface (`Reader`); knows neither the configuration nor 
 """
 
 from mdingest.api.missing import Missing, missing
+from mdingest.api.series import Changes
 from mdingest.api.server import Served, create_app, serving
 from mdingest.api.wanted import Reader
 
-__all__ = ["Missing", "Reader", "Served", "create_app", "missing", "serving"]
+__all__ = ["Changes", "Missing", "Reader", "Served", "create_app", "missing", "serving"]

@@ -8,9 +8,11 @@ from aiohttp import web
 _TITLES = {
     400: "Bad request",
     401: "Token needed",
+    403: "Not from there",
     404: "Not found",
     405: "Method not allowed",
     413: "Request too large",
+    426: "Upgrade required",
     500: "A mistake of ours",
     503: "Not now",
 }

@@ -7,7 +7,6 @@ configured.
 
 import asyncio
 import datetime as dt
-import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,12 +16,16 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from mdingest.api.access import Access
 from mdingest.api.candles import CandleRoutes
 from mdingest.api.catalog import Catalog
 from mdingest.api.listings import ListingRoutes
+from mdingest.api.page import PREFIX, PageRoutes
 from mdingest.api.problems import Problem, problem_response
 from mdingest.api.reading import Reading
+from mdingest.api.series import Changes
 from mdingest.api.status import StatusRoutes
+from mdingest.api.stream import StreamRoutes
 from mdingest.api.wanted import Reader, Tables
 from mdingest.core.events import Candles
 from mdingest.core.session import SessionTable
@@ -32,9 +35,10 @@ from mdingest.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-_PATHS = "/candles, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
-_LATER = ("/docs", "/openapi.json", "/stream", "/udf")
-_OPEN_TO_ALL = ("/livez", "/readyz")  # whoever restarts us has no token
+_PATHS = "/, /candles, /stream, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
+_LATER = ("/docs", "/openapi.json", "/udf")
+_OPEN_TO_ALL = ("/livez", "/readyz", "/")  # whoever restarts us has no token; a page brings it later
+_STREAM = "/stream"  # asks for its token itself, and is as long as somebody looks
 _TIMEOUT_S = 10.0
 _IN_FLIGHT = 64
 _MAX_BODY_BYTES = 65_536
@@ -48,7 +52,8 @@ class Served:
 
     ``tables`` gives the calendar of a session class for dates ``[a, b)`` (ConfigError:
     no such class); ``now`` is the wall clock in UTC ns; ``forming`` gives the candles that
-    are being built of (instrument id, interval in seconds), and must not wait.
+    are being built of (instrument id, interval in seconds), and must not wait; ``changes``
+    hears of commits, where this process is the one that writes.
     """
 
     reader: Reader
@@ -57,6 +62,7 @@ class Served:
     health: Health
     metrics: Metrics
     forming: Callable[[int, int], Candles] | None = None
+    changes: Changes | None = None
     tokens: Sequence[str] = ()
 
 
@@ -64,10 +70,23 @@ def create_app(served: Served) -> web.Application:
     """Every path of this version; tokens, where given, are needed for all but the probes."""
     catalog = Catalog(served.reader.instruments, time.monotonic_ns)
     reading = Reading(served.reader, Tables(served.tables), served.now, served.forming)
-    app = web.Application(middlewares=[_guard(served)], client_max_size=_MAX_BODY_BYTES)
+    access = Access(served.tokens)
+    stream = StreamRoutes(
+        catalog,
+        reading,
+        served.health,
+        access,
+        now=served.now,
+        forming=served.forming,
+        changes=served.changes,
+    )
+    app = web.Application(middlewares=[_guard(served, access)], client_max_size=_MAX_BODY_BYTES)
     app.add_routes(CandleRoutes(catalog, reading, served.now).routes())
     app.add_routes(ListingRoutes(catalog, served.reader, served.now).routes())
     app.add_routes(StatusRoutes(served.health, served.metrics).routes())
+    app.add_routes(PageRoutes().routes())
+    app.add_routes(stream.routes())
+    app.on_shutdown.append(stream.close)
     return app
 
 
@@ -102,8 +121,7 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
         await runner.cleanup()
 
 
-def _guard(served: Served) -> Middleware:
-    tokens = [token.encode() for token in served.tokens]
+def _guard(served: Served, access: Access) -> Middleware:
     requests, seconds = served.metrics.http_requests, served.metrics.http_seconds
     in_flight = 0
 
@@ -111,25 +129,28 @@ def _guard(served: Served) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         nonlocal in_flight
         started = time.perf_counter()
-        in_flight += 1
-        try:
-            response = _refusal(request, tokens, in_flight) or await _answered(request, handler)
-        finally:
-            in_flight -= 1
+        if request.path == _STREAM:
+            response = await _answered(request, handler, None)
+        else:
+            in_flight += 1
+            try:
+                response = _refusal(request, access, in_flight) or await _answered(request, handler)
+            finally:
+                in_flight -= 1
+            seconds.observe(time.perf_counter() - started)
         requests[str(response.status)].inc()
-        seconds.observe(time.perf_counter() - started)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["Server"] = "mdingest"
         return response
 
     return guard
 
 
-def _refusal(request: web.Request, tokens: list[bytes], in_flight: int) -> web.Response | None:
+def _refusal(request: web.Request, access: Access, in_flight: int) -> web.Response | None:
     """What is said to those who may not ask, or not now."""
-    if request.path in _OPEN_TO_ALL:
+    if request.path in _OPEN_TO_ALL or request.path.startswith(PREFIX):
         return None
-    if tokens and not _authorised(request, tokens):
+    if not access.allows(request):
         said = "send a header `Authorization: Bearer TOKEN`"
         return problem_response(401, said, {"WWW-Authenticate": "Bearer"})
     if in_flight > _IN_FLIGHT:
@@ -137,10 +158,12 @@ def _refusal(request: web.Request, tokens: list[bytes], in_flight: int) -> web.R
     return None
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answered(
+    request: web.Request, handler: Handler, timeout_s: float | None = _TIMEOUT_S
+) -> web.StreamResponse:
     """The handler's reply, or the document of what went wrong."""
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await handler(request)
     except Problem as problem:
         return problem_response(problem.status, problem.detail, nearest=problem.nearest)
@@ -167,11 +190,3 @@ def _routing(request: web.Request, exc: web.HTTPException) -> web.Response:
             return problem_response(404, f"{request.path} is not available yet; there are {_PATHS}")
         return problem_response(404, f"no such path; there are {_PATHS}")
     return problem_response(exc.status, exc.reason)
-
-
-def _authorised(request: web.Request, tokens: list[bytes]) -> bool:
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        return False
-    # Every token is compared, so that the time taken tells nothing.
-    return sum(hmac.compare_digest(given.strip().encode(), token) for token in tokens) > 0

@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel
 
 from mdingest import __version__, calendars
-from mdingest.api import Served, create_app, serving
+from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.app.replaying import replay_retired
 from mdingest.calendars import Calendars
@@ -81,7 +81,10 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
             served = _served(config, clock, store, book, health, metrics)
-            served = replace(served, forming=ingest.forming([feed.name for feed in feeds]))
+            changes = Changes()
+            ingest.writer.listeners.append(changes.committed)
+            forming = ingest.forming([feed.name for feed in feeds])
+            served = replace(served, forming=forming, changes=changes)
             await stack.enter_async_context(serving(create_app(served), config.api.host, config.api.port))
         health.started = True
         log.info("app.started", version=__version__, journal=journal.uuid)

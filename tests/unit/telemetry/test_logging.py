@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -118,3 +120,16 @@ def test_the_memory_of_repeats_is_bounded() -> None:
 
     assert repeats.allow("0") == 0
     assert repeats.allow("4999") is None
+
+
+def test_logging_brings_no_heavy_library_along_and_hides_none_from_others() -> None:
+    program = (
+        "import sys\n"
+        "import mdingest.telemetry.logging\n"
+        "assert not {'rich', 'twisted'} & set(sys.modules)\n"
+        "import rich.console"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -15,14 +15,17 @@ from mdingest.config.environment import Environment
 from mdingest.config.model import Config
 from mdingest.config.yamlfile import read_yaml
 from mdingest.errors import ConfigError
-from mdingest.providers import PROVIDERS
+from mdingest.providers import HISTORY, PROVIDERS
 from mdingest.providers.options import ProviderOptions
 from mdingest.telemetry.clock import Clock, parse_clock
 from mdingest.telemetry.logging import mask
 
 DEFAULT_PATH = Path("config/config.yaml")
-LATER = ("upstox_ws", "yfinance", "alphavantage", "csv", "bhavcopy", "kite", "upstox", "binance")
+LATER = ("upstox_ws", "yfinance", "alphavantage", "bhavcopy", "kite", "upstox", "binance")
 """Names of providers that this version knows of and can't use yet."""
+_OPTIONS: dict[str, type[BaseModel]] = {
+    name: provider.Options for name, provider in (*PROVIDERS.items(), *HISTORY.items())
+}
 _ENCRYPTED = ("wss://", "https://")
 
 Loc = tuple[str | int, ...]
@@ -154,8 +157,9 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake]) -> Config:
         elif not config.symbols_of(entry):
             mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
     for i, request in enumerate(config.backfill):
-        if request.provider not in LATER:
-            said = f"no history provider of this name; known: {', '.join(LATER[1:])}"
+        if request.provider not in HISTORY and request.provider not in LATER[1:]:
+            known = ", ".join(sorted({*HISTORY, *LATER[1:]}))
+            said = f"no history provider of this name; known: {known}"
             mistakes.append((("backfill", i, "provider"), said))
     feeds = [entry.provider for entry in config.realtime]
     mistakes += [
@@ -163,7 +167,8 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake]) -> Config:
         for i, name in enumerate(feeds)
         if name in feeds[:i]
     ]
-    names = dict.fromkeys([*sections, *(name for name in feeds if name in PROVIDERS)])
+    sources = [request.provider for request in config.backfill]
+    names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
     options = {name: _options(name, sections.get(name), mistakes) for name in names}
     checked = {name: value for name, value in options.items() if value is not None}
     _check_calendars(config, checked, mistakes)
@@ -187,10 +192,15 @@ def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistake
 
 def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | None:
     """What one provider is told, as its adapter understands it."""
-    if said := _unknown_provider(name):
+    if name not in _OPTIONS:
+        said = (
+            f"{name} is not available yet"
+            if name in LATER
+            else f"no provider of this name{_nearest(name, _OPTIONS)}"
+        )
         mistakes.append((("providers", name), said))
         return None
-    model: type[BaseModel] = PROVIDERS[name].Options
+    model = _OPTIONS[name]
     try:
         return model.model_validate({} if given is None else given)
     except ValidationError as exc:

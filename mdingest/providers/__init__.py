@@ -3,8 +3,9 @@
 from types import MappingProxyType
 from typing import Any
 
-from mdingest.providers import binance, kite
+from mdingest.providers import binance, csvfile, kite
 from mdingest.providers.base import LiveProvider
+from mdingest.providers.history import HistoryProvider
 
 PROVIDERS: MappingProxyType[str, LiveProvider[Any]] = MappingProxyType(
     {
@@ -16,3 +17,8 @@ PROVIDERS: MappingProxyType[str, LiveProvider[Any]] = MappingProxyType(
     }
 )
 """Live feeds by name."""
+
+HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
+    {provider.name: provider for provider in (csvfile.PROVIDER,)}
+)
+"""Sources of history by name."""

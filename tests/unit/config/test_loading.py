@@ -95,7 +95,7 @@ realtime: [{provider: kite}]
 
 
 LIVE = "live candles are 1s and 1m; all others are made on read"
-HISTORY = "known: yfinance, alphavantage, csv, bhavcopy, kite, upstox, binance"
+HISTORY = "known: alphavantage, bhavcopy, binance, csv, kite, upstox, yfinance"
 ADDRESS = "must look like sqlite:///data/mdingest.db or postgresql://user@host/name"
 
 

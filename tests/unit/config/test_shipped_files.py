@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from mdingest.config import Config, load
-from mdingest.providers import PROVIDERS
+from mdingest.providers import HISTORY, PROVIDERS
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "config").glob("*.yaml"))
@@ -56,7 +56,7 @@ def keys_in(value: object, prefix: str = "") -> set[str]:
 
 def test_the_example_has_every_key_there_is() -> None:
     known = keys_of(Config)
-    for name, provider in PROVIDERS.items():
+    for name, provider in (*PROVIDERS.items(), *HISTORY.items()):
         known |= {f"providers.{name}"} | keys_of(provider.Options, f"providers.{name}.")
 
     assert known == keys_in(yaml.safe_load((ROOT / "config/config.example.yaml").read_text()))

@@ -1,0 +1,299 @@
+"""Stamps of a text file to UTC instants, at the price of a few dictionary look-ups a row.
+
+A file of a million minutes has a few thousand different dates and a few hundred different
+times of day: each is understood once and remembered.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+BAD = np.iinfo(np.int64).min
+DAY_NS = 86_400_000_000_000
+_S = 1_000_000_000
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+_REMEMBERED = 1 << 17  # then it is forgotten and begun anew: times may have microseconds
+_SECONDS_BELOW = 10**11  # as seconds the year 5138; as milliseconds 1973
+_MILLIS_BELOW = 10**14
+_MICROS_BELOW = 10**17
+UNITS = {"s": _S, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+_YMD = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})", re.ASCII)
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)
+_MONTH_NAME = re.compile(r"(\d{1,2})[- /]([A-Za-z]{3,9})[- /,]*(\d{4}|\d{2})", re.ASCII)
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+_TIME = re.compile(
+    r"(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9})\d*)?)?(?:\s*([AaPp])\.?[Mm]\.?)?"
+    r"\s*(?:(Z|UTC|GMT)?(?:([+-])(\d{1,2}):?(\d{2})?)?)",
+    re.ASCII,
+)
+_FIXED_ZONE = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?", re.ASCII)
+
+
+class Order(Enum):
+    """In which order a date names its parts."""
+
+    YMD = "ymd"
+    DMY = "dmy"
+    MDY = "mdy"
+
+
+@dataclass(frozen=True, slots=True)
+class StampFormat:
+    """How the stamps of one file are written.
+
+    ``unit_ns`` > 0: numbers since 1970 in that unit; 0: the unit follows from each number.
+    """
+
+    epoch: bool = False
+    unit_ns: int = 0
+    order: Order = Order.YMD
+    pattern: str | None = None  # strptime's, given by the user
+    offsets: bool = False  # stamps carry their offset: one without is wrong
+    separator: str | None = " "  # between date and time; "" after eight digits; None: two columns, or no time
+
+
+def month_of(text: str) -> int:
+    """1 to 12, 0 for no month's name."""
+    return _MONTHS.get(text[:3].lower(), 0)
+
+
+def parse_date(text: str, order: Order) -> int:
+    """Days since 1970-01-01. Raises ValueError that says what is wrong."""
+    if (found := _MONTH_NAME.fullmatch(text)) and month_of(found[2]):
+        day, month, year = int(found[1]), month_of(found[2]), found[3]
+    elif order is Order.YMD:
+        if (found := _YMD.fullmatch(text)) is None:
+            raise ValueError(f"{text!r} is no date like 2026-11-20")
+        year, month, day = found[1], int(found[3]), int(found[4])
+    else:
+        if (found := _YEAR_LAST.fullmatch(text)) is None:
+            example = "20-11-2026" if order is Order.DMY else "11-20-2026"
+            raise ValueError(f"{text!r} is no date like {example}")
+        day, month, year = int(found[1]), int(found[3]), found[4]
+        if order is Order.MDY:
+            day, month = month, day
+    whole = int(year) if len(year) > 2 else 2000 + int(year) - 100 * (int(year) >= 70)  # noqa: PLR2004
+    try:
+        return dt.date(whole, month, day).toordinal() - _EPOCH
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is no date: {exc}") from exc
+
+
+def parse_time(text: str) -> tuple[int, int | None]:
+    """Nanoseconds after midnight, and the offset in ns if there is one. Raises ValueError."""
+    digits = text
+    if text.isdigit() and len(text) in (3, 5):
+        digits = f"0{text}"  # a time written as a number loses its zero
+    found = _TIME.fullmatch(digits)
+    if found is None:
+        raise ValueError(f"{text!r} is no time of day")
+    hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
+    if found[5]:
+        if not 1 <= hour <= 12:  # noqa: PLR2004 - a clock's face
+            raise ValueError(f"{text!r} is no time of day")
+        hour = hour % 12 + 12 * (found[5] in "Pp")
+    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a day
+        raise ValueError(f"{text!r} is no time of day")
+    ns = ((hour * 60 + minute) * 60 + second) * _S + int((found[4] or "0").ljust(9, "0"))
+    if found[7]:
+        return ns, _offset(found[7], found[8], found[9])
+    return ns, 0 if found[6] else None
+
+
+def fixed_zone(text: str) -> dt.timezone | None:
+    """``UTC``, ``+05:30`` or ``UTC-5``; None for anything else."""
+    if text.upper() in {"UTC", "GMT", "Z"}:
+        return dt.UTC
+    found = _FIXED_ZONE.fullmatch(text)
+    if found is None:
+        return None
+    return dt.timezone(dt.timedelta(seconds=_offset(*found.groups()) / _S))
+
+
+def _offset(sign: str, hours: str, minutes: str | None) -> int:
+    ns = (int(hours) * 60 + int(minutes or 0)) * 60 * _S
+    if ns >= DAY_NS:
+        raise ValueError("an offset is less than a day")
+    return -ns if sign == "-" else ns
+
+
+class _Remembered(dict[str, int]):
+    """Text to a number; what can't be read is `BAD`, with the reason kept."""
+
+    def __init__(self, read: Callable[[str], int]) -> None:
+        super().__init__()
+        self._read = read
+        self.reasons: dict[str, str] = {}
+
+    def __missing__(self, text: str) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+            self.reasons.clear()
+        try:
+            value = self._read(text)
+        except (ValueError, OverflowError) as exc:
+            self.reasons[text], value = str(exc), BAD
+        self[text] = value
+        return value
+
+
+class Stamps:
+    """Reads the stamps of one file. ``zone`` None: naive stamps are refused row by row."""
+
+    def __init__(self, form: StampFormat, zone: dt.tzinfo | None, *, daily: bool) -> None:
+        self._form = form
+        self._zone = zone
+        self._daily = daily
+        self._dates = _Remembered(lambda text: parse_date(text, form.order))
+        self._times = _Remembered(self._time)
+        self._offsets: dict[str, int] = {}  # of times that have one
+        self._patterned = _Remembered(self._by_pattern)
+        self._of_day: dict[int, int | None] = {}
+
+    def read(self, first: Sequence[str], second: Sequence[str] | None) -> NDArray[np.int64]:
+        """UTC ns, `BAD` where a stamp can't be read; `why` then says why. ``n`` to ``(n,)``.
+
+        For bars of a day or longer naive stamps become their date at 00:00Z.
+        """
+        form = self._form
+        if form.epoch:
+            return self._epochs(first)
+        whole = [f"{a.strip()} {b.strip()}" for a, b in zip(first, second, strict=True)] if second else first
+        if form.pattern is not None:
+            return np.fromiter(map(self._patterned.__getitem__, map(str.strip, whole)), np.int64, len(first))
+        dates, times = self._split(first, second)
+        days = np.fromiter(map(self._dates.__getitem__, dates), np.int64, len(dates))
+        clock = np.fromiter(map(self._times.__getitem__, times), np.int64, len(dates))
+        bad = (days == BAD) | (clock == BAD)
+        days[bad] = clock[bad] = 0
+        if self._offsets:
+            naive = np.fromiter((text not in self._offsets for text in times), np.bool_, len(times))
+            shift = np.fromiter((self._offsets.get(text, 0) for text in times), np.int64, len(times))
+            out = days * DAY_NS + clock - shift
+            out[naive] = self._utc(days[naive], clock[naive])
+        else:
+            out = self._utc(days, clock)
+        out[bad] = BAD
+        return out
+
+    def why(self, first: str, second: str | None) -> str:
+        """Why `read` called this stamp bad."""
+        first = first.strip()
+        if self._form.epoch:
+            return f"{first!r} is no number of seconds since 1970"
+        if self._form.pattern is not None:
+            text = first if second is None else f"{first} {second.strip()}"
+            return self._patterned.reasons.get(text, "no stamp")
+        (date,), (time,) = self._split([first], None if second is None else [second])
+        reason = self._dates.reasons.get(date) or self._times.reasons.get(time)
+        if reason:
+            return reason
+        return f"{date} {time} does not exist, or exists twice, by the clocks of {self._zone}"
+
+    def _split(self, first: Iterable[str], second: Iterable[str] | None) -> tuple[list[str], list[str]]:
+        if second is not None:
+            return list(map(str.strip, first)), list(map(str.strip, second))
+        separator = self._form.separator
+        cells = map(str.strip, first)
+        if separator is None:
+            dates = list(cells)
+            return dates, [""] * len(dates)
+        if separator == "":
+            pairs: list[tuple[str, str]] = [(cell[:8], cell[8:]) for cell in cells]
+        else:
+            pairs = [(date, time) for date, _, time in (cell.partition(separator) for cell in cells)]
+        return [pair[0] for pair in pairs], [pair[1].lstrip() for pair in pairs]
+
+    def _time(self, text: str) -> int:
+        if not text:
+            if self._daily:
+                return 0
+            raise ValueError("the stamp has no time of day")
+        ns, offset = parse_time(text)
+        if offset is not None:
+            self._offsets[text] = offset
+        elif self._form.offsets:
+            raise ValueError(f"{text!r} has no offset, unlike the other stamps")
+        elif self._zone is None and not self._daily:
+            raise ValueError("the stamp is naive, and no zone is known")
+        return ns
+
+    def _utc(self, days: NDArray[np.int64], clock: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._daily:
+            return days * DAY_NS
+        if not len(days):
+            return np.empty(0, np.int64)
+        distinct, where = np.unique(days, return_inverse=True)
+        known = [self._offset_of_day(int(day)) for day in distinct]
+        shift = np.array([0 if offset is None else offset for offset in known], np.int64)[where]
+        out = days * DAY_NS + clock - shift
+        turning = np.array([offset is None for offset in known])
+        for i in np.flatnonzero(turning[where]) if turning.any() else ():
+            out[i] = self._turned(int(days[i]), int(clock[i]))
+        return out
+
+    def _offset_of_day(self, day: int) -> int | None:
+        """The zone's offset on a whole day; None on a day on which the clocks are turned."""
+        if day not in self._of_day:
+            begin = dt.datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
+            one, two = begin.utcoffset(), (begin + dt.timedelta(days=1)).utcoffset()
+            self._of_day[day] = (
+                int(one / dt.timedelta(seconds=1)) * _S if one is not None and one == two else None
+            )
+        return self._of_day[day]
+
+    def _turned(self, day: int, clock: int) -> int:
+        local = dt.datetime.fromordinal(day + _EPOCH) + dt.timedelta(microseconds=clock // 1000)
+        one, two = (local.replace(tzinfo=self._zone, fold=fold).utcoffset() for fold in (0, 1))
+        if one is None or one != two:
+            return BAD
+        return day * DAY_NS + clock - int(one / dt.timedelta(seconds=1)) * _S
+
+    def _by_pattern(self, text: str) -> int:
+        when = dt.datetime.strptime(text, self._form.pattern or "")  # noqa: DTZ007 - may well be naive
+        ordinal = when.toordinal() - _EPOCH
+        clock = ((when.hour * 60 + when.minute) * 60 + when.second) * _S + when.microsecond * 1000
+        if (offset := when.utcoffset()) is not None:
+            return ordinal * DAY_NS + clock - int(offset / dt.timedelta(seconds=1)) * _S
+        if self._zone is None and not self._daily:
+            raise ValueError("the stamp is naive, and no zone is known")
+        return int(self._utc(np.array([ordinal], np.int64), np.array([clock], np.int64))[0])
+
+    def _epochs(self, cells: Sequence[str]) -> NDArray[np.int64]:
+        try:
+            values = np.fromiter(map(int, cells), np.int64, len(cells))
+        except (ValueError, OverflowError):
+            values = np.fromiter(map(_whole, cells), np.int64, len(cells))
+        bad = values == BAD
+        values[bad] = 0
+        size = np.abs(values)
+        unit = np.full(len(values), self._form.unit_ns, np.int64)
+        if not self._form.unit_ns:
+            unit = np.select(
+                [size < _SECONDS_BELOW, size < _MILLIS_BELOW, size < _MICROS_BELOW],
+                [UNITS["s"], UNITS["ms"], UNITS["us"]],
+                UNITS["ns"],
+            )
+        bad |= size > np.iinfo(np.int64).max // unit
+        values[bad] = 0
+        return np.where(bad, BAD, values * unit)
+
+
+def _whole(text: str) -> int:
+    """A number that may have been through a spreadsheet: ``1795146300.0``."""
+    try:
+        value = float(text)
+    except ValueError:
+        return BAD
+    return round(value) if abs(value) < 2**62 and value == value else BAD  # noqa: PLR0124 - not NaN

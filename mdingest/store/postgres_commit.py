@@ -18,6 +18,8 @@ from mdingest.store import sqlite_rows as plain
 from mdingest.store.base import Committed, Position, Transaction
 from mdingest.store.postgres_connections import is_outage
 
+_WORTH_A_LOOK = (20, 200, 2_000, 20_000, 200_000)  # rows
+
 
 @asynccontextmanager
 async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
@@ -45,25 +47,27 @@ class Writer:
 
     def __init__(self, source_order: Sequence[str]) -> None:
         self._weights, self._live = rows.precedence(source_order)
-        self._partitions: set[tuple[int, int]] = set()  # interval, day or month or year
+        self._partitions: dict[tuple[int, int], int] = {}  # interval, number: rows since it was asked for
         self._in_doubt: tuple[Position, int, Committed] | None = None  # with its epoch
 
     async def write(self, connection: asyncpg.Connection, new: Transaction) -> Committed:
         """All rows of a transaction, or none. Raises Fenced before anything is written."""
-        staged = rows.staged(new.candles) if len(new.candles) else None
         if (done := await self._done_already(connection, new)) is not None:
             return done
-        if staged is not None:
-            await self._make_room(connection, staged)
+        staged = rows.staged(new.candles) if len(new.candles) else None
+        places = rows.places(staged) if staged is not None else []
+        await self._make_room(connection, places)
         try:
-            return await self._write(connection, new, staged)
+            done = await self._write(connection, new, staged)
         except asyncpg.CheckViolationError as exc:
-            if staged is None or not str(exc).startswith("no partition"):
+            if not str(exc).startswith("no partition"):
                 raise
             # Dropped since we asked, by another process. Make it again, once.
             self._partitions.clear()
-            await self._make_room(connection, staged)
-            return await self._write(connection, new, staged)
+            await self._make_room(connection, places)
+            done = await self._write(connection, new, staged)
+        await self._look_at_growth(connection, places)
+        return done
 
     async def _done_already(self, connection: asyncpg.Connection, new: Transaction) -> Committed | None:
         """What this commit did, if it is the one whose answer got lost and was done after all."""
@@ -123,9 +127,17 @@ class Writer:
             changed += int(tag.rpartition(" ")[2])  # INSERT 0 n
         return changed
 
-    async def _make_room(self, connection: asyncpg.Connection, staged: NDArray[np.void]) -> None:
+    async def _make_room(self, connection: asyncpg.Connection, places: Sequence[rows.Place]) -> None:
         """Partitions for all rows, in transactions of their own: their locks are held for a moment."""
-        for interval_s, place, at in rows.places(staged):
-            if (interval_s, place) not in self._partitions:
-                await connection.execute(sql.ADD_PARTITIONS, sql.NAMES[interval_s], at, at)
-                self._partitions.add((interval_s, place))
+        for place in places:
+            if place[:2] not in self._partitions:
+                await connection.execute(sql.ADD_PARTITIONS, sql.NAMES[place.interval_s], place.at, place.at)
+                self._partitions[place[:2]] = 0
+
+    async def _look_at_growth(self, connection: asyncpg.Connection, places: Sequence[rows.Place]) -> None:
+        """Have partitions analysed as they grow from nothing; later the server does by itself."""
+        for place in places:
+            before = self._partitions[place[:2]]
+            after = self._partitions[place[:2]] = before + place.rows
+            if any(before < size <= after for size in _WORTH_A_LOOK):
+                await connection.execute(sql.ANALYZE_PARTITION, sql.NAMES[place.interval_s], place.at)

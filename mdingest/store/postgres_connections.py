@@ -89,9 +89,15 @@ async def connect(
         connection = await asyncpg.connect(
             url, timeout=timeout_s, command_timeout=HOLD_S, server_settings={**_SETTINGS, **settings}
         )
-    except (ValueError, asyncpg.exceptions.ClientConfigurationError) as exc:
-        # The text may repeat any part of the address.
+    except asyncpg.exceptions.ClientConfigurationError as exc:
         raise ConfigError(f"database url: {_without_password(str(exc), url)}") from None
+    except OSError:  # some of which, about certificates, are ValueErrors too
+        raise
+    except ValueError:  # whose text may repeat any part of the address
+        raise ConfigError(
+            "database url: can't be read; it looks like postgresql://user:password@host:5432/name, "
+            "with characters such as / : @ # ? in the password written %2F %3A %40 %23 %3F"
+        ) from None
     try:
         # Instants as whole microseconds since 2000: exact, and no object a row.
         await connection.set_type_codec(

@@ -6,7 +6,7 @@ CPU, against 0.2 million for arrays of Python values.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,15 +73,25 @@ def staged(candles: Candles) -> NDArray[np.void]:
     return out
 
 
-def places(staged: NDArray[np.void]) -> list[tuple[int, int, int]]:
-    """Where rows go: interval, a number for its day (1s), month (1m) or year, and one instant in it."""
+class Place(NamedTuple):
+    """One partition that rows go to."""
+
+    interval_s: int
+    number: int  # of its day (1s), month (1m) or year since 1970
+    at: int  # an instant in it, as PostgreSQL counts
+    rows: int
+
+
+def places(staged: NDArray[np.void]) -> list[Place]:
+    """Where rows go."""
     found = []
     for interval_s in np.unique(staged["interval_s"]).tolist():
         ts = staged["ts_utc"][staged["interval_s"] == interval_s].astype(np.int64)
         unit = {1: "D", 60: "M"}.get(interval_s, "Y")
         spans = (ts + _EPOCH_US).astype("datetime64[us]").astype(f"datetime64[{unit}]").astype(np.int64)
-        numbers, first = np.unique(spans, return_index=True)
-        found += [(interval_s, *pair) for pair in zip(numbers.tolist(), ts[first].tolist(), strict=True)]
+        numbers, first, counts = np.unique(spans, return_index=True, return_counts=True)
+        columns = (numbers.tolist(), ts[first].tolist(), counts.tolist())
+        found += [Place(interval_s, *row) for row in zip(*columns, strict=True)]
     return found
 
 

@@ -139,6 +139,7 @@ MARK = {seconds: mark(seconds) for seconds in LIVE}
 CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 ADD_PARTITIONS = "SELECT add_partitions($1, $2, $3)"
+ANALYZE_PARTITION = "SELECT analyze_partition($1, $2)"
 DROP_PARTITIONS = "SELECT drop_partitions($1, $2)"
 
 # Ids are given to new symbols only, in the order asked for: an upsert would burn one each time.

@@ -62,6 +62,16 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
+CREATE FUNCTION partition_name(of_interval text, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET timezone TO 'UTC' AS $$
+    SELECT 'candles_' || of_interval || to_char(
+        date_trunc(partition_width(of_interval), at),
+        CASE partition_width(of_interval)
+            WHEN 'day' THEN '_YYYYMMDD' WHEN 'month' THEN '_YYYYMM' WHEN 'year' THEN '_YYYY' ELSE '_YYYY"s"'
+        END
+    )
+$$;
+
 -- Partitions for all instants from first to last. How many were missing.
 -- ATTACH, unlike CREATE TABLE ... PARTITION OF, keeps neither readers nor writers waiting.
 CREATE FUNCTION add_partitions(of_interval text, first timestamptz, last timestamptz) RETURNS integer
@@ -76,9 +86,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('mdingest.partitions'), hashtext(current_schema()));
     WHILE low <= last LOOP
-        part := parent || to_char(low, CASE width
-            WHEN 'day' THEN '_YYYYMMDD' WHEN 'month' THEN '_YYYYMM' WHEN 'year' THEN '_YYYY' ELSE '_YYYY"s"'
-        END);
+        part := partition_name(of_interval, low);
         IF to_regclass(quote_ident(part)) IS NULL THEN
             EXECUTE format(
                 'CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', part, parent
@@ -91,6 +99,20 @@ BEGIN
         low := low + step;
     END LOOP;
     RETURN made;
+END
+$$;
+
+-- Tell the planner how much has come into the partition of an instant. The server does so by
+-- itself after a minute or so; until then it takes a new partition for a nearly empty one, and
+-- sorts what it could read in order.
+CREATE FUNCTION analyze_partition(of_interval text, at timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET timezone TO 'UTC' AS $$
+DECLARE
+    part text := partition_name(of_interval, at);
+BEGIN
+    IF to_regclass(quote_ident(part)) IS NOT NULL THEN
+        EXECUTE format('ANALYZE %I', part);
+    END IF;
 END
 $$;
 
@@ -114,6 +136,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION add_partitions(text, timestamptz, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION analyze_partition(text, timestamptz) FROM PUBLIC;
 REVOKE ALL ON FUNCTION drop_partitions(text, timestamptz) FROM PUBLIC;
 
 -- Rows that another source replaced, as they were.
@@ -385,5 +408,7 @@ DROP TABLE sources;
 DROP FUNCTION instant(bigint);
 DROP FUNCTION keep_replaced();
 DROP FUNCTION drop_partitions(text, timestamptz);
+DROP FUNCTION analyze_partition(text, timestamptz);
 DROP FUNCTION add_partitions(text, timestamptz, timestamptz);
+DROP FUNCTION partition_name(text, timestamptz);
 DROP FUNCTION partition_width(text);

@@ -8,8 +8,8 @@ not be read.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mdingest.api.spans import Span, intersect, subtract, union
 from mdingest.core.events import Cause
+from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.store.base import CoverageRow, GapRow
 
 UNRECORDED = "unrecorded"

@@ -24,7 +24,8 @@ DEFAULT_PATH = Path("config/config.yaml")
 LATER = ("upstox_ws", "yfinance", "alphavantage", "bhavcopy", "kite", "upstox", "binance")
 """Names of providers that this version knows of and can't use yet."""
 _OPTIONS: dict[str, type[BaseModel]] = {
-    name: provider.Options for name, provider in (*PROVIDERS.items(), *HISTORY.items())
+    **{name: provider.Options for name, provider in PROVIDERS.items()},
+    **{name: provider.Options for name, provider in HISTORY.items()},
 }
 _ENCRYPTED = ("wss://", "https://")
 

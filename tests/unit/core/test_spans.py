@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdingest.api.spans import Span, intersect, subtract, union
+from mdingest.core.spans import Span, intersect, subtract, union
 
 spans = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)
 

@@ -21,9 +21,8 @@ from mdingest.store.base import Position, Store, Transaction
 
 log = structlog.get_logger()
 
-FEW_ROWS = 1_500  # up to this many candles a second are committed each second
-LONG_SPACING_S = 8.0  # more of them wait, since sorted by key they cost a fraction
-MANY_ROWS = 120_000  # never more than this in memory
+MANY_ROWS = 20_000  # candles that wait for no others: in rows of a database they take ten times the memory
+QUIET_SPACINGS = 2.0  # what only says how far streams have come waits longer, for candles to go with
 
 
 @dataclass(slots=True)
@@ -67,34 +66,42 @@ class Writer:
         self._on_commit = on_commit
 
     async def run(self, steps: Channel[Step]) -> None:
-        """Until the channel is closed and drained; everything taken is then committed."""
+        """Until the channel is closed and drained; everything taken is then committed.
+
+        Two transactions with candles begin at least the spacing apart. Candles close once a
+        second and all together: the first after that time goes at once.
+        """
+        due = time.monotonic() + self._spacing_s
         open_ = True
         while open_:
-            taken, open_ = await self._gather(steps)
+            taken, open_ = await self._gather(steps, due)
+            if any(map(_has_news, taken)):
+                due = time.monotonic() + self._spacing_s
             if taken:
                 await self._commit(taken)
 
-    async def _gather(self, steps: Channel[Step]) -> tuple[list[Step], bool]:
+    async def _gather(self, steps: Channel[Step], due: float) -> tuple[list[Step], bool]:
         """Steps of one transaction, and whether more may come.
 
         A cancel here loses what was taken from memory only: the log still holds it.
         """
         taken: list[Step] = []
-        rows, begun = 0, 0.0
+        rows, patience = 0, float("inf")
         while True:
-            spacing = self._spacing_s if rows <= FEW_ROWS * self._spacing_s else LONG_SPACING_S
-            left = None if not taken else begun + spacing - time.monotonic()
-            if rows >= MANY_ROWS or (left is not None and left <= 0):
+            left = patience - time.monotonic()
+            if rows >= MANY_ROWS or left <= 0:
                 return taken, True
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(left if taken else None):
                     step = await steps.get()
             except TimeoutError:
-                continue  # the spacing may have grown meanwhile
+                continue
             except ChannelClosed:
                 return taken, False
             if not taken:
-                begun = time.monotonic()
+                patience = max(due, time.monotonic() + QUIET_SPACINGS * self._spacing_s)
+            if _has_news(step):
+                patience = due
             taken.append(step)
             rows += len(step.events.candles)
 
@@ -127,6 +134,12 @@ class Writer:
         self._on_commit(taken[-1].end)
         for listener in self.listeners:
             listener(transaction, took)
+
+
+def _has_news(step: Step) -> bool:
+    """Whether there is anything in it that a reader may wait for."""
+    events = step.events
+    return bool(len(events.candles) or len(events.marks) or len(events.coverage) or len(events.gaps))
 
 
 def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0) -> Transaction:

@@ -3,9 +3,11 @@
 import asyncio
 
 import numpy as np
+import pytest
 
 from mdingest.core.events import CANDLE, Candles, Events
 from mdingest.errors import StoreUnavailable
+from mdingest.pipeline import writer as writing
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.channel import Channel
 from mdingest.pipeline.writer import Writer, coalesce
@@ -106,6 +108,54 @@ async def test_a_commit_waits_for_company_but_not_longer_than_its_spacing() -> N
     assert ledger.said == ["sync 30", "commit 30"]
     channel.close()
     await task
+
+
+async def test_candles_do_not_wait_when_the_last_ones_are_long_committed() -> None:
+    ledger = Ledger()
+    channel: Channel[Step] = Channel(8)
+    task = asyncio.create_task(writer(ledger, spacing_s=0.02).run(channel))
+    await asyncio.sleep(0.03)  # real time is what the spacing is about
+    await channel.put(step(10, candle(1)))
+    async with asyncio.timeout(5):
+        await ledger.tried.wait()
+    await channel.put(step(20, candle(2)))
+    await channel.put(step(30, candle(3)))
+    channel.close()
+    await task
+    assert ledger.said == ["sync 10", "commit 10", "sync 30", "commit 30"]
+
+
+async def test_progress_alone_waits_for_candles_to_go_with() -> None:
+    ledger = Ledger()
+    channel: Channel[Step] = Channel(8)
+    task = asyncio.create_task(writer(ledger, spacing_s=0.02).run(channel))
+    await asyncio.sleep(0.03)
+    await channel.put(step(10))
+    await channel.put(step(20, candle(1)))
+    async with asyncio.timeout(5):
+        await ledger.tried.wait()
+    channel.close()
+    await task
+    assert ledger.said == ["sync 20", "commit 20"]
+
+
+async def test_progress_alone_is_committed_too() -> None:
+    ledger = Ledger()
+    channel: Channel[Step] = Channel(8)
+    task = asyncio.create_task(writer(ledger, spacing_s=0.01).run(channel))
+    await channel.put(step(10))
+    async with asyncio.timeout(5):
+        await ledger.tried.wait()
+    assert ledger.said == ["sync 10", "commit 10"]
+    channel.close()
+    await task
+
+
+async def test_more_rows_than_memory_should_hold_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MANY_ROWS", 2)
+    ledger = Ledger()
+    await written(writer(ledger, spacing_s=60.0), *(step(end, candle(end)) for end in (10, 20, 30)))
+    assert ledger.said == ["sync 20", "commit 20", "sync 30", "commit 30"]
 
 
 async def test_what_was_taken_before_the_end_is_committed_at_the_end() -> None:

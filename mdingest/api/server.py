@@ -7,6 +7,7 @@ configured.
 
 import asyncio
 import datetime as dt
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -110,7 +111,7 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
         try:
             await site.start()
         except OSError as exc:
-            said = exc.strerror or exc
+            said = os.strerror(exc.errno) if exc.errno else exc
             raise PermanentError(
                 f"HTTP can't be served on {host}:{port} (api.host, api.port): {said}"
             ) from exc

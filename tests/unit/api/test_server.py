@@ -13,7 +13,7 @@ from mdingest.errors import PermanentError
 from tests.support.fake_reader import FakeReader, at, candles
 from tests.support.served import Api, MakeApi
 
-PATHS = "/candles, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
+PATHS = "/, /candles, /stream, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
 NOW = at("18:00:00")
 
 
@@ -56,11 +56,11 @@ async def test_metrics_are_for_prometheus_and_count_replies(api: Api[FakeReader]
     assert 'mdingest_http_requests_total{status="404"} 1.0' in page
 
 
-async def test_the_front_page_says_where_to_go(api: Api[FakeReader]) -> None:
+async def test_the_front_page_says_where_the_candles_are(api: Api[FakeReader]) -> None:
     reply = await api.get("/")
 
     assert reply.content_type == "text/html"
-    assert "/symbols" in await reply.text()
+    assert "/candles" in await reply.text()
 
 
 async def test_an_unknown_path_is_told_the_known_ones(api: Api[FakeReader]) -> None:
@@ -76,7 +76,7 @@ async def test_an_unknown_path_is_told_the_known_ones(api: Api[FakeReader]) -> N
     }
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/stream", "/udf/config"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/udf/config"])
 async def test_what_comes_later_says_so(api: Api[FakeReader], path: str) -> None:
     assert "is not available yet" in (await api.json(path, status=404))["detail"]
 
@@ -108,7 +108,9 @@ async def test_replies_are_not_kept_by_caches_and_name_no_library(api: Api[FakeR
 
 
 class TestWithTokens:
-    @pytest.mark.parametrize("path", ["/candles?symbol=RELIANCE.NS", "/health", "/metrics", "/", "/nowhere"])
+    @pytest.mark.parametrize(
+        "path", ["/candles?symbol=RELIANCE.NS", "/health", "/metrics", "/symbols", "/nowhere"]
+    )
     @pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ", "Basic first-token", "first-token"])
     async def test_without_the_right_token_nothing_is_said(
         self, make_api: MakeApi, path: str, header: str | None
@@ -127,11 +129,12 @@ class TestWithTokens:
 
         assert (await api.get("/symbols", Authorization=header)).status == 200
 
-    async def test_probes_need_none(self, make_api: MakeApi) -> None:
+    async def test_probes_and_the_page_without_its_data_need_none(self, make_api: MakeApi) -> None:
         api = await make_api(FakeReader(), now=NOW, tokens=["first-token"])
 
         assert (await api.get("/livez")).status == 200
         assert (await api.get("/readyz")).status == 200
+        assert (await api.get("/")).status == 200
 
 
 class StuckReader(FakeReader):

@@ -11,8 +11,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY config config
 COPY mdingest mdingest
+COPY requirements/node.txt requirements/
+COPY tools/fetch_chart.py tools/
 # The libraries' own tests are a quarter of what they install.
-RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+RUN python tools/fetch_chart.py --optional \
+    && pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip --python /app install --no-cache-dir --no-deps /wheels/*.whl \
     && find /app -type d -name tests -prune -exec rm -r {} +
 

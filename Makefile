@@ -8,20 +8,20 @@ PEERS  := .venv-bench
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help run venv test check format lock bench clean
+.PHONY: help run venv test check format lock bench clean chart try-chart
 
 help: ## Say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-run: $(VENV)/.run ## Start the demo: simulated broker, daemon, HTTP on 127.0.0.1:8080
+run: $(VENV)/.run try-chart ## Start the demo: simulated broker, daemon, HTTP on 127.0.0.1:8080
 	@exec $(BIN)/mdingest demo
 
-venv: $(VENV)/.dev ## Make .venv with everything for development
+venv: $(VENV)/.dev try-chart ## Make .venv with everything for development
 
-test: $(VENV)/.dev ## Run the tests
+test: $(VENV)/.dev try-chart ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## All that CI demands: format, lint, types, floors, tests
+check: $(VENV)/.dev try-chart ## All that CI demands: format, lint, types, floors, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -36,6 +36,12 @@ bench: $(VENV)/.dev ## Measure, beside the peers that install here
 	@$(MAKE) --silent $(PEERS)/.ready || echo "bench: the peers do not install here: measuring without them"
 	@if [ -e $(PEERS)/.ready ]; then python=$(PEERS)/bin/python; else python=$(BIN)/python; fi; \
 	exec $$python -m benchmarks $(ARGS)
+
+chart: $(BIN)/uv ## Fetch the chart library of the page (run, test and venv try it by themselves)
+	$(BIN)/python tools/fetch_chart.py
+
+try-chart: $(BIN)/uv
+	@$(BIN)/python tools/fetch_chart.py --optional
 
 # --- environment: the lock files are the only source, hashes are demanded
 
@@ -76,8 +82,9 @@ lock: $(BIN)/uv ## Write requirements/*.txt anew; UPGRADE=--upgrade takes newer 
 	$(LOCK) -o requirements/build.txt -c requirements/run.txt --group build
 	$(LOCK) -o requirements/dev.txt -c requirements/run.txt -c requirements/build.txt \
 		--group build --group dev pyproject.toml
+	$(LOCK) -o requirements/node.txt requirements/node.in
 	$(LOCK) -o requirements/bench.txt $(DESKTOP:%=--no-emit-package %) \
 		--group build pyproject.toml requirements/bench.in
 
 clean: ## Remove .venv and what tools leave; data/ stays
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) mdingest/api/web/vendor build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

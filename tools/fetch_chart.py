@@ -72,7 +72,12 @@ def pack(folder: Path) -> Path:
         text=True,
         timeout=MINUTE_S,
         check=False,
-        env={**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"},
+        env={
+            **os.environ,
+            "npm_config_update_notifier": "false",
+            "npm_config_fetch_retries": "1",
+            "npm_config_fetch_retry_mintimeout": "500",
+        },
     )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("npm error")]

@@ -166,6 +166,8 @@ def test_no_secret_and_no_data_enter_the_image() -> None:
         "!migrations",
         "!pyproject.toml",
         "!requirements/build.txt",
+        "!requirements/node.txt",
         "!requirements/run.txt",
+        "!tools/fetch_chart.py",
     }
     assert {"**/.env", "config/config.yaml"} <= set(entries[entries.index("!config") :])

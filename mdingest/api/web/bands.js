@@ -27,10 +27,11 @@ export class Bands {
   updateAllViews() {}
 
   paneViews() {
-    return [{ zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.#draw(target) }) }];
+    const view = (zOrder, paint) => ({ zOrder: () => zOrder, renderer: () => ({ draw: (target) => this.#each(target, paint) }) });
+    return [view("bottom", (...place) => this.#hatch(...place)), view("top", (...place) => this.#name(...place))];
   }
 
-  #draw(target) {
+  #each(target, paint) {
     if (!this.#chart || !this.#bands.length) return;
     const scale = this.#chart.timeScale();
     const half = scale.options().barSpacing / 2;
@@ -39,12 +40,12 @@ export class Bands {
         const from = scale.timeToCoordinate(band.from);
         const to = scale.timeToCoordinate(band.to);
         if (from === null || to === null || to + half < 0 || from - half > mediaSize.width) continue;
-        this.#band(context, from - half, to + half, mediaSize.height, band.label);
+        paint(context, from - half, to + half, mediaSize.height, band.label);
       }
     });
   }
 
-  #band(context, left, right, height, label) {
+  #hatch(context, left, right, height) {
     context.save();
     context.beginPath();
     context.rect(left, 0, right - left, height);
@@ -62,9 +63,13 @@ export class Bands {
     context.globalAlpha = 0.45;
     context.stroke();
     context.restore();
+  }
+
+  #name(context, left, right, height, label) {
     context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
     if (context.measureText(label).width + 8 <= right - left) {
       context.fillStyle = this.#colours.text;
+      context.textAlign = "left";
       context.textBaseline = "bottom";
       context.fillText(label, left + 4, height - 4);
     }

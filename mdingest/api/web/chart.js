@@ -4,6 +4,8 @@ import { Bands } from "./bands.js";
 import { ZONES, dateTime, decimals, span, tick } from "./format.js";
 
 const LONGEST_BAND = 40; // bars that a hole is given room for; its label says how long it really was
+const LONGEST_END = 14; // the same of a hole that lasts
+const MARGIN = 6; // bars between the newest and the price scale
 const OLDER_AT = 30; // bars left of the view when older ones are asked for
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -17,6 +19,7 @@ export class Chart {
   #holes = [];
   #colours = {};
   #last = null;
+  #margin = MARGIN;
 
   /** `on`: hover(candle or null, hole or null), older(), away(isAway). Throws without the library. */
   constructor(element, on) {
@@ -25,7 +28,7 @@ export class Chart {
     this.#chart = createChart(element, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
-      timeScale: { rightOffset: 6, minBarSpacing: 1, tickMarkFormatter: tick, borderVisible: false },
+      timeScale: { rightOffset: MARGIN, minBarSpacing: 1, tickMarkFormatter: tick, borderVisible: false },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.14, bottom: 0.24 } },
       localization: { timeFormatter: (time) => this.#timeText(time) },
       layout: { attributionLogo: true, fontFamily: 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif' },
@@ -77,7 +80,7 @@ export class Chart {
     this.draw();
     this.#bars.priceScale().applyOptions({ autoScale: true });
     this.#chart.timeScale().applyOptions({ barSpacing: innerWidth < 500 ? 6 : 8 });
-    this.#chart.timeScale().scrollToPosition(6, false);
+    this.#chart.timeScale().scrollToPosition(this.#margin, false);
   }
 
   /** Everything anew; the view stays where it is. */
@@ -89,6 +92,25 @@ export class Chart {
     const { band, bandLine, doubt } = this.#colours;
     this.#bands.set(bands, { fill: band, line: bandLine, text: doubt });
     this.#last = this.#series.last?.time ?? null;
+    this.#settle(points.length - 1 - points.findLastIndex((point) => point.open !== undefined));
+  }
+
+  /** Keep what follows the newest candle in sight, unless a person looks elsewhere. */
+  #settle(room) {
+    const margin = Math.max(MARGIN, room && room + 2);
+    const scale = this.#chart.timeScale();
+    if (margin !== this.#margin && scale.scrollPosition() > 0) scale.applyOptions({ rightOffset: margin });
+    this.#margin = margin;
+    this.#priceLine();
+  }
+
+  #priceLine() {
+    const last = this.#series.last;
+    if (last) this.#bars.applyOptions({ priceLineColor: this.#own(last) });
+  }
+
+  #own(candle) {
+    return candle.close >= candle.open ? this.#colours.up : this.#colours.down;
   }
 
   /** Only the newest candles changed. */
@@ -104,6 +126,7 @@ export class Chart {
       this.#volume.update(this.#volumeBar(candle));
     }
     this.#last = candles.at(-1).time;
+    this.#priceLine();
   }
 
   /** Back to the newest candle. */
@@ -124,7 +147,7 @@ export class Chart {
     const time = point.time + this.#shift;
     if (point.open === undefined) return { time };
     const bar = { time, open: point.open, high: point.high, low: point.low, close: point.close };
-    const own = point.close >= point.open ? this.#colours.up : this.#colours.down;
+    const own = this.#own(point);
     const { doubt } = this.#colours;
     if (point.state === "partial") Object.assign(bar, { color: "transparent", borderColor: doubt, wickColor: doubt });
     if (point.state === "forming") bar.color = faded(own, 0.45);
@@ -134,7 +157,7 @@ export class Chart {
   #volumeBar(point) {
     const time = point.time + this.#shift;
     if (point.open === undefined || point.volume === null) return { time };
-    const own = point.close >= point.open ? this.#colours.up : this.#colours.down;
+    const own = this.#own(point);
     return { time, value: point.volume, color: faded(point.state === "partial" ? this.#colours.doubt : own, 0.4) };
   }
 
@@ -167,7 +190,8 @@ export class Chart {
     const { step } = this.#series;
     const from = Math.max(open + Math.ceil((hole.start - open) / step) * step, open, after + step);
     const times = [];
-    for (let time = from; time + step <= Math.min(hole.end, until) && times.length < LONGEST_BAND; time += step) times.push(time);
+    const most = until === Infinity ? LONGEST_END : LONGEST_BAND;
+    for (let time = from; time + step <= Math.min(hole.end, until) && times.length < most; time += step) times.push(time);
     return times;
   }
 

@@ -135,7 +135,9 @@ def _guard(served: Served, access: Access) -> Middleware:
         else:
             in_flight += 1
             try:
-                response = _refusal(request, access, in_flight) or await _answered(request, handler)
+                response = _refusal(request, access, in_flight) or await _answered(
+                    request, handler, _TIMEOUT_S
+                )
             finally:
                 in_flight -= 1
             seconds.observe(time.perf_counter() - started)
@@ -159,9 +161,7 @@ def _refusal(request: web.Request, access: Access, in_flight: int) -> web.Respon
     return None
 
 
-async def _answered(
-    request: web.Request, handler: Handler, timeout_s: float | None = _TIMEOUT_S
-) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler, timeout_s: float | None) -> web.StreamResponse:
     """The handler's reply, or the document of what went wrong."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -1,0 +1,101 @@
+"""The oracle's other half: the journal against the database, ``replay --verify`` and more.
+
+The one check that uses the code which it judges: it is about two ways to the same rows.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from mdingest import __version__
+from mdingest.core.control import CandleSettings
+from mdingest.core.records import Kind
+from mdingest.pipeline.compare import compare
+from mdingest.pipeline.reader import JournalReader
+from mdingest.pipeline.replay import replay
+from mdingest.providers import PROVIDERS
+from mdingest.store import open_store
+from mdingest.store.migrate import migrate
+
+TABLES = ("gap_spans", "coverage_spans")
+
+
+async def replay_problems(journal: Path, database: Path, scratch: Path) -> list[str]:
+    """One pass over the whole journal gives the very rows, gaps and coverage that are stored.
+
+    ``scratch`` is a directory for the second database.
+    """
+    again = scratch / "replayed.db"
+    again.unlink(missing_ok=True)
+    problems = position_problems(journal, database)
+    if problems:
+        return problems
+    await migrate(f"sqlite:///{again}")
+    replayed = await open_store(f"sqlite:///{again}")
+    stored = await open_store(f"sqlite:///{database}", read_only=True)
+    try:
+        report, spans = await replay(
+            journal,
+            replayed,
+            make_decoder=lambda feed: PROVIDERS[feed].decoder(),
+            code=__version__,
+            settings=CandleSettings(),
+            until_of=lambda journal: _position(database, journal),
+        )
+        await compare(replayed, stored, report, spans)
+    finally:
+        await replayed.close()
+        await stored.close()
+    if not report.compared:
+        problems.append(f"the journal of {report.batches} batches has no row to compare")
+    problems += [f"replay: {one}" for one in (*report.differing, *report.not_comparable, *report.damage)]
+    for table in TABLES:
+        ours, theirs = _rows(again, table), _rows(database, table)
+        problems += [f"{table}: {row} is stored but not replayed" for row in theirs - ours]
+        problems += [f"{table}: {row} is replayed but not stored" for row in ours - theirs]
+    return problems
+
+
+def position_problems(journal: Path, database: Path) -> list[str]:
+    """The database knows this journal and is not ahead of it."""
+    reader = JournalReader(journal)
+    position = _position(database, reader.uuid)
+    end = max((batch.end for batch in reader.read()), default=0)
+    if position is None:
+        return [f"the database has never seen the journal {reader.uuid}"]
+    return [f"position {position} is beyond the journal's end {end}"] if position > end else []
+
+
+def committed_problems(journal: Path, database: Path) -> list[str]:
+    """After a clean stop nothing of the journal waits for the next start."""
+    reader = JournalReader(journal)
+    position, end = _position(database, reader.uuid), max((batch.end for batch in reader.read()), default=0)
+    return [f"position {position} is not the journal's end {end}"] if position != end else []
+
+
+def frames_received(journal: Path) -> list[int]:
+    """Wall ns of every frame in the journal, ascending."""
+    return sorted(
+        int(at)
+        for batch in JournalReader(journal).read()
+        for at in batch.wall_ns[batch.kinds == Kind.FRAME].tolist()
+    )
+
+
+def _position(database: Path, journal: str) -> int | None:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT lsn FROM positions WHERE journal = ?", (journal,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _rows(database: Path, table: str) -> set[tuple[object, ...]]:
+    """Its spans by symbol. What is empty and says nothing may be there or not."""
+    columns, empty = "s.start_ns, s.source, s.end_ns", "s.end_ns = s.start_ns"
+    if table == "gap_spans":
+        columns, empty = f"{columns}, s.cause, s.volume", f"{empty} AND coalesce(s.volume, 0) = 0"
+    query = (
+        f"SELECT i.symbol, {columns} FROM {table} AS s JOIN instruments AS i ON i.id = s.instrument_id "  # noqa: S608
+        f"WHERE NOT (s.end_ns IS NOT NULL AND {empty})"
+    )
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return set(connection.execute(query))

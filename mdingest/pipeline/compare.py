@@ -29,7 +29,7 @@ async def compare(replayed: Store, stored: Store, report: ReplayReport, spans: l
                 ours = await replayed.candles(row.instrument.id, interval_s, _FIRST, end, PAGE)
                 if not len(ours):
                     break
-                low, high = int(ours["ts"][0]), int(ours["ts"][-1]) + 1
+                low, high = int(ours["ts"][0]) if len(ours) == PAGE else _FIRST, int(ours["ts"][-1]) + 1
                 theirs = await stored.candles(ids[symbol], interval_s, low, high, PAGE)
                 _compare(symbol, ours, theirs, report, spans)
                 end = low

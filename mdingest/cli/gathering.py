@@ -60,10 +60,14 @@ async def _stored(store: Store) -> dict[str, Any]:
     gaps = [await store.gaps(row.instrument.id, now - DAY_NS, now) for row in counted]
     newest = [_newest(row) for row in symbols]
     last = max((ns for ns in newest if ns is not None), default=None)
+    intervals = sorted({seconds for row in symbols for seconds in row.ranges})
     rows = [
         {
             "symbol": row.instrument.symbol,
-            **{Interval(s).text: format_instant(last_ns) for s, (_, last_ns) in sorted(row.ranges.items())},
+            **{
+                Interval(s).text: format_instant(row.ranges[s][1]) if s in row.ranges else None
+                for s in intervals
+            },
             "gaps_24h": len(holes),
             "open_gap": next((hole.cause for hole in holes if hole.end_ns is None), None),
         }

@@ -1,0 +1,76 @@
+"""`mdingest status` asks the daemon how it is and the database what it holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mdingest import calendars
+from mdingest.api import Served, create_app, serving
+from mdingest.cli import main
+from mdingest.cli.gathering import gather
+from mdingest.config import load
+from mdingest.store import open_store
+from mdingest.store.migrate import migrate
+from mdingest.telemetry.health import Health
+from mdingest.telemetry.metrics import Metrics
+from tests.support.rows import NIFTY, RELIANCE, Database, candle, gap, ns
+
+TOKEN = "a-long-token"
+
+
+@pytest.fixture
+async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database with three candles and a gap, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MDINGEST_CONFIG", raising=False)
+    url = "sqlite:///md.db"
+    await migrate(url)
+    database = Database(url, await open_store(url))
+    await database.store.ensure_instruments([RELIANCE, NIFTY])
+    await database.put(candle(0), candle(1), candle(0, interval_s=60), gaps=[gap(5, None)])
+    await database.store.close()
+    return url
+
+
+async def test_a_daemon_that_runs_is_shown_beside_what_is_stored(url: str) -> None:
+    store = await open_store(url, read_only=True)
+    health = Health(started=True)
+    health.register("feeds", lambda: (False, {"kite_ws": {"state": "parked"}}))
+    served = Served(store, calendars.load().table, lambda: ns(60), health, Metrics(), tokens=[TOKEN])
+    async with serving(create_app(served), "127.0.0.1", 0) as port:
+        overrides = {"database.url": url, "api.host": "0.0.0.0", "api.port": port, "api.tokens": [TOKEN]}
+        found = await gather(load(None, {}, overrides))
+    await store.close()
+
+    assert found["daemon"]["status"] == "failing"
+    assert found["daemon"]["parts"]["feeds"] == {"ok": False, "kite_ws": {"state": "parked"}}
+    assert TOKEN not in json.dumps(found)
+    assert found["stored"]["symbols"] == 2
+    assert found["stored"]["last_candle"] == "2026-11-20T03:45:01Z"
+    row = next(row for row in found["stored"]["last_candles"] if row["symbol"] == "RELIANCE.NS")
+    assert (row["1s"], row["1m"]) == ("2026-11-20T03:45:01Z", "2026-11-20T03:45:00Z")
+    assert row["open_gap"] == "disconnect"
+
+
+def test_without_a_daemon_the_database_is_shown_all_the_same(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("c.yaml").write_text("api: {port: 1}")
+
+    assert main(["--config", "c.yaml", "status", "--database", url, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["daemon"]["status"] == "does not answer"
+    assert found["stored"]["symbols"] == 2
+
+    assert main(["--config", "c.yaml", "status", "--database", url]) == 0
+    assert "RELIANCE.NS  2026-11-20T03:45:01Z" in capsys.readouterr().out
+
+
+def test_without_a_database_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["status", "--database", "sqlite:///gone.db"]) == 2
+    assert "run `mdingest migrate` first" in capsys.readouterr().err

@@ -4,6 +4,7 @@
 ``ConfigError``         refused before anything starts; exit code 2
 ``TransientError``      retried with full jitter, capped at 60 s
 ``PermanentError``      this feed is parked, health shows it, the others run
+``Unauthorized``        the same, because of its credentials: they are read again when they change
 ``DecodeError``         counted, the frame is sampled into the log, go on
 ``StoreUnavailable``    the writer retries the same batch; frames wait in the journal
 ``Fenced``              another ingester owns the database: exit 1
@@ -35,7 +36,18 @@ class TransientError(MdingestError):
 
 
 class PermanentError(MdingestError):
-    """It will not work until a person changes something; the text says what."""
+    """It will not work until a person changes something; the text says what.
+
+    ``reason`` is what is wrong, ``todo`` what a person can do about it, or empty.
+    """
+
+    def __init__(self, reason: str, todo: str = "") -> None:
+        super().__init__(f"{reason}. {todo}" if todo else reason)
+        self.reason, self.todo = reason, todo
+
+
+class Unauthorized(PermanentError):
+    """There are no credentials that the other side takes."""
 
 
 class DecodeError(MdingestError):

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from mdingest.core.control import Subscription
 from mdingest.core.instrument import Instrument
 from mdingest.core.ticks import Packets, empty_packets
-from mdingest.errors import MdingestError
+from mdingest.errors import MdingestError, PermanentError
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
 OptionsT_contra = TypeVar("OptionsT_contra", bound=BaseModel, contravariant=True)
@@ -143,6 +144,72 @@ class Resolve(Protocol[OptionsT_contra]):
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """An access token that a person has to renew. Instants are UTC ns, None where nobody knows."""
+
+    secret: SecretStr
+    source: str  # where it was found, for people
+    made_ns: int | None = None
+    expires_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request. Headers and form hold secrets; the address does not."""
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    form: dict[str, str] | None = field(default=None, repr=False)  # POSTed; None: a GET
+
+
+class Access(Protocol[OptionsT]):
+    """How a provider's token is got, kept and doubted. Pure: others do the talking and the filing."""
+
+    name: str  # as ``mdingest login`` takes it
+    secrets: tuple[str, ...]  # keys of the options that may change while we run
+
+    def given(self, options: OptionsT) -> SecretStr | None:
+        """The token that the configuration gives, if it does."""
+        ...
+
+    def file(self, options: OptionsT) -> Path | None:
+        """Where `mdingest login` leaves one."""
+        ...
+
+    def using(self, options: OptionsT, token: SecretStr | None) -> OptionsT:
+        """The options with this token."""
+        ...
+
+    def address(self, options: OptionsT) -> str:
+        """The page on which a person logs in."""
+        ...
+
+    def exchange(self, options: OptionsT, pasted: str) -> Call:
+        """The call that makes a token of what the person brings back. Raises ConfigError."""
+        ...
+
+    def granted(self, options: OptionsT, status: int, body: str, now_ns: int) -> str:
+        """The text of the token file, out of the reply. Raises PermanentError or TransientError."""
+        ...
+
+    def read(self, options: OptionsT, text: str, source: str) -> Token:
+        """The opposite of `granted`. Raises ConfigError if the file is damaged or another app's."""
+        ...
+
+    def probe(self, options: OptionsT, token: SecretStr) -> Call:
+        """The call that a good token is answered with 200."""
+        ...
+
+    def doubted(self, refusal: PermanentError, status: int) -> PermanentError:
+        """What a refusal means, now that the probe was answered so."""
+        ...
+
+    def unusable(self, token: Token | None) -> PermanentError:
+        """What to say of a token that has expired, or that nobody has given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class LiveProvider(Generic[OptionsT]):
     """One live feed, as the registry holds it."""
 
@@ -152,3 +219,4 @@ class LiveProvider(Generic[OptionsT]):
     live: Callable[[OptionsT], LiveProtocol]  # shared by its connections: it keeps no state of them
     resolve: Resolve[OptionsT]
     needs_instruments: bool = False  # resolve wants the list that ``options.instruments`` points to
+    access: Access[OptionsT] | None = None  # where a person has to log in

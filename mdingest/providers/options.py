@@ -1,6 +1,7 @@
 """What the options of several providers have in common. Knows no provider."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -14,6 +15,14 @@ class ProviderOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     session_class: SessionClasses = Field(default_factory=dict)
+
+    def beside(self, data: Path) -> Self:  # noqa: ARG002 - for those that keep files
+        """Itself with the places of its own files filled in, below the directory ``data``."""
+        return self
+
+    def stand_in_of(self, key: str) -> Path | None:  # noqa: ARG002 - for those that have one
+        """The file that makes up for a secret that is not set, if there is such a thing."""
+        return None
 
     def session_class_of(self, symbol: str, default: str) -> str:
         """The class that the user gave a symbol, else ``default``."""
@@ -32,3 +41,15 @@ def _websocket(url: str) -> str:
 
 WebsocketUrl = Annotated[str, AfterValidator(_websocket)]
 """Base address of a feed, without a slash at its end."""
+
+
+def _http(url: str) -> str:
+    if not url.startswith(("http://", "https://")) or not url.split("://", 1)[1].strip("/"):
+        raise ValueError("must look like https://host or http://host:port")
+    if "?" in url or "#" in url or "@" in url:
+        raise ValueError("must be an address only: credentials have keys of their own")
+    return url.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http)]
+"""Base address of a web service, without a slash at its end."""

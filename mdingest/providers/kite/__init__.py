@@ -3,6 +3,7 @@
 from mdingest.providers.base import LiveProvider
 from mdingest.providers.kite.decoder import KiteDecoder
 from mdingest.providers.kite.instruments import resolve
+from mdingest.providers.kite.login import KiteAccess
 from mdingest.providers.kite.options import KiteOptions
 from mdingest.providers.kite.session import KiteLive
 
@@ -13,4 +14,5 @@ PROVIDER = LiveProvider(
     live=KiteLive,
     resolve=resolve,
     needs_instruments=True,
+    access=KiteAccess(),
 )

@@ -9,13 +9,16 @@ A canonical symbol is the trading symbol with a suffix for the exchange:
 ``NIFTY_50.INDEX``    an index of any exchange, blanks as underscores
 ====================  =====================================================
 
+Other blanks become underscores too. The options may say otherwise: ``suffixes`` by exchange,
+``names`` for single instruments.
+
 The list is read as a stream: rows that are not asked for leave nothing behind but their
 symbol, which is what misspelt ones are compared with.
 """
 
 import csv
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mdingest.calendars import UNKNOWN, session_class_for
@@ -32,7 +35,7 @@ HEADER = (
 _COLUMNS = HEADER.count(",") + 1
 INDEX_SUFFIX = "INDEX"
 _INDEX_SEGMENT = "INDICES"
-_SUFFIXES = {"NSE": "NS", "BSE": "BO"}
+_SUFFIXES = {"NSE": "NS", "BSE": "BO", _INDEX_SEGMENT: INDEX_SUFFIX}
 _DERIVATIVES_OF = {"NFO": "NSE", "BFO": "BSE"}
 _MAX_TOKEN = 0xFFFF_FFFF
 _MAX_PROBLEMS = 20  # a wholly foreign file is one mistake, not 100,000
@@ -48,13 +51,34 @@ class Row(NamedTuple):
     instrument_type: str
     segment: str
     exchange: str
+    expiry: str = ""  # yyyy-mm-dd; empty where there is none
+    strike: str = ""
+    tick_size: str = ""
+    lot_size: str = ""
 
     @property
     def symbol(self) -> str:
         """The canonical symbol."""
-        if self.segment == _INDEX_SEGMENT:
-            return f"{self.tradingsymbol.replace(' ', '_')}.{INDEX_SUFFIX}"
-        return f"{self.tradingsymbol}.{_SUFFIXES.get(self.exchange, self.exchange)}"
+        return _symbol(self, _SUFFIXES)
+
+
+class Naming:
+    """The canonical symbols of rows, as the options have it."""
+
+    def __init__(self, options: KiteOptions | None = None) -> None:
+        self._suffixes = _SUFFIXES | (options.suffixes if options is not None else {})
+        self._names = {theirs: ours for ours, theirs in options.names.items()} if options is not None else {}
+
+    def symbol(self, row: Row) -> str:
+        """Ours, for Kite's."""
+        own = self._names.get(f"{row.exchange}:{row.tradingsymbol}") if self._names else None
+        return own or _symbol(row, self._suffixes)
+
+
+def _symbol(row: Row, suffixes: Mapping[str, str]) -> str:
+    where = _INDEX_SEGMENT if row.segment == _INDEX_SEGMENT else row.exchange
+    name = row.tradingsymbol.replace(" ", "_") if " " in row.tradingsymbol else row.tradingsymbol
+    return f"{name}.{suffixes.get(where, where)}"
 
 
 def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator[Row]:
@@ -77,7 +101,7 @@ def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator
                 break
             said = _mistake(cells)
         if said is None and cells:
-            yield Row(int(cells[0]), cells[2], cells[3], cells[9], cells[10], cells[11])
+            yield Row(int(cells[0]), cells[2], cells[3], cells[9], cells[10], cells[11], *cells[5:9])
         elif said is not None:
             bad += 1
             if bad <= _MAX_PROBLEMS:
@@ -101,8 +125,9 @@ def resolve(
     known: list[str] = []
     with_derivatives: set[tuple[str, str]] = set()
     mistakes: list[str] = []
+    naming = Naming(options)
     for row in read_rows(instruments, mistakes):
-        symbol = row.symbol
+        symbol = naming.symbol(row)
         known.append(symbol)
         if row.exchange in _DERIVATIVES_OF:
             with_derivatives.add((_DERIVATIVES_OF[row.exchange], row.name))
@@ -118,7 +143,9 @@ def resolve(
     elif missing:
         raise ConfigError("\n".join(missing + mistakes))
     return [
-        _resolved(found[symbol], options, with_derivatives=(row_key(found[symbol]) in with_derivatives))
+        _resolved(
+            symbol, found[symbol], options, with_derivatives=(row_key(found[symbol]) in with_derivatives)
+        )
         for symbol in wanted
         if symbol in found
     ]
@@ -129,16 +156,16 @@ def row_key(row: Row) -> tuple[str, str]:
     return row.exchange, row.tradingsymbol
 
 
-def _resolved(row: Row, options: KiteOptions, *, with_derivatives: bool) -> Resolved:
+def _resolved(symbol: str, row: Row, options: KiteOptions, *, with_derivatives: bool) -> Resolved:
     session = session_class_for(
         row.exchange, row.segment, row.instrument_type, has_derivatives=with_derivatives
     )
     session = options.session_class_of(
-        row.symbol, options.default_session_class if session == UNKNOWN else session
+        symbol, options.default_session_class if session == UNKNOWN else session
     )
     volume = VolumeKind.NONE if row.segment == _INDEX_SEGMENT else VolumeKind.CUMULATIVE
     return Resolved(
-        Instrument(row.symbol, row.exchange, row.name or row.tradingsymbol, session, volume),
+        Instrument(symbol, row.exchange, row.name or row.tradingsymbol, session, volume),
         Subscription(str(row.token), 0, options.divisor_of(row.token), session, volume),
     )
 

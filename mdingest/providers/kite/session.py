@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from mdingest.core.control import Subscription
-from mdingest.errors import MdingestError, PermanentError, TransientError
+from mdingest.errors import MdingestError, PermanentError, TransientError, Unauthorized
 from mdingest.providers.base import Heard
+from mdingest.providers.kite.login import LOG_IN, SUBSCRIBE, KiteAccess
 from mdingest.providers.kite.options import KiteOptions
 
 _NS = 1_000_000_000
@@ -30,12 +31,15 @@ class KiteLive:
         self._options = options
 
     def url(self, subs: Sequence[Subscription]) -> str:  # noqa: ARG002 - the same for all
-        """The address with the credentials, which Kite takes from the query only."""
+        """The address with the credentials, which Kite takes from the query only.
+
+        Raises Unauthorized where there is no token.
+        """
+        token = self._options.access_token
+        if token is None:
+            raise KiteAccess().unusable(None)
         query = urlencode(
-            {
-                "api_key": self._options.api_key.get_secret_value(),
-                "access_token": self._options.access_token.get_secret_value(),
-            }
+            {"api_key": self._options.api_key.get_secret_value(), "access_token": token.get_secret_value()}
         )
         return f"{self._options.url}/?{query}"
 
@@ -74,10 +78,10 @@ class KiteLive:
         """403 needs a person; being asked to wait, and trouble on the server's side, do not."""
         said = f"Kite refused the connection with HTTP {status}{self._reason(body)}"
         if status == _FORBIDDEN:
-            return PermanentError(
+            return Unauthorized(
                 f"{said}. The access token has expired (each dies by 06:00 IST the next day) or belongs to "
-                "another api_key: put today's into providers.kite_ws.access_token. If it is today's, the app "
-                "has no market data: the free Connect plan does not include it"
+                "another api_key; or the app has no market data: the free Connect plan does not include it",
+                f"{LOG_IN}. If it is today's: {SUBSCRIBE[0].lower()}{SUBSCRIBE[1:]}",
             )
         if status in _CLIENT_ERRORS and status not in _WORTH_RETRYING:
             return PermanentError(f"{said}. Check providers.kite_ws.url")
@@ -94,8 +98,9 @@ class KiteLive:
     def _shown(self, value: object) -> str:
         """A peer's words for the log: one short line, without our secrets."""
         text = str(value)
-        for secret in (self._options.access_token, self._options.api_key):
-            text = text.replace(secret.get_secret_value(), "***")
+        for secret in (self._options.access_token, self._options.api_key, self._options.api_secret):
+            if secret is not None:
+                text = text.replace(secret.get_secret_value(), "***")
         return " ".join(text.split())[:_TEXT_LIMIT]
 
 

@@ -64,7 +64,8 @@ def test_without_a_daemon_the_database_is_shown_all_the_same(
     assert found["stored"]["symbols"] == 2
 
     assert main(["--config", "c.yaml", "status", "--database", url]) == 0
-    assert "RELIANCE.NS  2026-11-20T03:45:01Z" in capsys.readouterr().out
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["RELIANCE.NS", "2026-11-20T03:45:01Z", "2026-11-20T03:45:00Z", "1", "disconnect"] in lines
 
 
 def test_without_a_database_it_says_what_to_do(

@@ -16,19 +16,20 @@ from pydantic import BaseModel
 
 from mdingest import __version__, calendars
 from mdingest.api import Changes, Served, create_app, serving
-from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
+from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.app.replaying import replay_retired
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.control import Subscription
+from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
 from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.feeds import Feeds
+from mdingest.pipeline.housekeeping import Housekeeper
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.lists import instrument_list
-from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.recovery import recover
 from mdingest.pipeline.retain import Retainer
 from mdingest.pipeline.source import BatchSource
@@ -66,7 +67,7 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
     health, metrics = Health(), Metrics()
     book = calendars.load(config.calendar.file)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_database_lock(config))
+        stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
         store = await stack.enter_async_context(_store(config))
         journal = stack.enter_context(Journal.open(config.journal.dir, command="mdingest run")[0])
         ingest, feeds = await _ingest(config, clock, store, journal, book)
@@ -78,6 +79,7 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
         producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
+        producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
             served = _served(config, clock, store, book, health, metrics)
@@ -193,6 +195,18 @@ async def _ingest(
     return ingest, feeds
 
 
+def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -> Housekeeper:
+    rules = config.candles.retention
+    keep_s = {SECOND.seconds: rules.seconds_s, MINUTE.seconds: rules.minutes_s}
+    return Housekeeper(
+        store,
+        clock,
+        metrics,
+        keep_s={interval_s: kept for interval_s, kept in keep_s.items() if kept is not None},
+        revisions_s=rules.candle_revisions_s,
+    )
+
+
 async def _wanted(
     config: Config, provider: LiveProvider[Any], symbols: tuple[str, ...], store: Store
 ) -> list[Subscription]:
@@ -230,10 +244,6 @@ def _resolve_file(
 
 def _date(clock: Clock) -> dt.date:
     return dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, dt.UTC).date()
-
-
-def _database_lock(config: Config) -> FileLock:
-    return FileLock(lock_path(url_of(config)), "mdingest run")
 
 
 @asynccontextmanager

@@ -1,16 +1,16 @@
 """What several programs build out of a Config in the same way."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from mdingest.config import Config
 from mdingest.core.control import CandleSettings
+from mdingest.pipeline.lock import FileLock
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import FrameDecoder
 from mdingest.store import open_store
 from mdingest.store.base import Store
-from mdingest.store.urls import sqlite_path
+from mdingest.store.urls import dialect_of, sqlite_path
 
 
 def make_decoder(feed: str) -> FrameDecoder:
@@ -28,10 +28,18 @@ def url_of(config: Config) -> str:
     return config.database.url.get_secret_value()
 
 
-def lock_path(url: str) -> Path:
-    """Where the one process that ingests into a database leaves its mark."""
+@contextmanager
+def ingest_mark(url: str, command: str) -> Iterator[None]:
+    """Held by the one process that ingests into a database. Raises AlreadyRunning, naming the holder.
+
+    SQLite: a lock file beside it. PostgreSQL keeps the mark itself, see `Store.claim`.
+    """
+    if dialect_of(url) == "postgres":
+        yield
+        return
     path = sqlite_path(url)
-    return path.with_name(f"{path.name}.ingest")
+    with FileLock(path.with_name(f"{path.name}.ingest"), command):
+        yield
 
 
 @asynccontextmanager

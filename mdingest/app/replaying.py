@@ -10,11 +10,10 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from mdingest import __version__
-from mdingest.app.parts import lock_path, make_decoder, open_reading, open_writing, settings_of, url_of
+from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.config import Config
 from mdingest.errors import JournalError, StoreUnavailable
 from mdingest.pipeline.compare import compare
-from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.replay import ReplayReport, replay
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
@@ -37,9 +36,10 @@ async def run_replay(config: Config, directory: Path, into: str | None, *, verif
     )
     if not verify:
         target = into or url_of(config)
-        with FileLock(lock_path(target), "mdingest replay"):
+        with ingest_mark(target, "mdingest replay"):
             await migrate(target)
             async with open_writing(target, config) as store:
+                await store.claim("", "mdingest replay")
                 report, _ = await again(store)
                 return report
     async with AsyncExitStack() as stack:

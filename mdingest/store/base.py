@@ -1,6 +1,6 @@
 """The contract of every store, and the values that cross it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -108,6 +108,15 @@ class StoreSize:
     pending: int
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What may be forgotten, as instants in UTC ns; what is not named stays for ever."""
+
+    candles: Mapping[int, int] = field(default_factory=dict)
+    """Interval in seconds to the instant before whose opening its candles go."""
+    revisions_ns: int | None = None  # replaced rows go that were replaced before it
+
+
 class Store(Protocol):
     """Every method raises StoreUnavailable when the database can't answer now.
 
@@ -162,4 +171,11 @@ class Store(Protocol):
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """What was heard or fetched in the range, by start."""
+        ...
+
+    async def retain(self, keep: Retention, now_ns: int) -> int:
+        """Forget what is old and make room for what comes. How many rows or partitions went.
+
+        In short transactions: commits go on beside it, and a cancel leaves whole ones behind.
+        """
         ...

@@ -11,6 +11,7 @@ from mdingest.core.control import VolumeKind
 from mdingest.core.events import Candles, Cause
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES
+from mdingest.core.session import DAY_NS
 from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
@@ -20,6 +21,7 @@ from mdingest.store.base import (
     CoverageRow,
     GapRow,
     Position,
+    Retention,
     StoreSize,
     SymbolRow,
     Transaction,
@@ -32,6 +34,8 @@ from mdingest.store.postgres_migrate import pending_of
 READERS = 4
 READ_S = 10.0  # waiting for a connection, connecting and reading together
 WRITE_S = 60.0  # the same for a commit; what takes longer is an outage
+_AHEAD_NS = {1: 4 * DAY_NS, 60: 32 * DAY_NS}  # past a long weekend, into the next month
+_FORGOTTEN_AT_ONCE = 20_000
 _ROLE_S = 5.0  # how long a dead owner's session may linger
 
 
@@ -174,6 +178,31 @@ class PostgresStore:
             if self._wants_role and self._holder is not connection:
                 await self._take_role(connection)  # the epoch guards us while an old session lingers
             return await self._writer.write(connection, transaction)
+
+        return await self._writing.run(work)
+
+    async def retain(self, keep: Retention, now_ns: int) -> int:
+        """See `Store.retain`: whole partitions are dropped, and those of the next days made."""
+        gone = 0
+        for interval_s in sql.LIVE:
+            until = now_ns + _AHEAD_NS[interval_s]
+            await self._do(sql.ADD_PARTITIONS, sql.NAMES[interval_s], rows.us_of(now_ns), rows.us_of(until))
+        for interval_s, before_ns in keep.candles.items():
+            gone += await self._do(sql.DROP_PARTITIONS, sql.NAMES[interval_s], rows.us_of(before_ns))
+        while keep.revisions_ns is not None:
+            done = await self._do(sql.FORGET_REVISIONS, rows.us_of(keep.revisions_ns), _FORGOTTEN_AT_ONCE)
+            gone += done
+            if done < _FORGOTTEN_AT_ONCE:
+                break
+        return gone
+
+    async def _do(self, query: str, *values: object) -> int:
+        """The number a statement answers, or how many rows it touched."""
+
+        async def work(connection: asyncpg.Connection) -> int:
+            if query.startswith("SELECT"):
+                return int(await connection.fetchval(query, *values))
+            return int((await connection.execute(query, *values)).rpartition(" ")[2])
 
         return await self._writing.run(work)
 

@@ -140,7 +140,7 @@ CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 ADD_PARTITIONS = "SELECT add_partitions($1, $2, $3)"
 ANALYZE_PARTITION = "SELECT analyze_partition($1, $2)"
-DROP_PARTITIONS = "SELECT drop_partitions($1, $2)"
+DROP_PARTITIONS = "SELECT count(*) FROM drop_partitions($1, $2)"
 
 # Ids are given to new symbols only, in the order asked for: an upsert would burn one each time.
 LOCK_INSTRUMENTS = "LOCK TABLE instruments IN SHARE ROW EXCLUSIVE MODE"
@@ -249,4 +249,7 @@ WITH touched AS (
 SELECT least($4::bigint, min(start_ns)), greatest($5::bigint, max(end_ns)) FROM touched"""
 ADD_HISTORY = """
 INSERT INTO history_spans (instrument_id, interval_s, source, start_ns, end_ns) VALUES ($1, $2, $3, $4, $5)"""
+FORGET_REVISIONS = """
+WITH old AS (SELECT ctid FROM candle_revisions WHERE replaced_at < $1 LIMIT $2)
+DELETE FROM candle_revisions WHERE ctid = ANY (ARRAY(SELECT ctid FROM old))"""
 SIZE = "SELECT pg_database_size(current_database())"

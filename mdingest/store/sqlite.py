@@ -1,8 +1,10 @@
 """The SQLite store: one thread writes, a few read, and the WAL lets them do so at once."""
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from mdingest.core.control import VolumeKind
@@ -19,12 +21,14 @@ from mdingest.store.base import (
     CoverageRow,
     GapRow,
     Position,
+    Retention,
     StoreSize,
     SymbolRow,
     Transaction,
 )
 from mdingest.store.migrate import load, pending_of
 from mdingest.store.sqlite_commit import bound_wal, write
+from mdingest.store.sqlite_retain import Piece, pieces, shrink
 from mdingest.store.sqlite_threads import (
     BUSY_TIMEOUT_S,
     OwnedConnection,
@@ -36,7 +40,8 @@ from mdingest.store.sqlite_threads import (
 )
 
 READERS = 2
-_WRITER_CACHE = "PRAGMA cache_size = -32768"  # KiB, used as needed: a whole market's newest pages
+_PAUSE_S = 0.05  # between two pieces of retention: commits that wait go first
+_WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB, used as needed: a whole market's newest pages
 _READER_CACHE = "PRAGMA cache_size = -4096"
 
 
@@ -146,6 +151,22 @@ class SqliteStore:
             changed = write(connection, new)
         self.checkpoint_error = bound_wal(connection, self._wal)
         return Committed(changed)
+
+    async def retain(self, keep: Retention, now_ns: int) -> int:  # noqa: ARG002 - for other databases
+        """See `Store.retain`. Pages that came free are used again; very many go back to the disk."""
+        gone = 0
+        for piece, full in [*pieces(keep), (shrink, 1)]:
+            done = full
+            while done >= full:
+                done = await self._write(partial(self._piece, piece))
+                gone += done if piece is not shrink else 0
+                await asyncio.sleep(_PAUSE_S)
+        return gone
+
+    def _piece(self, piece: Piece, connection: sqlite3.Connection) -> int:
+        done = piece(connection)
+        self.checkpoint_error = bound_wal(connection, self._wal)
+        return done
 
     # -- reading ----------------------------------------------------------------------
 

@@ -81,6 +81,8 @@ class Metrics:
         self.commit_lag = spread("commit_lag_seconds", "Receive to commit", _LAG)
         self.journal_bytes = gauge("journal_bytes", "Size of the journal on disk")
         self.journal_lag_bytes = gauge("journal_lag_bytes", "Appended but not yet committed")
+        self.database_bytes = gauge("database_bytes", "Size of the database on disk")
+        self.database_pending_bytes = gauge("database_pending_bytes", "Written, not yet moved into it")
         self.disk_free_bytes = gauge("disk_free_bytes", "Free where the journal is")
         self.loop_stall = spread("loop_stall_seconds", "How late the event loop came back", _STALL)
         self.http_requests = counts("http_requests_total", "Replies by status", "status")

@@ -1,0 +1,74 @@
+"""Forgetting old rows of a SQLite database, and giving their pages back, a little at a time."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from mdingest.store import sqlite_rows as rows
+from mdingest.store import sqlite_sql as sql
+from mdingest.store.base import Retention
+from mdingest.store.sqlite_threads import transaction
+
+ROWS_AT_ONCE = 20_000  # about a tenth of a second during which commits wait
+_ALL = 1 << 62
+_PAGES_AT_ONCE = 1_000
+_FREE_SHARE = 0.25  # of the file; fewer free pages are kept, since new rows will want them
+
+Piece = Callable[[sqlite3.Connection], int]
+"""Does a bounded piece of work in its own transaction; how many rows or pages it touched."""
+
+
+def pieces(keep: Retention) -> Iterator[tuple[Piece, int]]:
+    """Work to be done, each piece again while it touches as much as the number beside it."""
+    for interval_s, before_ns in keep.candles.items():
+        if interval_s == 1:
+            yield partial(_fresh, before=rows.text_of(before_ns)), _ALL
+        yield _Candles(interval_s, rows.text_of(before_ns)), ROWS_AT_ONCE
+    if keep.revisions_ns is not None:
+        yield partial(_revisions, before=rows.text_of(keep.revisions_ns)), ROWS_AT_ONCE
+
+
+class _Candles:
+    """Instrument after instrument: the rows of each lie side by side."""
+
+    def __init__(self, interval_s: int, before: str) -> None:
+        self._query = sql.FORGET[interval_s]
+        self._before = before
+        self._left: list[int] | None = None
+
+    def __call__(self, connection: sqlite3.Connection) -> int:
+        if self._left is None:
+            self._left = [row[0] for row in connection.execute(sql.INSTRUMENT_IDS)]
+        gone = 0
+        with transaction(connection):
+            while self._left and gone < ROWS_AT_ONCE:
+                values = (self._left[-1], self._before, ROWS_AT_ONCE - gone)
+                gone += connection.execute(self._query, values).rowcount
+                if gone < ROWS_AT_ONCE:
+                    self._left.pop()
+        return gone
+
+
+def _fresh(connection: sqlite3.Connection, before: str) -> int:
+    """All at once: these are few."""
+    with transaction(connection):
+        candles, seconds = sql.FORGET_FRESH
+        gone = connection.execute(candles, (before,)).rowcount
+        connection.execute(seconds, (before,))
+        return gone
+
+
+def _revisions(connection: sqlite3.Connection, before: str) -> int:
+    with transaction(connection):
+        return connection.execute(sql.FORGET_REVISIONS, (before, ROWS_AT_ONCE)).rowcount
+
+
+def shrink(connection: sqlite3.Connection) -> int:
+    """Give some free pages at the end of the file back to the disk, if there are very many."""
+    (free,), (pages,) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_count")
+    )
+    if free <= pages * _FREE_SHARE:
+        return 0
+    connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+    return int(free - connection.execute("PRAGMA freelist_count").fetchone()[0])

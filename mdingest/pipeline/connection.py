@@ -111,6 +111,7 @@ class Connection:
     ) -> None:
         """``on_frame(bytes, heard)`` is called for each frame, after it was recorded."""
         self.stream_id = stream_id
+        self.ending = "stop"  # the cause to record if we are cancelled
         self._socket = socket
         self._protocol = protocol
         self._intake = intake
@@ -120,7 +121,7 @@ class Connection:
     async def run(self, subs: Sequence[Subscription]) -> None:
         """Record and answer until the stream ends, which it does by an error.
 
-        Raises PeerLeft, Mute, or JournalError. Cancelling records the cause ``stop``. In each
+        Raises PeerLeft, Mute, or JournalError. Cancelling records the cause `ending`. In each
         case the DISCONNECT is recorded first and the socket is closed.
         """
         cause = "disconnect"
@@ -136,7 +137,7 @@ class Connection:
             self._socket.transport.abort()  # nobody is there to say goodbye to
             raise
         except asyncio.CancelledError:
-            cause = "stop"
+            cause = self.ending
             raise
         finally:
             try:

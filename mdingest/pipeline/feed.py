@@ -7,14 +7,14 @@ until somebody changes something. Nothing else is caught.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
 
 from mdingest.core.control import Subscription
-from mdingest.errors import PermanentError, TransientError
+from mdingest.errors import PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.connection import Connection, PeerLeft, Wire, open_socket
 from mdingest.pipeline.intake import Intake
@@ -35,6 +35,28 @@ class FeedOptions:
     healthy_s: float = 10.0  # a connection that lived as long starts the waits anew
     recheck_s: float = 60.0  # how often a parked feed asks whether its credentials changed
     start_after_s: float = 0.0  # staggers the first connects of many feeds
+
+
+def _fit() -> PermanentError | None:
+    return None
+
+
+async def _as_it_is(refusal: PermanentError) -> PermanentError:
+    return refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who knows the credentials of a feed.
+
+    ``unfit`` says before each attempt why it would be in vain. ``explain`` finds out what is
+    behind refused credentials and gives the error that says so. ``recheck`` is asked after that
+    and now and then while parked whether trying again makes sense: whether they have changed.
+    """
+
+    unfit: Callable[[], PermanentError | None] = _fit
+    explain: Callable[[PermanentError], Awaitable[PermanentError]] = _as_it_is
+    recheck: Callable[[], bool] = lambda: False
 
 
 class FeedState(StrEnum):
@@ -60,6 +82,7 @@ class FeedStatus:
     stream_id: int = 0  # of the connection that is open, or was last
     last_frame_ns: int = 0
     last_error: str = ""  # empty while live
+    todo: str = ""  # what a person can do about it, where there is something
     reconnects: int = 0
     frames: int = 0
     bytes: int = 0
@@ -78,13 +101,12 @@ class Feed:
         *,
         stream_ids: Callable[[], int],
         options: FeedOptions | None = None,
-        recheck: Callable[[], bool] | None = None,
+        guard: Guard | None = None,
         on_change: Callable[[FeedStatus], None] | None = None,
     ) -> None:
         """``stream_ids`` gives a number this journal has never seen, for each connect.
 
-        ``recheck`` is asked now and then while parked whether trying again makes sense:
-        whether the credentials have changed. ``on_change`` hears of each change of state.
+        ``on_change`` hears of each change of state.
         """
         self.protocol = protocol  # may be replaced before `wake`, say by one with a new token
         self.status = FeedStatus(name, protocol.feed, instruments=len(subs))
@@ -92,9 +114,12 @@ class Feed:
         self._intake = intake
         self._stream_ids = stream_ids
         self._options = options or FeedOptions()
-        self._recheck = recheck
+        self._guard = guard or Guard()
+        self._tried = protocol  # last
         self._on_change = on_change
         self._wake = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None  # of the connection that is open
+        self._why: PermanentError | None = None  # it was cut short
         self._connection: Connection | None = None
         self._live_at = float("inf")  # real monotonic seconds; not yet
         self._noted_at = -NOTES_EVERY_S
@@ -102,6 +127,18 @@ class Feed:
     def wake(self) -> None:
         """Something changed: a feed that waits, for whatever reason, tries again now."""
         self._wake.set()
+
+    @property
+    def subs(self) -> Sequence[Subscription]:
+        """What is subscribed, or will be."""
+        return list(self._subs.values())
+
+    def park(self, why: PermanentError) -> None:
+        """End the connection, if there is one, and wait for a person. Else nothing happens."""
+        if self._limit is not None and self._connection is not None and self._why is None:
+            self._why = why
+            self._connection.ending = "parked"
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def change(self, add: Sequence[Subscription], remove: Sequence[Subscription]) -> None:
         """Subscribe and unsubscribe without dropping what stays; at once if connected.
@@ -141,19 +178,27 @@ class Feed:
         while not self._subs:
             self._enter(FeedState.IDLE)
             await self._woken(None)
+        if (why := self._guard.unfit()) is not None:
+            raise why
         self._enter(FeedState.CONNECTING)
-        socket = await open_socket(self.protocol, list(self._subs.values()), self._options.wire)
+        self._tried = self.protocol
+        socket = await open_socket(self._tried, list(self._subs.values()), self._options.wire)
         status = self.status
         status.stream_id = self._stream_ids()
-        status.last_error = ""
+        status.last_error = status.todo = ""
         self._live_at = time.monotonic()
         self._enter(FeedState.LIVE)
         log.info("feed.connected", feed=status.name, stream=status.stream_id, instruments=len(self._subs))
-        self._connection = Connection(socket, status.stream_id, self.protocol, self._intake, self._heard)
+        self._connection = Connection(socket, status.stream_id, self._tried, self._intake, self._heard)
         try:
-            await self._connection.run(list(self._subs.values()))
+            async with asyncio.timeout(None) as self._limit:
+                await self._connection.run(list(self._subs.values()))
+        except TimeoutError:
+            if self._why is None:
+                raise
+            raise self._why from None
         finally:
-            self._connection = None
+            self._connection = self._limit = self._why = None
 
     async def _back_off(self, exc: TransientError, waits: Iterator[float], *, at_once: bool) -> None:
         wait_s = next(waits)
@@ -161,7 +206,7 @@ class Feed:
             wait_s = min(max(0.0, exc.retry_after_s), LONGEST_WISH_S)
         elif at_once and isinstance(exc, PeerLeft) and exc.at_once:
             wait_s = 0.0
-        self.status.last_error = str(exc)
+        self.status.last_error, self.status.todo = str(exc), ""
         self.status.reconnects += 1
         self._enter(FeedState.BACKOFF)
         name = self.status.name
@@ -169,11 +214,17 @@ class Feed:
         await self._woken(wait_s)
 
     async def _park(self, exc: PermanentError) -> None:
-        self.status.last_error = str(exc)
+        if isinstance(exc, Unauthorized):
+            if self._tried is not self.protocol and self._guard.unfit() is None:
+                return  # the credentials were replaced meanwhile
+            exc = await self._guard.explain(exc)
+            if self._guard.recheck():
+                return  # there are others
+        self.status.last_error, self.status.todo = str(exc), exc.todo
         self._enter(FeedState.PARKED)
         log.error("feed.parked", feed=self.status.name, error=str(exc))
         while not await self._woken(self._options.recheck_s):
-            if self._recheck is not None and self._recheck():
+            if self._guard.recheck():
                 return
 
     async def _woken(self, within_s: float | None) -> bool:

@@ -6,6 +6,7 @@ delays its own feed and nothing else.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -13,9 +14,9 @@ from mdingest.core.control import Subscription
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError
 from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.backoff import full_jitter
-from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus
+from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
 from mdingest.pipeline.intake import Intake
-from mdingest.pipeline.shards import plan_shards
+from mdingest.pipeline.shards import plan_changes, plan_shards
 from mdingest.providers.base import LiveProtocol
 
 log = structlog.get_logger()
@@ -23,7 +24,16 @@ log = structlog.get_logger()
 STAGGER_S = 0.5  # real, between first connects of one provider
 LOOK_AGAIN_S = 60.0  # real; after an error that only a person can mend
 
-Resolved = Callable[[], Awaitable[list[Subscription]]]
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to subscribe, with the store's ids, and a line for each symbol that can't be."""
+
+    subs: list[Subscription]
+    problems: list[str] = field(default_factory=list)
+
+
+Resolve = Callable[[], Awaitable[Wanted]]
 
 
 class Feeds:
@@ -32,60 +42,126 @@ class Feeds:
     def __init__(
         self,
         protocol: LiveProtocol,
-        resolve: Resolved,
+        resolve: Resolve,
         intake: Intake,
         announcer: Announcer,
         *,
         stream_ids: Callable[[], int],
-        recheck: Callable[[], bool] | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """``resolve`` gives what to subscribe, with the store's instrument ids."""
+        """``resolve`` says what to subscribe."""
         self.name = protocol.feed
+        self.problems: Sequence[str] = ()
+        """Symbols that could not be resolved, a line each."""
         self._protocol = protocol
         self._resolve = resolve
         self._intake = intake
         self._announcer = announcer
         self._stream_ids = stream_ids
-        self._recheck = recheck
+        self._guard = guard
         self._looking = FeedStatus(self.name, self.name, state=FeedState.CONNECTING)
+        self._look_again = asyncio.Event()
         self._feeds: list[Feed] = []
+        self._group: asyncio.TaskGroup | None = None
+        self._changing = asyncio.Lock()
 
     @property
     def statuses(self) -> Sequence[FeedStatus]:
         """One a connection; while instruments are looked up, one for all."""
         return [feed.status for feed in self._feeds] or [self._looking]
 
+    def renew(self, protocol: LiveProtocol) -> None:
+        """The next connects use this protocol; those that are open stay as they are."""
+        self._protocol = protocol
+        for feed in self._feeds:
+            feed.protocol = protocol
+
+    def wake(self) -> None:
+        """Something changed: what is parked tries again now."""
+        self._look_again.set()
+        for feed in self._feeds:
+            if feed.status.state is FeedState.PARKED:
+                feed.wake()
+
+    def park(self, why: PermanentError) -> None:
+        """End what is open, and wait for a person."""
+        for feed in self._feeds:
+            feed.park(why)
+
+    async def change(self, resolve: Resolve) -> tuple[int, int]:
+        """Subscribe what ``resolve`` says; what stays is not touched. How many were added, removed.
+
+        Instruments stay on their connection; new ones go where there is room, then to new
+        connections. Raises what ``resolve`` raises, and ConfigError if there is no room; then
+        all is as before. Before the first look-up it only replaces what will be looked up.
+        """
+        async with self._changing:
+            if self._group is None:
+                self._resolve = resolve
+                self._look_again.set()
+                return 0, 0
+            wanted = await resolve()
+            changes = plan_changes(
+                self.name,
+                [feed.subs for feed in self._feeds],
+                wanted.subs,
+                max_instruments=self._protocol.max_instruments,
+                max_connections=self._protocol.max_connections,
+            )
+            self._resolve, self.problems = resolve, wanted.problems
+            self._announcer.announce({sub.session_class for sub in wanted.subs})
+            for feed, (add, remove) in zip(self._feeds, changes, strict=False):
+                if add or remove:
+                    await feed.change(add, remove)
+            for add, _ in changes[len(self._feeds) :]:
+                self._start(add, f"{self.name}.{len(self._feeds) + 1}", self._group)
+            return sum(len(add) for add, _ in changes), sum(len(remove) for _, remove in changes)
+
+    async def refresh(self) -> tuple[int, int]:
+        """Look everything up again, and change what is different now. As `change`."""
+        return await self.change(self._resolve)
+
     async def run(self) -> None:
         """Until cancelled. Raises JournalError; no error of the network leaves it."""
-        subs = await self._wanted()
+        subs, shards = await self._planned()
         self._announcer.announce({sub.session_class for sub in subs})
-        shards = plan_shards(
-            self.name,
-            subs,
-            max_instruments=self._protocol.max_instruments,
-            max_connections=self._protocol.max_connections,
-        )
-        self._feeds = [
-            Feed(
-                self.name if len(shards) == 1 else f"{self.name}.{i + 1}",
-                self._protocol,
-                shard,
-                self._intake,
-                stream_ids=self._stream_ids,
-                options=FeedOptions(start_after_s=i * STAGGER_S),
-                recheck=self._recheck,
-            )
-            for i, shard in enumerate(shards)
-        ]
-        async with asyncio.TaskGroup() as group:
-            for feed in self._feeds:
-                group.create_task(feed.run(), name=f"feed.{feed.status.name}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for i, shard in enumerate(shards):
+                    name = self.name if len(shards) == 1 else f"{self.name}.{i + 1}"
+                    self._start(shard, name, group, after_s=i * STAGGER_S)
+                self._group = group
+                await asyncio.Event().wait()  # `change` may add to it
+        finally:
+            self._group = None
 
-    async def _wanted(self) -> list[Subscription]:
+    def _start(
+        self, subs: Sequence[Subscription], name: str, group: asyncio.TaskGroup, after_s: float = 0.0
+    ) -> None:
+        feed = Feed(
+            name,
+            self._protocol,
+            subs,
+            self._intake,
+            stream_ids=self._stream_ids,
+            options=FeedOptions(start_after_s=after_s),
+            guard=self._guard,
+        )
+        self._feeds.append(feed)
+        group.create_task(feed.run(), name=f"feed.{name}")
+
+    async def _planned(self) -> tuple[list[Subscription], list[list[Subscription]]]:
         waits = full_jitter()
         while True:
+            self._look_again.clear()
             try:
-                return await self._resolve()
+                wanted = await self._resolve()
+                shards = plan_shards(
+                    self.name,
+                    wanted.subs,
+                    max_instruments=self._protocol.max_instruments,
+                    max_connections=self._protocol.max_connections,
+                )
             except (TransientError, StoreUnavailable) as exc:
                 delay_s = next(waits)
                 self._say(FeedState.BACKOFF, exc)
@@ -95,9 +171,19 @@ class Feeds:
                 if self._looking.last_error != str(exc):
                     log.error("feed.parked", feed=self.name, error=str(exc))  # noqa: TRY400 - the text says it all
                 self._say(FeedState.PARKED, exc)
-            await asyncio.sleep(delay_s)
+            else:
+                self.problems = wanted.problems
+                if not self._look_again.is_set():
+                    return wanted.subs, shards
+                delay_s = 0.0  # the symbols were changed meanwhile
+            try:
+                async with asyncio.timeout(delay_s):
+                    await self._look_again.wait()
+            except TimeoutError:
+                pass
 
     def _say(self, state: FeedState, exc: Exception) -> None:
         if state is not self._looking.state:
             self._looking.since_ns = self._intake.clock.wall_ns()
         self._looking.state, self._looking.last_error = state, str(exc)
+        self._looking.todo = exc.todo if isinstance(exc, PermanentError) else ""

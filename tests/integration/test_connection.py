@@ -18,7 +18,7 @@ from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.records import Batch, Kind, Record
 from mdingest.errors import MdingestError, PermanentError, TransientError
 from mdingest.pipeline.connection import Wire
-from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus
+from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
 from mdingest.providers.base import Heard
@@ -115,7 +115,7 @@ class Scene:
             self.intake,
             stream_ids=itertools.count(1).__next__,
             options=options,
-            recheck=recheck,
+            guard=None if recheck is None else Guard(recheck=recheck),
             on_change=self._note,
         )
         self.task = asyncio.create_task(self.feed.run())

@@ -7,7 +7,6 @@ from mdingest.errors import ConfigError
 
 NOT_YET = "not available yet"
 _COMMANDS = {
-    "backfill": "history from a provider: only what is missing",
     "login": "today's access token of a broker",
     "gaps": "what is missing, why, and its state",
     "instruments": "the instrument master",

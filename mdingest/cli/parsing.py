@@ -4,9 +4,9 @@ import argparse
 from argparse import SUPPRESS, ArgumentParser
 
 from mdingest import __version__
-from mdingest.cli import checking, daemon, database, later, mock, replaying, status
+from mdingest.cli import backfill, checking, daemon, database, later, mock, replaying, status
 
-_GROUPS = (daemon, database, replaying, status, checking, mock, later)
+_GROUPS = (daemon, database, backfill, replaying, status, checking, mock, later)
 
 
 def parser() -> ArgumentParser:

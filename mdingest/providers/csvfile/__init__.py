@@ -48,7 +48,7 @@ class CsvHistory:
 
     def parse(self, ask: Ask, reply: Reply) -> Iterator[Parsed]:
         """See `History.parse`. Raises PermanentError for a file that can't be understood."""
-        return CsvReader(reply.body, ask, self._options).parts()
+        yield from CsvReader(reply.body, ask, self._options).parts()
 
 
 PROVIDER = HistoryProvider(name="csv", Options=CsvOptions, history=CsvHistory, unknown=unknown)

@@ -12,8 +12,19 @@ from mdingest import cli
 from mdingest.cli import main
 from mdingest.errors import AlreadyRunning, ConfigError, StoreUnavailable
 
-COMMANDS = ("migrate", "realtime", "run", "serve", "mock", "demo", "status", "replay", "check-config")
-LATER = ("backfill", "login", "gaps", "instruments")
+COMMANDS = (
+    "migrate",
+    "backfill",
+    "realtime",
+    "run",
+    "serve",
+    "mock",
+    "demo",
+    "status",
+    "replay",
+    "check-config",
+)
+LATER = ("login", "gaps", "instruments")
 
 
 @pytest.fixture(autouse=True)

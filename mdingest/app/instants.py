@@ -1,0 +1,29 @@
+"""Dates and instants that people type."""
+
+import datetime as dt
+
+from mdingest.core.session import SECOND_NS
+from mdingest.errors import ConfigError
+
+
+def instant_of(text: str, zone: dt.tzinfo | None) -> int:
+    """UTC ns of a date (its midnight by the exchange's clocks, UTC if unknown) or of an instant with offset.
+
+    Raises ConfigError for anything else; a naive time is refused.
+    """
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise ConfigError(_wrong(text)) from exc
+    if len(text) <= len("2026-11-20"):
+        when = when.replace(tzinfo=zone or dt.UTC)
+    elif when.tzinfo is None:
+        raise ConfigError(_wrong(text))
+    return round(when.timestamp()) * SECOND_NS
+
+
+def _wrong(text: str) -> str:
+    return (
+        "must be a date like 2026-11-20, or an instant with an offset like 2026-11-20T09:15:00+05:30, "
+        f"was {text!r}"
+    )

@@ -1,0 +1,118 @@
+"""Which ranges to ask a provider for: what trading hours promise, less what is covered.
+
+Pure: instants come in, ranges go out. All ranges are half-open, UTC ns.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mdingest.core.interval import Interval
+from mdingest.core.rank import BY_NAME
+from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
+from mdingest.core.spans import Span, intersect, subtract, union
+from mdingest.pipeline.history.candles import final_at
+from mdingest.providers.history import Capabilities, Reach, dated
+from mdingest.store.base import CoverageRow
+
+OVERLAP_BARS = 5
+"""Bars that are covered already and asked for again where that costs no request: a series that was
+adjusted since shows itself in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``ranges`` in order; ``beyond`` is what is missing and out of the provider's depth."""
+
+    ranges: tuple[Span, ...]
+    beyond: tuple[Span, ...] = ()
+
+
+def plan(
+    wanted: Span,
+    *,
+    interval: Interval,
+    table: SessionTable,
+    coverage: Iterable[CoverageRow],
+    capabilities: Capabilities,
+    now_ns: int,
+    force: bool = False,
+) -> Plan:
+    """The fewest requests that bring what is missing of ``wanted``.
+
+    Each range keeps the span and the number of rows that one request may have. Greedy from the
+    left is optimal for pieces of one length. What has not settled at ``now_ns`` is left for later.
+    """
+    reach = capabilities.intervals[interval.seconds]
+    settled = now_ns - round(capabilities.settle_s * SECOND_NS)
+    earliest = wanted[0] if reach.depth_s is None else now_ns - round(reach.depth_s * SECOND_NS)
+    windows = _grid(wanted, settled, interval, table)
+    covered = union((row.start_ns, row.end_ns) for row in coverage if serves(row, interval))
+    missing = windows if force else subtract(windows, covered)
+    reachable = [(max(start, earliest), end) for start, end in missing if end > earliest]
+    length = longest(reach, interval)
+    known = intersect(windows, covered)
+    ranges = [_overlapping(piece, known, length, interval) for piece in _pieces(reachable, length)]
+    beyond = [(start, min(end, earliest)) for start, end in missing if start < earliest]
+    return Plan(tuple(ranges), tuple(union(beyond)))
+
+
+def serves(row: CoverageRow, interval: Interval) -> bool:
+    """Whether coverage says that candles of this length are there: history by length, live 1s and 1m."""
+    if row.interval_s:
+        return row.interval_s == interval.seconds
+    return interval.seconds == 60 or (interval.seconds == 1 and BY_NAME[row.source].live)  # noqa: PLR2004 - a minute
+
+
+def longest(reach: Reach, interval: Interval) -> int | None:
+    """How long the range of one request may be, in ns; None: as long as one likes."""
+    limits = []
+    if reach.span_s is not None:
+        limits.append(round(reach.span_s * SECOND_NS))
+    if reach.rows is not None:
+        limits.append(reach.rows * interval.ns)
+    return min(limits) if limits else None
+
+
+def _grid(wanted: Span, settled: int, interval: Interval, table: SessionTable) -> list[Span]:
+    """Where candles that have settled may open; whole days for those of a day or longer."""
+    if not interval.is_daily_or_longer:
+        return table.windows_between(wanted[0], min(wanted[1], settled))
+    first = np.array([day.ordinal * DAY_NS for day in table.days], np.int64)
+    ends = final_at(dated(first, interval, None), interval, table)
+    traded = [
+        (day.start_ns, day.end_ns)
+        for day, end in zip(table.days, ends.tolist(), strict=True)
+        if end <= settled
+        and day.start_ns < wanted[1]
+        and wanted[0] < day.end_ns
+        and (day.windows or not day.known)
+    ]
+    return union(traded)
+
+
+def _pieces(missing: Sequence[Span], length: int | None) -> list[Span]:
+    if length is None:
+        return [(missing[0][0], missing[-1][1])] if missing else []
+    pieces: list[Span] = []
+    for start, end in missing:
+        at = start
+        while at < end:
+            if pieces and at < pieces[-1][0] + length:
+                stop = min(end, pieces[-1][0] + length)
+                pieces[-1] = (pieces[-1][0], stop)
+            else:
+                stop = min(end, at + length)
+                pieces.append((at, stop))
+            at = stop
+    return pieces
+
+
+def _overlapping(piece: Span, known: Sequence[Span], length: int | None, interval: Interval) -> Span:
+    before = [span for span in known if span[1] <= piece[0]]
+    if not before:
+        return piece
+    start = max(before[-1][0], before[-1][1] - OVERLAP_BARS * interval.ns)
+    fits = length is None or piece[1] - start <= length
+    return (start, piece[1]) if fits else piece

@@ -1,0 +1,50 @@
+"""What a backfill tells about itself, while it runs and at its end."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mdingest.core.spans import Span
+
+
+@dataclass(slots=True)
+class SymbolReport:
+    """One symbol of one backfill."""
+
+    symbol: str
+    interval: str
+    provider: str
+    requests: list[str] = field(default_factory=list)  # done, or with --dry-run planned
+    planned: list[Span] = field(default_factory=list)  # ranges, UTC ns
+    beyond: list[Span] = field(default_factory=list)  # missing, and further back than the provider goes
+    rows: int = 0  # good ones that were read
+    changed: int = 0  # candles that are new or say something else now
+    rejected: int = 0
+    rejects: list[str] = field(default_factory=list)  # the first of each file: place and reason
+    empty: int = 0  # rows that say that nothing traded
+    unfinished: int = 0  # candles that may still change, and were left for later
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # requests or the whole symbol
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything that was asked for is not stored."""
+        return bool(self.failures or self.rejected)
+
+
+@dataclass(slots=True)
+class Report:
+    """All symbols, in order."""
+
+    symbols: list[SymbolReport] = field(default_factory=list)
+
+
+class Progress(Protocol):
+    """Hears how far a symbol is; called from the event loop."""
+
+    def advanced(self, symbol: str, share: float, rows: int) -> None:
+        """``share`` 0 to 1 of its requests is done; ``rows`` were read so far."""
+        ...
+
+    def finished(self, report: SymbolReport) -> None:
+        """Nothing more will come of this symbol."""
+        ...

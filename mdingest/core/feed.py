@@ -129,20 +129,22 @@ class Feed:
             self.lines.reset(line)
         self.free_lines.extend(lines)
 
-    def damage(self, lines: list[int], start: int, end: int) -> None:
+    def damage(self, lines: list[int], start: int, end: int, *, told: bool) -> None:
         """A frame that could not be read may have held a packet of any of these lines.
 
         Its trade would show in the volume of the line's next packet, perhaps of a later
-        second: until then the line is in doubt (see `core.rules`).
+        second: until then the line is in doubt (see `core.rules`). ``told``: the gap itself
+        was published before, for an earlier frame of a flood.
         """
         self.counts["undecodable"] += 1
-        for line in lines:
-            slot = int(self.lines["slot"][line])
+        heard = np.array(lines, np.int64)
+        heard = heard[self.lines["seen"][heard]]
+        heard = heard[self.slots["kind"][self.lines["slot"][heard]] != TRADES]
+        self.lines["doubt"][heard], self.lines["doubt_end"][heard] = start, end
+        self.doubtful |= bool(len(heard))
+        for slot in [] if told else self.lines["slot"][lines].tolist():
             self.log.gap(slot, Cause.UNDECODABLE, start, end, np.nan)
             self.log.mark(slot, start, end, partial=True)
-            if self.lines["seen"][line] and self.slots["kind"][slot] != TRADES:
-                self.lines["doubt"][line], self.lines["doubt_end"][line] = start, end
-                self.doubtful = True
 
     def table(self, slot: int) -> SessionTable | None:
         """The session table of an instrument."""

@@ -168,10 +168,12 @@ class Machine:
         if clock is None or not feed.clock.fresh:
             clock = wall if clock is None else max(clock, wall)
         start = clock // NS * NS
+        before = (stream.damage_start, stream.damage_end)
         if not stream.damage_start <= start <= stream.damage_end + 5 * NS:
             stream.damage_start, stream.damage_end = start, start + NS
         stream.damage_end = max(stream.damage_end, start + NS)
-        feed.damage(stream.lines, stream.damage_start, stream.damage_end)
+        after = (stream.damage_start, stream.damage_end)
+        feed.damage(stream.lines, *after, told=after == before)
 
     # -- control records --------------------------------------------------------------
 
@@ -304,6 +306,10 @@ class Machine:
 
     def state(self) -> bytes:
         """Everything, as bytes for `restore`. Only between two steps."""
+        return b"".join(self.state_parts())
+
+    def state_parts(self) -> list[bytes]:
+        """The same in pieces."""
         plain: dict[str, Any] = {
             "settings": [self.settings.lateness_s, self.settings.revise_s],
             "classes": self._classes,

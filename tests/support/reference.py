@@ -157,9 +157,11 @@ class Reference(ReferencePackets):
         start, end = floor(at), floor(at) + S
         if stream.damage is not None and stream.damage[0] <= start <= stream.damage[1] + COALESCE_NS:
             start, end = stream.damage[0], max(end, stream.damage[1])
+        told = stream.damage == (start, end)
         stream.damage = (start, end)
         for instrument in stream.lines:
-            self._damage(self.slots[stream.feed, instrument], start, end)
+            if not told:
+                self._damage(self.slots[stream.feed, instrument], start, end)
             line = stream.lines[instrument]
             if line.seen and line.sub.volume is not VolumeKind.TRADES:
                 line.doubt = start

@@ -15,8 +15,19 @@ Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """JSON values and arrays of one feed."""
 
 
-def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> bytes:
-    """One archive of all of it."""
+class _Parts(io.RawIOBase):
+    """A file that keeps what is written to it, piece by piece."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
+        self.parts.append(bytes(data))
+        return len(data)
+
+
+def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> list[bytes]:
+    """One archive of all of it, in pieces: with a whole market it is too much to copy again."""
     arrays: dict[str, Any] = {}
     for i, (_, columns) in enumerate(feeds.values()):
         arrays |= {f"{i}.{key}": value for key, value in columns.items()}
@@ -24,9 +35,9 @@ def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> bytes:
         {"format": FORMAT, "machine": plain, "feeds": [[name, saved] for name, (saved, _) in feeds.items()]}
     )
     arrays["json"] = np.frombuffer(text.encode(), np.uint8)
-    out = io.BytesIO()
+    out = _Parts()
     np.savez(out, **arrays)
-    return out.getvalue()
+    return out.parts
 
 
 def unpack(saved: bytes) -> tuple[dict[str, Any], dict[str, Saved]]:

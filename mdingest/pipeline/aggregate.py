@@ -6,7 +6,7 @@ of batches that the database has already committed are thrown away.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,7 +63,7 @@ class Aggregator:
         start: int,
         committed: int,
         clock: Clock,
-        save_state: Callable[[int, bytes], Awaitable[None]] | None = None,
+        save_state: Callable[[int, Sequence[bytes]], Awaitable[None]] | None = None,
     ) -> None:
         """Step from ``start`` on; events of batches that end at or below ``committed`` are discarded."""
         self.machine = machine
@@ -114,6 +114,6 @@ class Aggregator:
         finally:
             out.close()
 
-    def state(self) -> bytes:
-        """What a state file holds; only between two steps."""
-        return pack_state(self._decoder, self.machine.state())
+    def state(self) -> list[bytes]:
+        """What a state file holds, in pieces; only between two steps."""
+        return pack_state(self._decoder, self.machine.state_parts())

@@ -6,13 +6,19 @@ decode exactly as the daemon did.
 
 import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mdingest.core.control import Subscription, VolumeKind, decode_connect, decode_keys, decode_subscribe
+from mdingest.core.control import (
+    Subscription,
+    decode_connect,
+    decode_keys,
+    decode_subscribe,
+    encode_subscribe,
+)
 from mdingest.core.records import Batch, Kind
 from mdingest.core.rows import joined, take
 from mdingest.core.ticks import Packets, empty_packets
@@ -109,7 +115,7 @@ class BatchDecoder:
     def dump(self) -> dict[str, Any]:
         """Open streams and their subscriptions as JSON values."""
         return {
-            str(stream_id): [stream.feed, [asdict(sub) for sub in stream.subs.values()]]
+            str(stream_id): [stream.feed, encode_subscribe(list(stream.subs.values())).decode()]
             for stream_id, stream in self._open.items()
         }
 
@@ -118,14 +124,13 @@ class BatchDecoder:
         self._open.clear()
         for stream_id, (feed, subs) in saved.items():
             stream = self._open[int(stream_id)] = _Open(feed, self._make(feed))
-            rows = [Subscription(**{**sub, "volume": VolumeKind(sub["volume"])}) for sub in subs]
-            self._subscribe(stream, rows)
+            self._subscribe(stream, decode_subscribe(subs))
 
 
-def pack_state(decoder: BatchDecoder, machine: bytes) -> bytes:
-    """What a state file holds: the decoder's streams and the machine's bytes."""
+def pack_state(decoder: BatchDecoder, machine: Sequence[bytes]) -> list[bytes]:
+    """What a state file holds, in pieces: the decoder's streams and the machine's parts."""
     text = json.dumps(decoder.dump()).encode()
-    return len(text).to_bytes(4, "little") + text + machine
+    return [len(text).to_bytes(4, "little"), text, *machine]
 
 
 def unpack_state(payload: bytes, decoder: BatchDecoder) -> bytes:

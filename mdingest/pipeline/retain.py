@@ -4,6 +4,7 @@ Also the one place that knows which state files and which position go together.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -39,13 +40,13 @@ class Retainer:
         self._keep_s = keep_s
         self._max_bytes = max_bytes
 
-    async def save_state(self, lsn: int, payload: bytes) -> None:
+    async def save_state(self, lsn: int, parts: Sequence[bytes]) -> None:
         """Keep a state file for everything below ``lsn``.
 
         A disk that refuses it is logged and survived: states only make starting quicker.
         """
         try:
-            await self._states.save(lsn, payload)
+            await self._states.save(lsn, parts)
         except JournalError as exc:
             log.warning("state.not_saved", lsn=lsn, error=str(exc))
         else:

@@ -48,13 +48,13 @@ class StateFiles:
         self._journal = UUID(journal).bytes
         self._segments = segments
 
-    async def save(self, lsn: int, payload: bytes) -> None:
+    async def save(self, lsn: int, parts: Sequence[bytes]) -> None:
         """Write a state beside the old ones; after a power loss it is there whole or not at all.
 
         Raises JournalError; the older states are untouched then. A cancelled save may or may
         not happen.
         """
-        await asyncio.to_thread(self._save, lsn, payload, tuple(self._segments()))
+        await asyncio.to_thread(self._save, lsn, parts, tuple(self._segments()))
 
     def load_newest(self, at_or_below: int) -> Saved | None:
         """The newest state that is whole, of this journal, and not beyond an address.
@@ -76,14 +76,17 @@ class StateFiles:
                 log.warning("state.forgotten", file=path.name, log_end=end_lsn)
                 path.unlink(missing_ok=True)
 
-    def _save(self, lsn: int, payload: bytes, segments: Sequence[int]) -> None:
+    def _save(self, lsn: int, parts: Sequence[bytes], segments: Sequence[int]) -> None:
         path = self._directory / f"{lsn:020d}{SUFFIX}"
         fresh = path.with_name(path.name + ".new")
-        head = _HEADER.pack(_MAGIC, _FORMAT, self._journal, lsn, len(payload), 0)[:-4]
+        head = _HEADER.pack(_MAGIC, _FORMAT, self._journal, lsn, sum(map(len, parts)), 0)[:-4]
+        crc = zlib.crc32(head)
+        for part in parts:
+            crc = zlib.crc32(part, crc)
         try:
             with fresh.open("wb") as file:
-                file.write(head + struct.pack("<I", zlib.crc32(payload, zlib.crc32(head))))
-                file.write(payload)
+                file.write(head + struct.pack("<I", crc))
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(path)

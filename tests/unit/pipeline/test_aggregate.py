@@ -148,8 +148,8 @@ async def test_a_state_saved_anywhere_goes_on_as_if_nothing_had_happened() -> No
     log = Log().begun().seconds(0, 20)
     saved: list[tuple[int, bytes]] = []
 
-    async def save(lsn: int, payload: bytes) -> None:
-        saved.append((lsn, payload))
+    async def save(lsn: int, parts: Sequence[bytes]) -> None:
+        saved.append((lsn, b"".join(parts)))
 
     first = aggregator(save_state=save)
     half = log.batches[11].end

@@ -17,8 +17,8 @@ JOURNAL = str(uuid4())
 SETTINGS = CandleSettings(lateness_s=3.5)
 
 
-def state() -> bytes:
-    return pack_state(BatchDecoder(make), Machine(CandleSettings(lateness_s=9.0)).state())
+def state() -> list[bytes]:
+    return pack_state(BatchDecoder(make), Machine(CandleSettings(lateness_s=9.0)).state_parts())
 
 
 @pytest.fixture
@@ -57,5 +57,5 @@ def test_a_state_before_the_oldest_segment_is_of_no_use(states: StateFiles) -> N
     "payload", [b"\x02\0\0\0{}nonsense", b"\xff\xff\0\0", b"\x02\0\0\0{}", b"", b"\x02\0\0\0{}PK"]
 )
 async def test_a_state_of_another_version_is_passed_over(states: StateFiles, payload: bytes) -> None:
-    await states.save(290, payload)
+    await states.save(290, [payload])
     assert recovered(states, 300).start == 200

@@ -4,6 +4,7 @@ Candles are copied into a staging table of the session and upserted from there, 
 an interval: see ``benchmarks/postgres_write.py`` for what other ways cost.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,8 @@ from mdingest.store import sqlite_rows as plain
 from mdingest.store.base import Committed, Position, Transaction
 from mdingest.store.postgres_connections import is_outage
 
+_MANY_ROWS = 1_000
+_PATIENCE = 16  # commits
 _WORTH_A_LOOK = (20, 200, 2_000, 20_000, 200_000)  # rows
 
 
@@ -48,6 +51,7 @@ class Writer:
     def __init__(self, source_order: Sequence[str]) -> None:
         self._weights, self._live = rows.precedence(source_order)
         self._partitions: dict[tuple[int, int], int] = {}  # interval, number: rows since it was asked for
+        self._known_rows: Counter[int] = Counter()  # interval: commits to go before we hope for new rows
         self._in_doubt: tuple[Position, int, Committed] | None = None  # with its epoch
 
     async def write(self, connection: asyncpg.Connection, new: Transaction) -> Committed:
@@ -122,10 +126,28 @@ class Writer:
             "staging", source=rows.copy_data(staged), columns=rows.STAGED, format="binary"
         )
         changed = 0
-        for number, interval_s in np.unique(staged[["pass", "interval_s"]]).tolist():
+        steps, counts = np.unique(staged[["pass", "interval_s"]], return_counts=True)
+        for (number, interval_s), count in zip(steps.tolist(), counts.tolist(), strict=True):
+            if number == 0 and count >= _MANY_ROWS and await self._insert(connection, interval_s):
+                changed += count
+                continue
             tag = await connection.execute(sql.UPSERT[interval_s], self._weights, self._live, number)
             changed += int(tag.rpartition(" ")[2])  # INSERT 0 n
         return changed
+
+    async def _insert(self, connection: asyncpg.Connection, interval_s: int) -> bool:
+        """Whether all of many rows were new, as live ones are. If not, nothing happened."""
+        if self._known_rows[interval_s]:  # rows are stepped or fetched again: more will be known
+            self._known_rows[interval_s] -= 1
+            return False
+        await connection.execute("SAVEPOINT before_insert")
+        try:
+            await connection.execute(sql.INSERT[interval_s], 0)
+        except asyncpg.UniqueViolationError:
+            await connection.execute("ROLLBACK TO SAVEPOINT before_insert")
+            self._known_rows[interval_s] = _PATIENCE
+            return False
+        return True
 
     async def _make_room(self, connection: asyncpg.Connection, places: Sequence[rows.Place]) -> None:
         """Partitions for all rows, in transactions of their own: their locks are held for a moment."""

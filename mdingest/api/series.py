@@ -111,7 +111,8 @@ class Series:
         self._wanted = wanted
         self._reading = reading
         self._now, self._mono = now, mono
-        self._forming = forming if wanted.interval <= MINUTE else None
+        self._forming = forming
+        self._built = b""
         self._changes = changes
         self._lock = asyncio.Lock()
         self._looked_ns = self._deep_ns = self._deep_before = _NEVER
@@ -152,8 +153,8 @@ class Series:
         touched = LATEST
         if self._changes is not None:
             touched = self._changes.take(self._wanted.instrument.id, self)
-        if self._changes is not None and self._forming is not None and touched == LATEST and not deep:
-            self._take(self._being_built(self._forming), built=True)
+        if self._changes is not None and touched == LATEST and not deep:
+            await self._glance()
         else:
             # Should the database not answer, everything is read once it does.
             self._deep_ns = _NEVER
@@ -162,10 +163,20 @@ class Series:
         self._looked_ns = mono
         self._deep_before = self._deep_ns
 
-    def _being_built(self, forming: Callable[[int, int], Candles]) -> Candles:
-        rows = forming(self._wanted.instrument.id, self._wanted.interval.seconds).copy()
+    async def _glance(self) -> None:
+        """Nothing was committed: only what is being built can have changed."""
+        if self._forming is None:
+            return
+        interval = self._wanted.interval
+        rows = self._forming(self._wanted.instrument.id, min(interval.seconds, MINUTE.seconds))
+        if interval > MINUTE:
+            if (built := rows.tobytes()) != self._built:
+                await self._read(1, LATEST)
+                self._built = built
+            return
+        rows = Candles(rows.copy())
         rows["state"] = FORMING
-        return Candles(rows)
+        self._take(rows, built=True)
 
     async def _read(self, limit: int, touched: int) -> None:
         now = self._now()

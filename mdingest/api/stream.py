@@ -45,6 +45,7 @@ _PING_S = 15.0  # a client that does not answer within half of it is gone
 _TOKEN_S = 5.0  # how long we wait for the token
 _SLOW_S = 10.0
 _CLOSE_S = 2.0
+_DRAIN_LOOK_S = 0.05
 _MAX_SAID_BYTES = 4_096
 _CLOSE_BASE = 4_000
 
@@ -64,13 +65,11 @@ class StreamRoutes:
         now: Callable[[], int],
         forming: Callable[[int, int], Candles] | None = None,
         changes: Changes | None = None,
-        slow_s: float = _SLOW_S,
     ) -> None:
         self._catalog, self._reading, self._health, self._access = catalog, reading, health, access
         self._now, self._forming, self._changes = now, forming, changes
-        self._slow_s = slow_s
         self._series: dict[Key, Series] = {}
-        self._clients: set[web.WebSocketResponse] = set()
+        self._clients: dict[web.WebSocketResponse, web.Request] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """For `web.Application.add_routes`."""
@@ -78,7 +77,9 @@ class StreamRoutes:
 
     async def close(self, _app: web.Application | None = None) -> None:
         """Tell every client that we are going away."""
-        await asyncio.gather(*(_close(ws, WSCloseCode.GOING_AWAY, "mdingest stops") for ws in self._clients))
+        clients = list(self._clients.items())
+        said = "mdingest stops"
+        await asyncio.gather(*(_close(request, ws, WSCloseCode.GOING_AWAY, said) for ws, request in clients))
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         """Raises Problem before the upgrade; after it, problems are messages."""
@@ -88,17 +89,14 @@ class StreamRoutes:
         _refuse_strangers(request)
         if len(self._clients) >= MAX_CLIENTS:
             raise Problem(503, f"{MAX_CLIENTS} streams are open, no more are served")
-        self._clients.add(ws)
+        self._clients[ws] = request
         try:
             await ws.prepare(request)
             await self._serve(request, ws)
         except Problem as problem:
-            await _refuse(ws, problem)
+            await _refuse(request, ws, problem)
         finally:
-            self._clients.discard(ws)
-            transport = request.transport
-            if transport is not None and transport.get_write_buffer_size():
-                transport.abort()  # what the client did not take by now it never will
+            del self._clients[ws]
         return ws
 
     async def _serve(self, request: web.Request, ws: web.WebSocketResponse) -> None:
@@ -123,7 +121,7 @@ class StreamRoutes:
                 "interval": interval.text,
                 "sign_of_life_s": _SIGN_OF_LIFE_S,
             }
-            await self._talk(ws, series, hello)
+            await self._talk(request, ws, series, hello)
         finally:
             series.readers -= 1
             if not series.readers:
@@ -151,14 +149,18 @@ class StreamRoutes:
         if not self._access.knows(_token_in(message)):
             raise Problem(401, said)
 
-    async def _talk(self, ws: web.WebSocketResponse, series: Series, hello: dict[str, object]) -> None:
+    async def _talk(
+        self, request: web.Request, ws: web.WebSocketResponse, series: Series, hello: dict[str, object]
+    ) -> None:
         async with asyncio.TaskGroup() as group:
-            speaking = group.create_task(self._speak(ws, series, hello), name="stream.speak")
+            speaking = group.create_task(self._speak(request, ws, series, hello), name="stream.speak")
             async for _ in ws:  # pings, pongs and the close are answered in here
                 pass
             speaking.cancel()
 
-    async def _speak(self, ws: web.WebSocketResponse, series: Series, hello: dict[str, object]) -> None:
+    async def _speak(
+        self, request: web.Request, ws: web.WebSocketResponse, series: Series, hello: dict[str, object]
+    ) -> None:
         """Until the client is gone, or too slow."""
         try:
             await self._send(ws, hello)
@@ -181,15 +183,15 @@ class StreamRoutes:
                     seen = news.version
                 await asyncio.sleep(_TICK_S)
         except TimeoutError:
-            log.info("stream.slow_client", symbol=hello["symbol"], slow_s=self._slow_s)
-            said = f"too slow: a message waited {self._slow_s:g} s; reconnect, ask /candles for the rest"
-            await _close(ws, WSCloseCode.TRY_AGAIN_LATER, said)
+            log.info("stream.slow_client", symbol=hello["symbol"], slow_s=_SLOW_S)
+            said = f"too slow: a message waited {_SLOW_S:g} s; reconnect, ask /candles for the rest"
+            await _close(request, ws, WSCloseCode.TRY_AGAIN_LATER, said)
         except ConnectionError:
             return  # the client has gone in the middle of a message
 
     async def _send(self, ws: web.WebSocketResponse, message: dict[str, object]) -> None:
         """Raises TimeoutError if the client does not take it."""
-        async with asyncio.timeout(self._slow_s):
+        async with asyncio.timeout(_SLOW_S):
             await ws.send_str(orjson.dumps(message, default=str).decode())
 
 
@@ -222,7 +224,7 @@ def _refuse_strangers(request: web.Request) -> None:
         raise Problem(403, "a page of another site may not open a stream here")
 
 
-async def _refuse(ws: web.WebSocketResponse, problem: Problem) -> None:
+async def _refuse(request: web.Request, ws: web.WebSocketResponse, problem: Problem) -> None:
     document = {"type": "problem", "status": problem.status, "detail": problem.detail}
     if problem.nearest is not None:
         document["nearest"] = problem.nearest
@@ -230,14 +232,27 @@ async def _refuse(ws: web.WebSocketResponse, problem: Problem) -> None:
         await ws.send_str(orjson.dumps(document).decode())
     except ConnectionError:
         return
-    await _close(ws, _CLOSE_BASE + problem.status, problem.detail)
+    await _close(request, ws, _CLOSE_BASE + problem.status, problem.detail)
 
 
-async def _close(ws: web.WebSocketResponse, code: int, reason: str) -> None:
+async def _close(request: web.Request, ws: web.WebSocketResponse, code: int, reason: str) -> None:
     """A close that no peer can hold up. A reason has room for 123 bytes."""
     cut = reason.encode()[:120].decode(errors="ignore").encode()
+    transport = request.transport
     try:
         async with asyncio.timeout(_CLOSE_S):
-            await ws.close(code=code, message=cut)
-    except TimeoutError:
-        return  # `_connect` drops the connection
+            try:
+                await ws.close(code=code, message=cut)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Not ours: the wait for room that ended with the message that took too long.
+            while transport is not None and transport.get_write_buffer_size():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(_DRAIN_LOOK_S)
+    except (TimeoutError, ConnectionError):
+        return
+    finally:
+        # What the client did not take by now it never will; else its connection would linger.
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()

@@ -9,7 +9,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
 from mdingest import calendars
-from mdingest.api import Reader, Served, create_app
+from mdingest.api import Changes, Reader, Served, create_app
 from mdingest.core.events import Candles
 from mdingest.telemetry.health import Health
 from mdingest.telemetry.metrics import Metrics
@@ -61,6 +61,7 @@ async def served(
     now: int,
     tokens: Iterable[str] = (),
     forming: Callable[[int, int], Candles] | None = None,
+    changes: Changes | None = None,
 ) -> AsyncIterator[Api[ReaderT]]:
     """The application over ``reader``, with the shipped calendars."""
     clock, health, metrics = [now], Health(started=True), Metrics()
@@ -72,6 +73,7 @@ async def served(
             health=health,
             metrics=metrics,
             forming=forming,
+            changes=changes,
             tokens=list(tokens),
         )
     )

@@ -38,6 +38,7 @@ class CoverageLog:
         self._slots = slots
         self._source = source
         self._recent: defaultdict[int, list[list[int]]] = defaultdict(list)  # slot: gaps not yet irrelevant
+        self._passed: dict[int, dict[int, float]] = {}  # slot: by cause, units of empty gaps at its end
         self._tidied = _LONG_AGO
         self._coverage: list[tuple[int, ...]] = []
         self._gaps: list[tuple[float, ...]] = []
@@ -51,7 +52,13 @@ class CoverageLog:
         since = covered if covered >= 0 else _first_session(table, start)
         opened = bool(c["open_gap"][slot])
         if since is not None and (since < start or opened):
-            self.gap(slot, Cause(int(c["cause"][slot])), since, start, passed, remember=False)
+            cause = int(c["cause"][slot])
+            total = passed + self._passed.get(slot, {}).get(cause, 0.0)
+            self.gap(slot, Cause(cause), since, start, total, remember=False)
+            if start > since:
+                self._passed.pop(slot, None)
+            elif total > 0:  # False for NaN. The next gap may have this one's start, and so its key
+                self._passed.setdefault(slot, {})[cause] = total
         gaps = self._recent[slot]
         if gaps and gaps[-1][1] == OPEN_END:
             gaps.pop()
@@ -84,6 +91,8 @@ class CoverageLog:
         # An uptime too short to hold a second is closed as empty, so that no row stays open.
         until = int(c["up_end"][slot])
         self._coverage.append((instrument, self._source, stream, start, until))
+        if until > start:
+            self._passed.pop(slot, None)
         c["covered_until"][slot] = until
         c["up_start"][slot] = -1
         c["cause"][slot] = cause
@@ -149,11 +158,14 @@ class CoverageLog:
 
     def dump(self) -> list[Any]:
         """The remembered gaps as JSON; the rest lives in the slot columns."""
-        return [[slot, gaps] for slot, gaps in self._recent.items()]
+        passed = [[slot, list(by_cause.items())] for slot, by_cause in self._passed.items()]
+        return [list(self._recent.items()), passed]
 
-    def load(self, recent: list[Any]) -> None:
+    def load(self, saved: list[Any]) -> None:
         """Take over what `dump` gave."""
+        recent, passed = saved
         self._recent = defaultdict(list, dict(recent))
+        self._passed = {slot: dict(by_cause) for slot, by_cause in passed}
 
 
 def _first_session(table: SessionTable | None, at: int) -> int | None:

@@ -186,7 +186,7 @@ def volume_problems(found: Evidence) -> list[str]:
     end = found.horizon()
     for symbol in found.symbols:
         traded = [trade for trade in found.tape[symbol] if trade.second < end]
-        up = any(start <= end <= until for start, until in found.coverage.get(symbol, []))
+        up = any(start < end <= until for start, until in found.coverage.get(symbol, []))
         if not traded or traded[-1].volume is None or not up:
             continue
         stored = found.candles.get((symbol, "1s"), {}).values()

@@ -86,6 +86,7 @@ class Slot:
     pending: Cause = Cause.START
     open_gap: bool = False
     gaps: list[tuple[int, int]] = field(default_factory=list)
+    passed: dict[tuple[int, Cause], float] = field(default_factory=dict)  # in gaps, by start and cause
     late: tuple[int, float] = (-1, NAN)
     movers: dict[int, list[Mover]] = field(default_factory=dict)
     suspect: set[int] = field(default_factory=set)  # seconds that took an excess
@@ -136,7 +137,10 @@ class ReferenceState:
             start = max(start, slot.covered_until)
             if start > slot.covered_until or slot.open_gap:
                 slot.gaps = [gap for gap in slot.gaps if gap[1] != OPEN_END]
-                self._gap(slot, slot.covered_until, start, slot.pending, passed)
+                key = (slot.covered_until, slot.pending)
+                total = passed + slot.passed.get(key, 0.0)
+                self._gap(slot, slot.covered_until, start, slot.pending, total)
+                slot.passed[key] = 0.0 if math.isnan(total) else total
         slot.open_gap = False
         slot.up_start = start
         slot.up_stream = stream_id

@@ -2,34 +2,30 @@
 
 import asyncio
 import datetime as dt
-import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from pydantic import BaseModel
 
 from mdingest import __version__, calendars
 from mdingest.api import Changes, Served, create_app, serving
+from mdingest.app.alerting import alerts_of, conditions_of
+from mdingest.app.feeding import Feeding
 from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.app.replaying import replay_retired
 from mdingest.calendars import Calendars
 from mdingest.config import Config
-from mdingest.core.control import Subscription
 from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
 from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
-from mdingest.pipeline.feeds import Feeds
 from mdingest.pipeline.housekeeping import Housekeeper
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
-from mdingest.pipeline.lists import instrument_list
 from mdingest.pipeline.recovery import recover
 from mdingest.pipeline.retain import Retainer
 from mdingest.pipeline.source import BatchSource
@@ -37,8 +33,6 @@ from mdingest.pipeline.statefile import StateFiles
 from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
 from mdingest.pipeline.writer import Writer
-from mdingest.providers import PROVIDERS
-from mdingest.providers.base import LiveProvider, Resolved
 from mdingest.simulators.instruments import named_instruments
 from mdingest.simulators.kite import KiteSimulator
 from mdingest.store.base import Position, Store, Transaction
@@ -53,8 +47,15 @@ log = structlog.get_logger()
 DISK_LOW_BYTES = 256 << 20
 
 
-async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve_http: bool = True) -> None:
-    """Everything the config enables, until ``stop`` is set.
+async def run_daemon(
+    config: Config,
+    clock: Clock,
+    stop: asyncio.Event,
+    *,
+    serve_http: bool = True,
+    reload: asyncio.Event | None = None,
+) -> None:
+    """Everything the config enables, until ``stop`` is set. ``reload`` set: read it again.
 
     Raises AlreadyRunning, ConfigError, or whatever of `mdingest.errors` ends the process.
     """
@@ -70,16 +71,24 @@ async def run_daemon(config: Config, clock: Clock, stop: asyncio.Event, *, serve
         stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
         store = await stack.enter_async_context(_store(config))
         journal = stack.enter_context(Journal.open(config.journal.dir, command="mdingest run")[0])
-        ingest, feeds = await _ingest(config, clock, store, journal, book)
+        ingest = await _ingest(config, clock, store, journal, book)
+        feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, reload)
+        feeds = feeding.feeds
+        alerts = alerts_of(config, clock)
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
         watch_ingest(health, metrics, ingest)
         watch_feeds(health, metrics, feeds, clock)
-        health.register("disk", disk_check(config.journal.dir, DISK_LOW_BYTES))
+        feeding.watch(health)
+        disk = disk_check(config.journal.dir, DISK_LOW_BYTES)
+        health.register("disk", disk)
+        health.register("alerts", alerts.detail)
         producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
+        producers["feeds.upkeep"] = feeding.run
+        producers["alerts"] = partial(alerts.run, conditions_of(feeding, ingest, probe, disk))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
             served = _served(config, clock, store, book, health, metrics)
@@ -131,9 +140,7 @@ async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         await run_daemon(config, clock, stop)
 
 
-async def _ingest(
-    config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars
-) -> tuple[Ingest, list[Feeds]]:
+async def _ingest(config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars) -> Ingest:
     settings = settings_of(config)
     claim = await store.claim(journal.uuid, "mdingest run")
     if claim.position is None and journal.end_lsn:
@@ -180,19 +187,7 @@ async def _ingest(
         store, journal=journal.uuid, epoch=claim.epoch, sync=retainer.sync_to, on_commit=retainer.committed
     )
     announcer = Announcer(intake, book.table)
-    ids = itertools.count(1)
-    feeds = [
-        Feeds(
-            PROVIDERS[entry.provider].live(config.providers[entry.provider]),
-            partial(_wanted, config, PROVIDERS[entry.provider], config.symbols_of(entry), store),
-            intake,
-            announcer,
-            stream_ids=lambda: next(ids),
-        )
-        for entry in config.realtime
-    ]
-    ingest = Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
-    return ingest, feeds
+    return Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
 
 
 def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -> Housekeeper:
@@ -205,41 +200,6 @@ def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -
         keep_s={interval_s: kept for interval_s, kept in keep_s.items() if kept is not None},
         revisions_s=rules.candle_revisions_s,
     )
-
-
-async def _wanted(
-    config: Config, provider: LiveProvider[Any], symbols: tuple[str, ...], store: Store
-) -> list[Subscription]:
-    """The subscriptions of a feed, with the store's ids. Unknown symbols are left out, loudly."""
-    options = config.providers[provider.name]
-    problems: list[str] = []
-    if provider.needs_instruments:
-        cache = config.journal.dir.parent / "instruments" / f"{provider.name}.csv"
-        path = await instrument_list(options.instruments, cache)  # type: ignore[attr-defined] # the adapter's own key
-        resolved = await asyncio.to_thread(_resolve_file, provider, symbols, options, path, problems)
-    else:
-        resolved = provider.resolve(symbols, options, problems=problems)
-    for problem in problems:
-        log.error("symbols.unresolved", feed=provider.name, problem=problem)
-    if not resolved:
-        raise ConfigError(f"{provider.name}: none of its symbols can be resolved")
-    stored = await store.ensure_instruments([row.instrument for row in resolved])
-    return [
-        replace(
-            row.subscription,
-            instrument_id=instrument.id,
-            symbol=instrument.symbol,
-            exchange=instrument.exchange,
-        )
-        for row, instrument in zip(resolved, stored, strict=True)
-    ]
-
-
-def _resolve_file(
-    provider: LiveProvider[Any], symbols: tuple[str, ...], options: BaseModel, path: Path, problems: list[str]
-) -> list[Resolved]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return provider.resolve(symbols, options, lines, problems=problems)
 
 
 def _date(clock: Clock) -> dt.date:

@@ -3,7 +3,7 @@
 import os
 import signal
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,32 +30,42 @@ def set_up_logging(args: Namespace) -> None:
     configure(getattr(args, "log_format", None), getattr(args, "log_level", "info"))
 
 
-def load_config(args: Namespace, overrides: Mapping[str, object] | None = None) -> "Config":
-    """The configuration of the options. Raises ConfigError. Also sets up logging."""
+def load_config(
+    args: Namespace, overrides: Mapping[str, object] | None = None, *, forgive: Sequence[str] = ()
+) -> "Config":
+    """The configuration of the options. Raises ConfigError. Also sets up logging.
+
+    ``forgive``: keys of providers whose variables need not be set.
+    """
     set_up_logging(args)
     from mdingest.config import load
 
     given = dict(overrides or {})
     if "database" in args:
         given["database.url"] = args.database
-    return load(getattr(args, "config", None), overrides=given)
+    return load(getattr(args, "config", None), overrides=given, forgive=forgive)
 
 
 class Stopping:
     """Whether and when a person or a supervisor asked us to stop.
 
     In force from the first moment of a command, so that a signal during start is not lost.
-    The first signal asks; a second one ends the process at once, which costs no data.
+    The first signal asks; a second one ends the process at once, which costs no data. With
+    ``reloads`` SIGHUP sets `reload` instead of ending the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reloads: bool = False) -> None:
+        from asyncio import Event
+
+        self.reload = Event()
+        self._signals = (*_SIGNALS, signal.SIGHUP) if reloads else _SIGNALS
         self._asked = False
         self._stop: asyncio.Event | None = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals while the block runs."""
-        before = {number: signal.signal(number, lambda n, _: self.received(n)) for number in _SIGNALS}
+        before = {number: signal.signal(number, lambda n, _: self.received(n)) for number in self._signals}
         try:
             yield
         finally:
@@ -64,6 +74,9 @@ class Stopping:
 
     def received(self, number: int) -> None:
         """One signal came."""
+        if number == signal.SIGHUP:
+            self.reload.set()
+            return
         if self._asked:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -73,6 +86,10 @@ class Stopping:
 
     def tell(self, stop: "asyncio.Event") -> None:
         """From now on set ``stop``; at once, if somebody has asked already. Inside the loop."""
+        from asyncio import get_running_loop
+
+        for number in self._signals:  # through the loop, which wakes up for them while it waits
+            get_running_loop().add_signal_handler(number, self.received, number)
         self._stop = stop
         if self._asked:
             stop.set()
@@ -86,9 +103,6 @@ def run_until_stopped(
 
     async def told() -> None:
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:  # through the loop, which wakes up for them while it waits
-            loop.add_signal_handler(number, stopping.received, number)
         stopping.tell(stop)
         await main(stop)
 

@@ -33,14 +33,14 @@ def add(command: AddCommand) -> None:
 
 
 def _realtime(args: Namespace) -> int:
-    with (stopping := Stopping()).installed():
+    with (stopping := Stopping(reloads=True)).installed():
         config = _realtime_config(args)
         from mdingest.app import run_daemon
         from mdingest.config import read_clock
 
         clock = read_clock(config)
         run_until_stopped(
-            lambda stop: run_daemon(config, clock, stop, serve_http=False),
+            lambda stop: run_daemon(config, clock, stop, serve_http=False, reload=stopping.reload),
             stopping,
             uvloop=config.runtime.uvloop,
         )
@@ -66,14 +66,16 @@ def _realtime_config(args: Namespace) -> "Config":
 
 
 def _run(args: Namespace) -> int:
-    with (stopping := Stopping()).installed():
+    with (stopping := Stopping(reloads=True)).installed():
         config = load_config(args)
         from mdingest.app import run_daemon
         from mdingest.config import read_clock
 
         clock = read_clock(config)
         run_until_stopped(
-            lambda stop: run_daemon(config, clock, stop), stopping, uvloop=config.runtime.uvloop
+            lambda stop: run_daemon(config, clock, stop, reload=stopping.reload),
+            stopping,
+            uvloop=config.runtime.uvloop,
         )
     return 0
 

@@ -7,9 +7,7 @@ from mdingest.errors import ConfigError
 
 NOT_YET = "not available yet"
 _COMMANDS = {
-    "login": "today's access token of a broker",
     "gaps": "what is missing, why, and its state",
-    "instruments": "the instrument master",
 }
 
 

@@ -37,12 +37,16 @@ def load(
     path: str | Path | None = None,
     env: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    forgive: Sequence[str] = (),
 ) -> Config:
     """Read and check everything; nothing is started or created.
 
     ``path`` None means ``$MDINGEST_CONFIG``, else ``config/config.yaml`` if there is one,
     else defaults. ``overrides`` maps dotted keys to values that the command line gave.
-    Raises ConfigError whose text has one line a mistake and no secret.
+    ``forgive`` names dotted keys of providers whose variables need not be set: they count as
+    not given then, as does a secret whose stand-in (a token file) exists. Raises ConfigError
+    whose text has one line a mistake and no secret.
     """
     env = os.environ if env is None else env
     overrides = overrides or {}
@@ -59,10 +63,11 @@ def load(
     mistakes: list[Mistake] = []
     expanded = environment.expand(raw, mistakes)
     _read_symbols(expanded, directories, mistakes)
-    config = _check(expanded, mistakes)
+    config = _check(expanded, mistakes, forgive)
     if mistakes:
         raise ConfigError(environment.hide(_report(mistakes, file, list(overrides))))
-    return config.reloaded_by(partial(load, path, env, overrides))
+    read = [*([] if file is None else [file]), *(directory / ".env" for directory in directories)]
+    return config.reloaded_by(partial(load, path, env, overrides, forgive=forgive), read)
 
 
 def read_clock(config: Config | None = None, env: Mapping[str, str] | None = None) -> Clock:
@@ -141,7 +146,7 @@ def _read_symbols(raw: dict[str, Any], directories: list[Path], mistakes: list[M
     raw["symbols"] = listed
 
 
-def _check(raw: dict[str, Any], mistakes: list[Mistake]) -> Config:
+def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str]) -> Config:
     """Validate; on mistakes the returned value is only a placeholder."""
     given = raw.get("providers")
     sections = given if isinstance(given, dict) else {}
@@ -170,8 +175,14 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake]) -> Config:
     ]
     sources = [request.provider for request in config.backfill]
     names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
-    options = {name: _options(name, sections.get(name), mistakes) for name in names}
-    checked = {name: value for name, value in options.items() if value is not None}
+    data = config.journal.dir.parent
+    sections = {name: _without_unset(name, sections.get(name), mistakes, data, forgive) for name in names}
+    options = {name: _options(name, sections[name], mistakes) for name in names}
+    checked = {
+        name: value.beside(data) if isinstance(value, ProviderOptions) else value
+        for name, value in options.items()
+        if value is not None
+    }
     _check_calendars(config, checked, mistakes)
     return config.model_copy(update={"providers": checked})
 
@@ -207,6 +218,32 @@ def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | N
     except ValidationError as exc:
         mistakes += _mistakes(exc, model, ("providers", name))
         return None
+
+
+def _without_unset(
+    name: str, given: object, mistakes: list[Mistake], data: Path, forgive: Sequence[str]
+) -> object:
+    """The section without its secrets that are not set, if something makes up for them.
+
+    What was a mistake then is none any more.
+    """
+    unset = [loc for loc, _ in mistakes if loc[:2] == ("providers", name) and len(loc) == 3]  # noqa: PLR2004
+    if not unset or not isinstance(given, dict) or name not in _OPTIONS:
+        return given
+    without = {key: value for key, value in given.items() if ("providers", name, key) not in unset}
+    try:
+        options = _OPTIONS[name].model_validate(without)
+    except ValidationError:
+        return given
+    if not isinstance(options, ProviderOptions):
+        return given
+    options = options.beside(data)
+    for loc in unset:
+        file = options.stand_in_of(str(loc[2]))
+        if ".".join(map(str, loc)) not in forgive and not (file is not None and file.exists()):
+            return given
+    mistakes[:] = [mistake for mistake in mistakes if mistake[0] not in unset]
+    return without
 
 
 def _unknown_provider(name: str) -> str:

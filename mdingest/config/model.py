@@ -7,7 +7,7 @@ its adapter, so nothing here grows with the number of vendors.
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -209,15 +209,21 @@ class Config(Section):
     runtime: Runtime = Runtime()
     calendar: Calendar = Calendar()
     _reload: Callable[[], "Config"] | None = PrivateAttr(default=None)
+    _read_from: tuple[Path, ...] = PrivateAttr(default=())
 
     def symbols_of(self, entry: Realtime | Backfill) -> tuple[str, ...]:
         """The symbols of one feed or request, ``all`` written out."""
         return self.symbols if isinstance(entry.symbols, str) else entry.symbols
 
-    def reloaded_by(self, read: Callable[[], "Config"]) -> Self:
-        """Itself, knowing how to read its sources again."""
-        self._reload = read
+    def reloaded_by(self, read: Callable[[], "Config"], files: Sequence[Path] = ()) -> Self:
+        """Itself, knowing how to read its sources again, and which files they are."""
+        self._reload, self._read_from = read, tuple(files)
         return self
+
+    @property
+    def read_from(self) -> tuple[Path, ...]:
+        """The files it came from, which need not exist: the YAML first, then ``.env`` files."""
+        return self._read_from
 
     def reload(self) -> "Config":
         """Read the same sources again. Raises ConfigError; then this one still holds."""
@@ -225,5 +231,5 @@ class Config(Section):
 
     def not_available(self) -> list[str]:
         """Keys that are understood but have no effect in this version, for a warning."""
-        found = {"backfill": bool(self.backfill), "alerts.webhook": self.alerts.webhook is not None}
+        found = {"backfill": bool(self.backfill)}
         return [key for key, present in found.items() if present]

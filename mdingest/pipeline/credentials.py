@@ -52,14 +52,15 @@ class Credentials:
 
     def look(self) -> bool:
         """Look for tokens again. Whether there is one in force that was not before."""
+        before = self.token if self.unfit() is None else None
         found = self._candidates()
         known = {token.secret.get_secret_value() for token in found}
         self._refused = {secret: why for secret, why in self._refused.items() if secret in known}
         best = next((token for token in found if self._why_not(token) is None), None)
-        before, self.token = self.token, best or (found[0] if found else None)
+        had_one, self.token = self.token is not None, best or (found[0] if found else None)
         if best is None or (before is not None and before.secret == best.secret):
             return False
-        if before is not None:
+        if had_one:
             log.info("credentials.changed", feed=self.feed, source=best.source)
         self._on_change(best)
         return True

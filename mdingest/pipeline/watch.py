@@ -52,7 +52,7 @@ def watch_feeds(health: Health, metrics: Metrics, feeds: Sequence[Feeds], clock:
         detail = {}
         well = True
         now = clock.wall_ns()
-        for status in (status for feed in feeds for status in feed.statuses):
+        for feed, status in ((one, status) for one in feeds for status in one.statuses):
             live = status.state is FeedState.LIVE
             metrics.feed_up[status.name].set(live)
             well = well and live
@@ -66,6 +66,7 @@ def watch_feeds(health: Health, metrics: Metrics, feeds: Sequence[Feeds], clock:
                 "reconnects": status.reconnects,
                 "frames": status.frames,
                 **({"error": status.last_error} if status.last_error else {}),
+                **({"unresolved": list(feed.problems)} if feed.problems else {}),
             }
         return well, detail
 

@@ -4,9 +4,20 @@ import argparse
 from argparse import SUPPRESS, ArgumentParser
 
 from mdingest import __version__
-from mdingest.cli import backfill, checking, daemon, database, later, mock, replaying, status
+from mdingest.cli import (
+    backfill,
+    checking,
+    daemon,
+    database,
+    instruments,
+    later,
+    login,
+    mock,
+    replaying,
+    status,
+)
 
-_GROUPS = (daemon, database, backfill, replaying, status, checking, mock, later)
+_GROUPS = (daemon, database, login, instruments, backfill, replaying, status, checking, mock, later)
 
 
 def parser() -> ArgumentParser:

@@ -26,6 +26,22 @@ def add(command: AddCommand) -> None:
     mock.add_argument("--speed", type=_speed, default=1.0, help="how fast its clock runs, up to 60")
     mock.add_argument("--seed", type=_seed, default=0, help="the same seed, the same market")
     mock.add_argument("--faults", default="", metavar="LIST", help="such as disconnect@20s,mute~2m/15s")
+    mock.add_argument(
+        "--session",
+        default="always",
+        metavar="CLASS",
+        help="hours of its shares, such as NSE.EQ.cas; auto: each instrument's own (default: always open)",
+    )
+    mock.add_argument("--lively", action="store_true", help="bursts and pauses instead of an even flow")
+    mock.add_argument(
+        "--conflate", type=_span_s, default=0.0, metavar="SPAN", help="one packet per instrument in, say, 1s"
+    )
+    mock.add_argument(
+        "--depth", type=_span_s, default=0.0, metavar="SPAN", help="a packet of the order book alone in each"
+    )
+    mock.add_argument(
+        "--least-volume", type=_seed, default=0, metavar="N", help="a share's day begins with at least that"
+    )
     mock.add_argument("--tape", type=Path, metavar="FILE", help="write every trade here")
     mock.add_argument("--cuts", type=Path, metavar="FILE", help="write every fault here")
     mock.add_argument("--instruments", type=Path, metavar="FILE", help="write the instruments CSV here")
@@ -36,6 +52,16 @@ def _seed(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ArgumentTypeError("must be a whole number that is not negative")
     return int(text)
+
+
+def _span_s(text: str) -> float:
+    from mdingest.errors import ConfigError
+    from mdingest.simulators.faults import span_ns
+
+    try:
+        return span_ns(text) / 1e9
+    except ConfigError as exc:
+        raise ArgumentTypeError(str(exc)) from None
 
 
 def _speed(text: str) -> float:
@@ -65,6 +91,11 @@ def _mock(args: Namespace) -> int:
             rate=args.rate,
             seed=args.seed,
             faults=args.faults,
+            session=args.session,
+            lively=args.lively,
+            conflate_s=args.conflate,
+            depth_s=args.depth,
+            least_volume=args.least_volume,
             tape=args.tape,
             cuts=args.cuts,
             instruments=args.instruments,

@@ -23,6 +23,9 @@ INSTANT = {
     "truncate": "the next data frame of every connection loses its end",
     "unknown": "the next data frame carries a packet of an unknown length as well",
     "lie": "the next data frame claims more packets than it has",
+    "notime": "the next data frame carries 0 for each last trade time",
+    "back": "the next data frame carries totals of volume as they were a while ago",
+    "correct": "the exchange takes back a part of the day's volumes, for good",
     "order": "every connection gets an order update, as text",
 }
 LASTING = {
@@ -108,8 +111,8 @@ def _parse(entry: str) -> Fault:
             f"like disconnect@20s, disconnect~30s or mute@10s/15s; "
             f"kinds: {', '.join([*INSTANT, *LASTING])}; units: {', '.join(_UNITS)}"
         )
-    when = _span_ns(match["when"])
-    long_ns = _span_ns(match["long"]) if match["long"] else 0
+    when = span_ns(match["when"])
+    long_ns = span_ns(match["long"]) if match["long"] else 0
     check_fault(match["kind"], long_ns)
     if match["how"] == "@":
         return Fault(match["kind"], at_ns=when, long_ns=long_ns)
@@ -118,8 +121,9 @@ def _parse(entry: str) -> Fault:
     return Fault(match["kind"], mean_ns=when, long_ns=long_ns)
 
 
-def _span_ns(text: str) -> int:
+def span_ns(text: str) -> int:
+    """A span such as 250ms, 1s or 2m, in ns. Raises ConfigError with what would be right."""
     match = re.fullmatch(_SPAN, text)
     if match is None:
-        raise AssertionError(text)  # only called with what _FAULT matched
+        raise ConfigError(f"{text!r} is no span of time; write it like 250ms, 1s or 2m")
     return round(float(match[1]) * _UNITS[match[2]])

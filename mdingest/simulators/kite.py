@@ -3,7 +3,8 @@
 The official client and the daemon talk to it alike. ``GET /?api_key=..&access_token=..``
 upgrades to the websocket, ``GET /instruments`` is the instruments file, on the same port.
 Every trade gives exactly one packet to whoever subscribed it, so that the tape is the truth
-about what a client should have. It runs inside an event loop, the daemon's own if need be.
+about what a client should have; with ``conflate_s`` a packet tells of several, and the tape says
+which. It runs inside an event loop, the daemon's own if need be.
 """
 
 import asyncio
@@ -23,13 +24,17 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.http11 import Request, Response
 
+from mdingest.calendars import ALWAYS
 from mdingest.errors import ConfigError
 from mdingest.simulators.faults import parse_faults
+from mdingest.simulators.hours import Hours
 from mdingest.simulators.instruments import SimInstrument, default_instruments, instruments_csv
 from mdingest.simulators.kite_exchange import KiteExchange
 from mdingest.simulators.kite_wire import HEARTBEAT
-from mdingest.simulators.market import Market, S
+from mdingest.simulators.market import Market
+from mdingest.simulators.sampling import Pace
 from mdingest.simulators.tape import Journal
+from mdingest.simulators.trades import S
 from mdingest.telemetry.clock import Clock
 
 _LONGEST_TURN_S = 0.05  # real
@@ -38,6 +43,8 @@ _MOST_BEHIND_S = 1.0  # of the market: then it halts instead of delivering late
 _MOST_BEHIND_REAL_S = 0.2  # the same for a fast clock
 _HEARTBEAT_S = 1.0
 _CLOSE_S = 1.0
+_LONGEST_S = 60
+_WIRE_VOLUME = 1 << 32
 _GOING_AWAY = 1001
 _DENIED = "Incorrect `api_key` or `access_token`."
 
@@ -60,6 +67,11 @@ class KiteSimulator:
     tape: Path | None = None  # files described in mdingest.simulators.tape
     cuts: Path | None = None
     frame_packets: int = 200  # the most in one frame
+    session: str = ALWAYS  # or a class, or AUTO: see mdingest.simulators.hours
+    lively: bool = False  # bursts and pauses
+    conflate_s: float = 0.0  # at most one packet an instrument in so long; 0: one for each trade
+    depth_s: float = 0.0  # an instrument sends a packet of its order book in each; 0: never
+    least_volume: int = 0  # of a share's day once it trades; beyond 2^31 in the wire's upper half
     refused_tokens: frozenset[str] = frozenset({"bad"})  # access tokens that get a 403
 
     async def __aenter__(self) -> Self:
@@ -68,17 +80,30 @@ class KiteSimulator:
         if self.rate <= 0 or self.seed < 0 or self.frame_packets < 1:
             raise ConfigError("rate and frame_packets must be above 0, seed must not be negative")
         self._start_ns, self._start_mono_ns = self.clock.wall_ns(), self.clock.mono_ns()
+        if not 0 <= self.conflate_s <= _LONGEST_S or not 0 <= self.depth_s <= _LONGEST_S:
+            raise ConfigError(f"conflation and order book packets take from 0 to {_LONGEST_S} s")
+        if not 0 <= self.least_volume < _WIRE_VOLUME:
+            raise ConfigError("the wire has 32 bits for a volume")
         if not self.instruments:
             self.instruments = default_instruments(datetime.fromtimestamp(self._start_ns // S, UTC).date())
         async with AsyncExitStack() as stack:
             journal = stack.enter_context(Journal(self.instruments, tape=self.tape, cuts=self.cuts))
+            market = Market(
+                self.instruments,
+                start_ns=self._start_ns,
+                rate=self.rate,
+                seed=self.seed,
+                hours=Hours(self.instruments, self.session),
+                lively=self.lively,
+                least_volume=self.least_volume,
+            )
             self._exchange = KiteExchange(
                 self.instruments,
-                Market(self.instruments, start_ns=self._start_ns, rate=self.rate, seed=self.seed),
+                market,
                 journal,
                 faults,
                 seed=self.seed,
-                frame_packets=self.frame_packets,
+                pace=Pace(round(self.conflate_s * S), round(self.depth_s * S), self.frame_packets),
                 most_behind_ns=round(max(_MOST_BEHIND_S, _MOST_BEHIND_REAL_S * self.clock.speed) * S),
             )
             server = await stack.enter_async_context(
@@ -94,8 +119,8 @@ class KiteSimulator:
             )
             self.port = _port_of(server)
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            market = self._tasks.create_task(self._run(), name="simulator.market")
-            stack.callback(self._stop, market)
+            running = self._tasks.create_task(self._run(), name="simulator.market")
+            stack.callback(self._stop, running)
             self._stack = stack.pop_all()
         return self
 

@@ -16,8 +16,10 @@ import structlog
 from mdingest.simulators.faults import Due, Fault, Timetable, check_fault
 from mdingest.simulators.instruments import SimInstrument
 from mdingest.simulators.kite_line import Damage, KiteLine
-from mdingest.simulators.market import Market, S
-from mdingest.simulators.tape import Journal
+from mdingest.simulators.market import Market
+from mdingest.simulators.sampling import EVERY_TRADE, Pace, Sampler
+from mdingest.simulators.tape import Journal, Sent
+from mdingest.simulators.trades import S
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,7 @@ ORDER_UPDATE = '{"type":"order","data":{"order_id":"100000000000000","status":"C
 
 _MOST_BUFFERED = 64 << 20  # bytes waiting for one client
 _LATE_SHARE = 3  # one instrument in so many is held back
+_CORRECTED = 0.001  # of the day's volume
 
 
 class Peer(Protocol):
@@ -50,8 +53,8 @@ class Peer(Protocol):
 class KiteExchange:
     """A market and those who watch it.
 
-    ``frame_packets`` is the most in a frame. A turn that comes more than ``most_behind_ns`` late
-    halts the market for that time, so that a stalled process does not deliver late data.
+    A turn that comes more than ``most_behind_ns`` late halts the market for that time, so that a
+    stalled process does not deliver late data.
     """
 
     def __init__(
@@ -62,15 +65,16 @@ class KiteExchange:
         faults: Sequence[Fault] = (),
         *,
         seed: int = 0,
-        frame_packets: int = 200,
         most_behind_ns: int = S,
+        pace: Pace = EVERY_TRADE,
     ) -> None:
         self.lines: dict[KiteLine, Peer] = {}
         self.refuse_until_ns = 0
         self._market = market
+        self._sampler = Sampler(market.universe, market.hours, market.last, pace)
         self._journal = journal
         self._seed = seed
-        self._frame_packets = frame_packets
+        self._frame_packets = pace.frame_packets
         self._most_behind_ns = most_behind_ns
         self._rows = {one.token: row for row, one in enumerate(instruments)}
         self._numbers = itertools.count(1)
@@ -96,7 +100,7 @@ class KiteExchange:
         """
         if self.lines.pop(line, None) is None:
             return
-        for since_ns, tokens in line.lost_since(self.until_ns).items():
+        for since_ns, tokens in line.lost_since(self.until_ns, self._sampler.waiting_since()).items():
             self._journal.cut(line.number, line.api_key, cause, since_ns, tokens)
 
     def turn(self, now_ns: int) -> None:
@@ -104,6 +108,7 @@ class KiteExchange:
         if now_ns - self.until_ns > self._most_behind_ns:
             log.warning("simulator.halted", market_s=round((now_ns - self.until_ns) / S, 3))
             self._market.halt(now_ns)
+            self._sampler.halt(self._market.last)
         for due in self._timetable.due(now_ns):
             self._plan(due.at_ns, partial(self._apply, due))
         while self._agenda and self._agenda[0][0] <= now_ns:
@@ -126,24 +131,31 @@ class KiteExchange:
     # --- data
 
     def _deliver(self, to_ns: int) -> None:
+        from_ns = self.until_ns
         for line in self.lines:
-            tokens = line.snapshots(self._market.last, self.until_ns, self._frame_packets)
-            self._journal.restored(line.api_key, self.until_ns, tokens)
+            if line.asks:
+                shown = self._sampler.shown(self._market.last)
+                tokens = line.snapshots(shown, from_ns, self._frame_packets)
+                self._journal.restored(line.api_key, from_ns, tokens)
         trades = self._market.advance(to_ns)
-        if not len(trades):
+        if self.until_ns <= from_ns:
             return
+        sending = self._sampler.take(trades, self._market.last, from_ns, self.until_ns)
         sent = []
-        for line in self.lines:
-            became, damages = line.send(trades, self._frame_packets)
-            sent.append(became)
+        for line in self.lines if len(sending.packets) else ():
+            became, damages = line.send(sending.packets, self._frame_packets)
+            carried = sending.carrier
+            sent.append(Sent(line.number, became.sent[carried], became.held[carried]))
             self._note(line, damages)
-        self._journal.trades(trades, sent)
+        if len(sending.trades):
+            left_ns = sending.packets["sent"][sending.carrier]
+            self._journal.trades(sending.trades, left_ns, sent)
 
     def _note(self, line: KiteLine, damages: Sequence[Damage]) -> None:
         tokens = self._market.universe.token
         for damage in damages:
             if len(damage.lost):
-                span = (int(damage.lost["ts"].min()), int(damage.lost["ts"].max()) + 1)
+                span = (int(damage.lost["since"].min()), int(damage.lost["sent"].max()) + 1)
                 rows = np.unique(damage.lost["row"])
                 self._journal.lost(line.number, line.api_key, damage.cause, span, tokens[rows].tolist())
             else:
@@ -161,8 +173,13 @@ class KiteExchange:
         if due.kind == "403":
             self.refuse_until_ns = max(self.refuse_until_ns, at_ns + due.long_ns)
             return
+        if due.kind == "correct":
+            self._market.correct(_CORRECTED)
         for line, peer in list(self.lines.items()):
             match due.kind:
+                case "correct":
+                    span = (self.until_ns, self.until_ns)
+                    self._journal.happened(line.number, line.api_key, due.kind, span, line.tokens())
                 case "disconnect":
                     self._hang_up(line, due.kind)
                 case "close":

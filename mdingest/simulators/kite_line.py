@@ -9,8 +9,8 @@ import orjson
 from numpy.typing import NDArray
 
 from mdingest.simulators.kite_wire import Frame, Mode, frames_of, parcels_of
-from mdingest.simulators.market import Ints, Last, Trades, Universe, no_trades
 from mdingest.simulators.tape import Sent
+from mdingest.simulators.trades import Ints, Last, Trades, Universe, no_trades
 
 MOST_TOKENS = 3000
 """On one connection (the broker's documentation)."""
@@ -19,6 +19,7 @@ _MODES = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
 _HEADER_BYTES = ((126, 2), (1 << 16, 4), (1 << 64, 10))  # of a websocket frame, by payload size
 _UNKNOWN_LENGTH = 12
 _LIE = 3
+_STEP_BACK = 1_000  # an old total lacks one unit in so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class KiteLine:
         """Tokens whose data flows: those that a cut concerns."""
         return self._tokens_at(self.flowing)
 
+    @property
+    def asks(self) -> bool:
+        """Whether `snapshots` has any to send."""
+        return not self.muted and bool(self._fresh.any())
+
     def snapshots(self, last: Last, until_ns: int, most: int) -> list[int]:
         """Send the last known packet of what was just subscribed or changed its mode; the tokens.
 
@@ -130,7 +136,7 @@ class KiteLine:
         return [int(one) for one in self._universe.token[trades["row"]]]
 
     def send(self, trades: Trades, most: int) -> tuple[Sent, list[Damage]]:
-        """Send a packet for each trade of a subscribed instrument, in frames of at most ``most``."""
+        """Send those packets whose instruments are subscribed, in frames of at most ``most``."""
         flows = self.flowing[trades["row"]] & (not self.muted)
         held = flows & self._late[trades["row"]]
         sent = flows & ~held
@@ -162,7 +168,7 @@ class KiteLine:
                 damages.append(damage)
             else:
                 data = frame.encode()
-            self._put(data, told["row"], told["ts"])
+            self._put(data, told["row"], told["since"])
         return damages
 
     def _frames(self, trades: Trades, most: int) -> Iterator[Frame]:
@@ -183,13 +189,16 @@ class KiteLine:
         while self._unread and self._unread[0][0] <= self._written - buffered:
             self._unread.popleft()
 
-    def lost_since(self, now_ns: int) -> dict[int, list[int]]:
-        """From when on trades did not get out if the connection ends now: instants to tokens."""
-        since = np.full(len(self.flowing), now_ns)
+    def lost_since(self, now_ns: int, waiting: Ints) -> dict[int, list[int]]:
+        """From when on trades did not get out if the connection ends now: instants to tokens.
+
+        ``waiting`` has the oldest trade of each row that no packet was made of yet.
+        """
+        since = np.minimum(waiting, now_ns)
         for _, rows, ts in self._unread:
             np.minimum.at(since, rows, ts)
         for part in self._held:
-            np.minimum.at(since, part["row"], part["ts"])
+            np.minimum.at(since, part["row"], part["since"])
         instants = np.unique(since[self.flowing])
         return {int(ns): self._tokens_at(self.flowing & (since == ns)) for ns in instants}
 
@@ -204,6 +213,12 @@ def _integers(values: list[object]) -> list[int]:
     return [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
 
 
+def _older(volume: Ints) -> Ints:
+    """Totals as they were a while ago."""
+    older: Ints = np.maximum(volume - volume // _STEP_BACK - 1, 0)
+    return older
+
+
 def _damaged(frame: Frame, kind: str) -> tuple[bytes, Damage]:
     trades = frame.trades()
     match kind:
@@ -215,6 +230,10 @@ def _damaged(frame: Frame, kind: str) -> tuple[bytes, Damage]:
             return frame.cut_in(packet, share), Damage(kind, lost, doubt=True)
         case "unknown":
             return frame.with_unknown(_UNKNOWN_LENGTH), Damage(kind, no_trades(), doubt=False)
+        case "notime":
+            return frame.with_field("traded_at", np.zeros_like), Damage(kind, no_trades(), doubt=False)
+        case "back":
+            return frame.with_field("volume", _older), Damage(kind, no_trades(), doubt=True)
         case "lie":
             return frame.encode(count=len(frame) + _LIE), Damage(kind, no_trades(), doubt=True)
     raise AssertionError(kind)

@@ -5,15 +5,15 @@ what a body is. Written from the broker's documentation and its official clients
 with nobody: the daemon's decoder must not inherit a mistake made here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NewType
+from typing import Any, NewType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.simulators.market import Ints, S, Trades, Universe
+from mdingest.simulators.trades import Ints, S, Trades, Universe
 
 HEARTBEAT = b"\x00"
 _LEVELS = 5
@@ -111,6 +111,16 @@ class Frame:
         """The trades told of, in order of the packets."""
         return Trades(np.concatenate([one.trades for one in self.parcels]))
 
+    def with_field(self, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> bytes:
+        """It with one field changed in all packets that have it."""
+        parcels = []
+        for one in self.parcels:
+            packets = one.packets.copy()
+            if name in (packets.dtype.names or ()):
+                packets[name] = change(packets[name].astype(np.int64))
+            parcels.append(Parcel(Packed(packets), one.trades))
+        return Frame(tuple(parcels)).encode()
+
     def cut_in(self, packet: int, share: float) -> bytes:
         """It with its end torn off within a packet, of which ``share`` (in [0, 1)) is left."""
         ends = np.cumsum([one.packets.itemsize for one in self.parcels for _ in range(len(one))])
@@ -176,7 +186,7 @@ def _encode(universe: Universe, trades: Trades, mode: Mode, *, is_index: bool) -
     else:
         _fill_quote(packets, trades)
     if mode is Mode.FULL:
-        packets["sent_at"] = trades["ts"] // S
+        packets["sent_at"] = (trades["ts"] if is_index else trades["sent"]) // S
     if kind is FULL:
         packets["traded_at"] = trades["ts"] // S
         for name in ("oi", "oi_high", "oi_low"):

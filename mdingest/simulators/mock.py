@@ -7,9 +7,10 @@ from pathlib import Path
 
 import structlog
 
+from mdingest.calendars import ALWAYS
 from mdingest.simulators.instruments import named_instruments, synthetic_instruments
 from mdingest.simulators.kite import KiteSimulator
-from mdingest.simulators.market import S
+from mdingest.simulators.trades import S
 from mdingest.telemetry.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,11 @@ class KiteMockOptions:
     tape: Path | None = None
     cuts: Path | None = None
     instruments: Path | None = None  # where to write the instruments file
+    session: str = ALWAYS
+    lively: bool = False
+    conflate_s: float = 0.0
+    depth_s: float = 0.0
+    least_volume: int = 0
     refused_tokens: tuple[str, ...] = ("bad",)
 
 
@@ -46,6 +52,11 @@ async def run_mock(options: KiteMockOptions, clock: Clock, stop: asyncio.Event) 
         port=options.port,
         tape=options.tape,
         cuts=options.cuts,
+        session=options.session,
+        lively=options.lively,
+        conflate_s=options.conflate_s,
+        depth_s=options.depth_s,
+        least_volume=options.least_volume,
         refused_tokens=frozenset(options.refused_tokens),
     )
     async with simulator:

@@ -4,7 +4,9 @@ Both are JSON lines, the truth that stored candles and recorded gaps are compare
 
 Tape, one line a trade: ``token``, ``symbol``, ``ts`` (epoch s, as on the wire), ``ns`` (exact),
 ``price``, ``size`` and ``volume`` (null for an index), ``high`` and ``low`` of the day, ``sent`` (ids of the
-connections it was sent on) and ``held`` (those on which it was kept back, to come late).
+connections it was sent on) and ``held`` (those on which it was kept back, to come late),
+``packet`` (ns at which the packet left that was the first to include it). A line is written when
+that packet leaves; what no packet included when the simulator ended is missing.
 
 Cuts, one line a cut of one cause on one connection: ``connection``, ``api_key``, ``cause``,
 ``start_ns`` and ``end_ns`` (clock; trades in ``[start, end)`` did not reach the client on it),
@@ -12,8 +14,8 @@ Cuts, one line a cut of one cause on one connection: ``connection``, ``api_key``
 lines; what was still cut when the simulator ended has ``end_ns`` null. Causes: the kinds of
 `faults`, ``peer_closed`` and ``peer_lost`` (the client went; found at ``start_ns`` or later),
 ``slow`` (the client did not read), ``stop`` (the simulator ended). A fault that loses nothing
-(``unknown``, ``lie``, ``late``) is a line too, with ``start_ns == end_ns`` where it is an instant,
-``lost`` false, and the tokens that a reader may have to doubt.
+(``unknown``, ``lie``, ``late``, ``notime``, ``back``, ``correct``) is a line too, with
+``start_ns == end_ns`` where it is an instant, ``lost`` false, and the tokens that a reader may have to doubt.
 """
 
 from collections import defaultdict
@@ -29,12 +31,12 @@ import orjson
 from numpy.typing import NDArray
 
 from mdingest.simulators.instruments import SimInstrument
-from mdingest.simulators.market import S, Trades
+from mdingest.simulators.trades import Ints, S, Trades
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a batch of trades on one connection: a flag a trade."""
+    """What became of a batch of packets (or trades) on one connection: a flag each."""
 
     connection: int
     sent: NDArray[np.bool_]
@@ -80,13 +82,13 @@ class Journal:
         """Whether there is a tape to write."""
         return self._tape is not None
 
-    def trades(self, trades: Trades, sent: Sequence[Sent]) -> None:
-        """A line for each."""
+    def trades(self, trades: Trades, packets: Ints, sent: Sequence[Sent]) -> None:
+        """A line for each; ``packets`` says when the packet of each left."""
         if self._tape is None:
             return
-        for number, (row, ns, price, size, volume, high, low) in enumerate(
-            trades[["row", "ts", "price", "size", "volume", "high", "low"]].tolist()
-        ):
+        columns = ("row", "ts", "price", "size", "volume", "high", "low")
+        rows = zip(*(trades[name].tolist() for name in columns), packets.tolist(), strict=True)
+        for number, (row, ns, price, size, volume, high, low, packet) in enumerate(rows):
             one = self._instruments[row]
             line = {
                 "token": one.token,
@@ -100,6 +102,7 @@ class Journal:
                 "low": low / one.divisor,
                 "sent": [to.connection for to in sent if to.sent[number]],
                 "held": [to.connection for to in sent if to.held[number]],
+                "packet": packet,
             }
             self._tape.write(orjson.dumps(line).decode() + "\n")
 

@@ -53,6 +53,7 @@ def test_a_share_in_full_has_its_fields_where_the_broker_has_them() -> None:
     value = trade(
         2,
         ts=1795150815 * S,
+        sent=1795150816 * S,
         price=157370,
         size=7,
         volume=3_000_000_000,  # more than a signed field holds
@@ -70,7 +71,7 @@ def test_a_share_in_full_has_its_fields_where_the_broker_has_them() -> None:
 
     assert len(body) == 184
     assert words[:5] == [408065, 157370, 7, 157000, 3_000_000_000]
-    assert words[7:] == [1, 2, 3, 4, 1795150815, 5, 6, 8, 1795150815]
+    assert words[7:] == [1, 2, 3, 4, 1795150815, 5, 6, 8, 1795150816]
     bids = [int.from_bytes(body[at + 4 : at + 8], "big") for at in range(64, 124, 12)]
     offers = [int.from_bytes(body[at + 4 : at + 8], "big") for at in range(124, 184, 12)]
     assert bids == [157370 - 5 * level for level in range(5)]

@@ -92,7 +92,6 @@ class Hours:
 
     book: Calendars
     session_class: str
-    _years: dict[int, SessionTable] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -102,14 +101,7 @@ class Hours:
     def around(self, start_ns: int, end_ns: int) -> SessionTable:
         """A table that covers ``[start, end)`` with a week to spare on either side."""
         first, last = _date_of(start_ns - 8 * DAY_NS), _date_of(end_ns + 8 * DAY_NS)
-        table: SessionTable | None = None
-        for year in range(first.year, last.year + 1):
-            if year not in self._years:
-                begin = dt.date(year, 1, 1)
-                self._years[year] = self.book.table(self.session_class, begin, dt.date(year + 1, 1, 1))
-            found = self._years[year]
-            table = found if table is None else table.merged(found)
-        return SessionTable([]) if table is None else table
+        return self.book.table(self.session_class, first, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mdingest.core.session import SECOND_NS
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
 
 Row = tuple[Any, ...]
+_DAY_S = 86_400
 _FIRST_NS, _LAST_NS = -(1 << 62), (1 << 63) - 1
 
 
@@ -27,9 +28,22 @@ def text_of(ns: int) -> str:
 def texts_of(seconds: NDArray[np.int64]) -> list[str]:
     """UTC seconds as text, each distinct one formatted once. ``(n,)`` to ``n``."""
     distinct, where = np.unique(seconds, return_inverse=True)
+    if 2 * len(distinct) > len(seconds):  # history: few dates and few times of day in many instants
+        return _of_parts(seconds)
     texts = np.char.add(np.datetime_as_string(distinct.astype("datetime64[s]")), "Z")
     found: list[str] = texts.astype(object)[where].tolist()
     return found
+
+
+def _of_parts(seconds: NDArray[np.int64]) -> list[str]:
+    days, times = np.divmod(seconds, _DAY_S)
+    distinct_days, day = np.unique(days, return_inverse=True)
+    distinct_times, time = np.unique(times, return_inverse=True)
+    dates = [f"{text}T" for text in np.datetime_as_string(distinct_days.astype("datetime64[D]")).tolist()]
+    clocks = [
+        f"{text[-8:]}Z" for text in np.datetime_as_string(distinct_times.astype("datetime64[s]")).tolist()
+    ]
+    return [dates[i] + clocks[j] for i, j in zip(day.tolist(), time.tolist(), strict=True)]
 
 
 def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:

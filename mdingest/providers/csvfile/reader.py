@@ -33,7 +33,7 @@ from mdingest.providers.csvfile.stamps import BAD, Stamps
 from mdingest.providers.history import BAR, FAULTS, NAMED_REJECTS, Ask, Bars, Parsed, dated, faults
 
 HEAD_BYTES = 1 << 18  # what detection looks at
-CHUNK_CHARS = 1 << 21  # some 30,000 rows: enough for columns to pay, 25 MB at most
+CHUNK_CHARS = 1 << 20  # some 15,000 rows: enough for columns to pay, 15 MB at most
 _PRICES = ("open", "high", "low", "close")
 _SKIPPED = -1  # neither a row nor wrong: blank, a comment, the header again, another symbol
 

@@ -141,7 +141,7 @@ class _Remembered(dict[str, int]):
             self.clear()
             self.reasons.clear()
         try:
-            value = self._read(text)
+            value = self._read(text.strip())
         except (ValueError, OverflowError) as exc:
             self.reasons[text], value = str(exc), BAD
         self[text] = value
@@ -157,7 +157,8 @@ class Stamps:
         self._daily = daily
         self._dates = _Remembered(lambda text: parse_date(text, form.order))
         self._times = _Remembered(self._time)
-        self._offsets: dict[str, int] = {}  # of times that have one
+        self._naive: set[str] = set()  # times without an offset
+        self._shifted = False  # whether there were others
         self._patterned = _Remembered(self._by_pattern)
         self._of_day: dict[int, int | None] = {}
 
@@ -177,13 +178,14 @@ class Stamps:
         clock = np.fromiter(map(self._times.__getitem__, times), np.int64, len(dates))
         bad = (days == BAD) | (clock == BAD)
         days[bad] = clock[bad] = 0
-        if self._offsets:
-            naive = np.fromiter((text not in self._offsets for text in times), np.bool_, len(times))
-            shift = np.fromiter((self._offsets.get(text, 0) for text in times), np.int64, len(times))
-            out = days * DAY_NS + clock - shift
-            out[naive] = self._utc(days[naive], clock[naive])
-        else:
+        if not self._naive:
+            out = days * DAY_NS + clock
+        elif not self._shifted:
             out = self._utc(days, clock)
+        else:
+            naive = np.fromiter((text in self._naive for text in times), np.bool_, len(times))
+            out = days * DAY_NS + clock
+            out[naive] = self._utc(days[naive], clock[naive])
         out[bad] = BAD
         return out
 
@@ -205,28 +207,29 @@ class Stamps:
         if second is not None:
             return list(map(str.strip, first)), list(map(str.strip, second))
         separator = self._form.separator
-        cells = map(str.strip, first)
+        cells = [cell.strip() for cell in first]
         if separator is None:
-            dates = list(cells)
-            return dates, [""] * len(dates)
+            return cells, [""] * len(cells)
         if separator == "":
-            pairs: list[tuple[str, str]] = [(cell[:8], cell[8:]) for cell in cells]
-        else:
-            pairs = [(date, time) for date, _, time in (cell.partition(separator) for cell in cells)]
-        return [pair[0] for pair in pairs], [pair[1].lstrip() for pair in pairs]
+            return [cell[:8] for cell in cells], [cell[8:] for cell in cells]
+        parts = [cell.partition(separator) for cell in cells]
+        return [part[0] for part in parts], [part[2] for part in parts]
 
     def _time(self, text: str) -> int:
         if not text:
             if self._daily:
+                self._naive.add(text)
                 return 0
             raise ValueError("the stamp has no time of day")
         ns, offset = parse_time(text)
         if offset is not None:
-            self._offsets[text] = offset
-        elif self._form.offsets:
+            self._shifted = True
+            return ns - offset
+        if self._form.offsets:
             raise ValueError(f"{text!r} has no offset, unlike the other stamps")
-        elif self._zone is None and not self._daily:
+        if self._zone is None and not self._daily:
             raise ValueError("the stamp is naive, and no zone is known")
+        self._naive.add(text)
         return ns
 
     def _utc(self, days: NDArray[np.int64], clock: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from mdingest import __version__
 from mdingest.cli import (
     backfill,
     checking,
+    copying,
     daemon,
     database,
     instruments,
@@ -17,7 +18,7 @@ from mdingest.cli import (
     status,
 )
 
-_GROUPS = (daemon, database, login, instruments, backfill, replaying, status, checking, mock, later)
+_GROUPS = (daemon, database, copying, login, instruments, backfill, replaying, status, checking, mock, later)
 
 
 def parser() -> ArgumentParser:

@@ -196,6 +196,21 @@ class PostgresStore:
                 break
         return gone
 
+    async def repeat(self, statement: str, values: Sequence[Sequence[object]]) -> None:
+        """One statement for many rows, in one transaction; for `moving`."""
+        await self._writing.run(lambda connection: connection.executemany(statement, values))
+
+    async def count(self, symbol: str, interval_s: int) -> int:
+        """How many candles of an instrument and interval there are."""
+        query = f"SELECT count(*) FROM candles_{sql.NAMES[interval_s]} WHERE symbol = $1"  # noqa: S608 - a name from the list
+        return await self._do(query, symbol)
+
+    async def count_table(self, name: str) -> int:
+        """How many rows a table has."""
+        if name not in sql.OTHERS:
+            raise ValueError(f"no table {name}")
+        return await self._do(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name from the list
+
     async def _do(self, query: str, *values: object) -> int:
         """The number a statement answers, or how many rows it touched."""
 

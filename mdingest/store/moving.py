@@ -1,0 +1,193 @@
+"""A whole SQLite database into a PostgreSQL one, to be broken off and taken up at any time.
+
+Candles are compared page by page, copied where the pages differ, and compared again: what is
+there already is not sent twice, and what is reported as equal has been read back. Everything
+else (coverage, gaps, replaced rows, positions) follows in small tables' worth of statements
+that may be repeated.
+"""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdingest.core.events import CANDLE, OPEN_END, Candles
+from mdingest.core.interval import Interval
+from mdingest.store.base import Store, SymbolRow, Transaction
+from mdingest.store.postgres import PostgresStore
+
+_PAGE = 20_000
+_BATCH = 10_000
+_FIRST_NS = -(1 << 62)
+_PACKED = np.dtype([(name, CANDLE[name]) for name in CANDLE.names or () if name != "instrument_id"])
+
+# Name, what is read here, what is done with each row there. All may be done twice.
+_OTHERS = (
+    (
+        "streams",
+        "SELECT journal, stream_id, feed, last_ns FROM streams ORDER BY id",  # whose order means something
+        """
+        INSERT INTO streams AS s (journal, stream_id, feed, last_ns) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (journal, stream_id) DO UPDATE SET last_ns = greatest(s.last_ns, excluded.last_ns)""",
+    ),
+    (
+        "coverage_spans",
+        """
+        SELECT i.symbol, c.start_ns, c.source, c.end_ns, s.journal, s.stream_id FROM coverage_spans AS c
+        JOIN instruments AS i ON i.id = c.instrument_id LEFT JOIN streams AS s ON s.id = c.stream""",
+        """
+        INSERT INTO coverage_spans (instrument_id, start_ns, source, end_ns, stream)
+        SELECT i.id, $2, $3, $4, (SELECT id FROM streams WHERE journal = $5 AND stream_id = $6)
+        FROM instruments AS i WHERE symbol = $1
+        ON CONFLICT (instrument_id, start_ns, source)
+        DO UPDATE SET end_ns = excluded.end_ns, stream = excluded.stream""",
+    ),
+    (
+        "history_spans",
+        """
+        SELECT i.symbol, h.interval_s, h.source, h.start_ns, h.end_ns FROM history_spans AS h
+        JOIN instruments AS i ON i.id = h.instrument_id""",
+        """
+        INSERT INTO history_spans (instrument_id, interval_s, source, start_ns, end_ns)
+        SELECT id, $2, $3, $4, $5 FROM instruments WHERE symbol = $1
+        ON CONFLICT (instrument_id, interval_s, source, start_ns) DO UPDATE SET end_ns = excluded.end_ns""",
+    ),
+    (
+        "gap_spans",
+        """
+        SELECT i.symbol, g.start_ns, g.source, g.cause, g.end_ns, g.volume, g.repair FROM gap_spans AS g
+        JOIN instruments AS i ON i.id = g.instrument_id""",
+        """
+        INSERT INTO gap_spans (instrument_id, start_ns, source, cause, end_ns, volume, repair)
+        SELECT id, $2, $3, $4, $5, $6, $7 FROM instruments WHERE symbol = $1
+        ON CONFLICT (instrument_id, start_ns, source, cause)
+        DO UPDATE SET end_ns = excluded.end_ns, volume = excluded.volume, repair = excluded.repair""",
+    ),
+    (
+        "candle_revisions",
+        """
+        SELECT i.symbol, r.interval, r.ts_utc, r.open, r.high, r.low, r.close, r.volume, r.oi, r.trades,
+            r.source, r.state, r.session, r.flags, r.revision, r.replaced_by, r.replaced_at
+        FROM candle_revisions AS r JOIN instruments AS i ON i.id = r.instrument_id ORDER BY r.id""",
+        """
+        INSERT INTO candle_revisions (symbol, interval, ts_utc, open, high, low, close, volume, oi, trades,
+            source, state, session, flags, revision, replaced_by, replaced_at)
+        SELECT $1::text, $2::text, $3::text::timestamptz, $4::float8, $5::float8, $6::float8, $7::float8,
+            $8::float8, $9::float8, $10::int, $11::smallint, $12::smallint, $13::smallint, $14::int,
+            $15::int, $16::smallint, $17::text::timestamptz
+        WHERE NOT EXISTS (
+            SELECT 1 FROM candle_revisions
+            WHERE symbol = $1 AND interval = $2 AND ts_utc = $3::text::timestamptz AND source = $11
+            AND revision = $15 AND replaced_by = $16 AND replaced_at = $17::text::timestamptz
+        )""",
+    ),
+    (
+        "positions",  # last: a daemon that finds one trusts all the rest
+        "SELECT journal, lsn FROM positions",
+        """
+        INSERT INTO positions (journal, lsn) VALUES ($1, $2)
+        ON CONFLICT (journal) DO UPDATE SET lsn = excluded.lsn""",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One instrument and interval, or one other table (no interval), and whether both sides agree."""
+
+    name: str
+    interval: str
+    rows: int
+    copied: int  # rows that were not there yet, or said something else
+    there: int  # rows of the copy
+    checksum: str  # sha256 of what is here; empty for other tables
+    checksum_there: str
+
+    @property
+    def equal(self) -> bool:
+        """Rows and checksum are the same on both sides."""
+        return self.rows == self.there and self.checksum == self.checksum_there
+
+
+async def copy_all(
+    path: Path, source: Store, target: PostgresStore, progress: Callable[[str, int, int], None]
+) -> AsyncGenerator[Series, None]:
+    """Copy and verify everything; one answer a series, as it is done.
+
+    ``path`` is the file behind ``source``, which nobody may write meanwhile. ``progress`` hears
+    of a series, and how many of all series are behind us. Raises StoreUnavailable; what was
+    copied till then stays and is found again.
+    """
+    symbols = await source.symbols()
+    there = await target.ensure_instruments([row.instrument for row in symbols])
+    count = sum(len(row.ranges) for row in symbols) + len(_OTHERS)
+    done = 0
+    for row, instrument in zip(symbols, there, strict=True):
+        for interval_s in row.ranges:
+            progress(f"{row.instrument.symbol} {Interval(interval_s).text}", done, count)
+            yield await _series(source, target, row, instrument.id, interval_s)
+            done += 1
+    for name, query, statement in _OTHERS:
+        progress(name, done, count)
+        yield await _table(path, target, name, query, statement)
+        done += 1
+    progress("done", count, count)
+
+
+async def _series(
+    source: Store, target: PostgresStore, row: SymbolRow, there: int, interval_s: int
+) -> Series:
+    here = row.instrument.id
+    copied = total = 0
+    sums = hashlib.sha256(), hashlib.sha256()
+    end = OPEN_END
+    while len(page := await source.candles(here, interval_s, _FIRST_NS, end, _PAGE)):
+        begin = int(page["ts"][0])
+        data = _packed(page)
+        theirs = _packed(await target.candles(there, interval_s, begin, end, 2 * _PAGE))
+        if theirs != data:
+            page["instrument_id"] = there
+            copied += (await target.commit(Transaction(candles=page))).changed
+            theirs = _packed(await target.candles(there, interval_s, begin, end, 2 * _PAGE))
+        total += len(page)
+        sums[0].update(data)
+        sums[1].update(theirs)
+        end = begin
+    older = await target.candles(there, interval_s, _FIRST_NS, end, _PAGE)  # that this database lacks
+    sums[1].update(_packed(older))
+    counted = await target.count(row.instrument.symbol, interval_s)
+    return Series(
+        row.instrument.symbol,
+        Interval(interval_s).text,
+        total,
+        copied,
+        counted,
+        sums[0].hexdigest(),
+        sums[1].hexdigest(),
+    )
+
+
+async def _table(path: Path, target: PostgresStore, name: str, query: str, statement: str) -> Series:
+    rows = await asyncio.to_thread(_read, path, query)
+    for at in range(0, len(rows), _BATCH):
+        await target.repeat(statement, rows[at : at + _BATCH])
+    return Series(name, "", len(rows), len(rows), await target.count_table(name), "", "")
+
+
+def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _packed(rows: Candles) -> bytes:
+    """All columns but the instrument's id, without the gaps between them."""
+    out = np.empty(len(rows), _PACKED)
+    for name in _PACKED.names or ():
+        out[name] = rows[name]
+    return out.tobytes()

@@ -1,0 +1,163 @@
+"""Moving from SQLite to PostgreSQL with the real command, broken off and taken up again."""
+
+# ruff: noqa: S608 - a test writes its own SQL
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdingest.app.moving import run_copy
+from mdingest.core.events import CANDLE, FETCHED, OPEN_END, Fetched
+from mdingest.errors import AlreadyRunning, ConfigError
+from mdingest.pipeline.lock import FileLock
+from mdingest.store import moving, open_store
+from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.migrate import migrate
+from tests.support.postgres import Server, database, execute, fetch
+from tests.support.rows import JOURNAL, NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> str:
+    """A SQLite database with something of everything."""
+    url = f"sqlite:///{tmp_path}/candles.db"
+    await migrate(url)
+    store = await open_store(url)
+    await store.ensure_instruments([RELIANCE, NIFTY])
+    claim = await store.claim(JOURNAL, "test")
+    seconds = [candle(n, close=100 + n % 7, instrument=1 + n % 2, volume=None) for n in range(500)]
+    minutes = [candle(n * 60, interval_s=60, source="csv", partial=False) for n in range(50)]
+    await store.commit(
+        transaction(
+            candles=[*seconds, *minutes],
+            marks=[mark(3, 5, flags=16)],
+            coverage=[uptime(0, 5), uptime(6, None, stream=2), uptime(0, 9, stream=0, source="csv")],
+            gaps=[gap(5, 6, volume=12), gap(7, None)],
+            streams={1: ("kite_ws", ns(5)), 2: ("kite_ws", ns(8))},
+            lsn=77,
+            epoch=claim.epoch,
+        )
+    )
+    await store.commit(transaction(candles=[candle(0, close=90, source="kite", interval_s=60)]))
+    spans = np.array([(1, 60, 18, ns(0), ns(3000))], FETCHED)
+    await store.commit(Transaction(fetched=Fetched(spans)))
+    await store.close()
+    return url
+
+
+@pytest.fixture
+async def there(postgres: Server) -> AsyncIterator[str]:
+    async with database(postgres, migrated=False) as url:
+        yield url
+
+
+async def copied(here: str, there: str) -> dict[str, moving.Series]:
+    """What the copy says, by name."""
+    return {
+        f"{series.name} {series.interval}".strip(): series
+        async for series in run_copy(here, there, lambda *_: None)
+    }
+
+
+async def contents(store: Store) -> list[object]:
+    """Everything that can be asked of a store, by symbol."""
+    found: list[object] = [await store.positions()]
+    for row in await store.symbols():
+        number = row.instrument.id
+        found += [row.instrument.symbol, row.ranges]
+        for interval_s in row.ranges:
+            rows = await store.candles(number, interval_s, 0, OPEN_END, 1000)
+            found += [[str(rows[name].tolist()) for name in CANDLE.names or () if name != "instrument_id"]]
+        for kept in (await store.gaps(number, 0, OPEN_END), await store.coverage(number, 0, OPEN_END)):
+            found += [[repr(one).replace(f"instrument_id={number}", "") for one in kept]]
+    return found
+
+
+async def test_everything_arrives_and_is_found_equal(here: str, there: str) -> None:
+    await migrate(there)
+    await execute(there, "INSERT INTO instruments (symbol, exchange, name, session_class, volume_kind) "
+                  "VALUES ('OTHER', 'NSE', '', 'NSE.EQ', 'none')")  # so that ids differ  # fmt: skip
+    found = await copied(here, there)
+    assert all(series.equal for series in found.values())
+    assert (found["RELIANCE.NS 1s"].rows, found["RELIANCE.NS 1s"].copied) == (250, 250)
+    sides = [await open_store(url, read_only=True) for url in (here, there)]
+    try:
+        mine, theirs = [await contents(store) for store in sides]
+        position = [Position(JOURNAL, 77)]
+        assert theirs[0] == mine[0] == position
+        assert [part for part in theirs if part not in ("OTHER", {}, [])] == [
+            part for part in mine if part not in ({}, [])
+        ]
+    finally:
+        for store in sides:
+            await store.close()
+    kept = await fetch(there, "SELECT symbol, interval, close, source, replaced_by FROM candle_revisions")
+    assert kept == [("RELIANCE.NS", "1m", 100.0, 18, 20)]
+
+
+async def test_a_second_copy_finds_everything_there(here: str, there: str) -> None:
+    first = await copied(here, there)
+    again = await copied(here, there)
+    assert all(series.equal for series in again.values())
+    assert [series.copied for series in again.values() if series.interval] == [0, 0, 0]
+    assert {name: series.checksum for name, series in again.items()} == {
+        name: series.checksum for name, series in first.items()
+    }
+
+
+async def test_a_copy_that_was_broken_off_goes_on_where_it_was(
+    here: str, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_PAGE", 50)
+    async with aclosing(run_copy(here, there, lambda *_: None)) as copying:
+        first = await anext(copying)
+    await execute(
+        there, f"DELETE FROM candles_1s WHERE symbol = '{first.name}' AND extract(second FROM ts_utc) < 9"
+    )
+    found = await copied(here, there)
+    assert all(series.equal for series in found.values())
+    assert 0 < found[f"{first.name} {first.interval}"].copied < first.rows
+
+
+async def test_a_copy_that_differs_is_told_so(here: str, there: str) -> None:
+    await copied(here, there)
+    await execute(
+        there,
+        "CREATE TEMP TABLE one AS SELECT * FROM candles_1s WHERE symbol = 'RELIANCE.NS' LIMIT 1",
+        "UPDATE one SET ts_utc = ts_utc - interval '1 hour'",
+        "INSERT INTO candles_1s SELECT * FROM one",
+    )
+    found = await copied(here, there)
+    assert [name for name, series in found.items() if not series.equal] == ["RELIANCE.NS 1s"]
+
+
+async def test_no_copy_is_made_of_what_a_daemon_writes(here: str, there: str, tmp_path: Path) -> None:
+    with (
+        FileLock(tmp_path / "candles.db.ingest", "mdingest run"),
+        pytest.raises(AlreadyRunning, match="mdingest run"),
+    ):
+        await copied(here, there)
+
+
+async def test_only_sqlite_to_postgresql_is_offered(here: str, there: str) -> None:
+    with pytest.raises(ConfigError, match="--from sqlite"):
+        await copied(there, here)
+    with pytest.raises(ConfigError, match="mdingest migrate"):
+        await copied(f"{here}.nothing", there)
+
+
+async def test_the_command_says_what_it_did(here: str, there: str) -> None:
+    command = [sys.executable, "-m", "mdingest", "copy", "--from", here, "--to", there]
+    run = partial(subprocess.run, command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = await asyncio.to_thread(run)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "everything is there and equal"
+    assert any(line.startswith("RELIANCE.NS 1s: 250 rows, 250 copied, sha256 ") for line in lines)

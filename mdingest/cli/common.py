@@ -101,6 +101,10 @@ def run_until_stopped(
     """Run ``main(stop)``; SIGINT and SIGTERM set ``stop``."""
     import asyncio
 
+    from mdingest.cli.memory import return_large_blocks
+
+    return_large_blocks()
+
     async def told() -> None:
         stop = asyncio.Event()
         stopping.tell(stop)

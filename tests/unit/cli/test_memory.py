@@ -1,0 +1,46 @@
+"""Memory that is freed goes back to the system."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_STORY = """
+import numpy as np
+from mdingest.cli.memory import return_large_blocks
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+def churn():
+    # Each block is larger than all before it, and freed beneath one that stays.
+    kept = []
+    for size in range(1 << 20, 24 << 20, 1 << 20):
+        block = np.ones(size, np.uint8)
+        kept.append(np.ones(4096, np.uint8))
+        del block
+    return kept
+
+{setup}
+for _ in range(3):
+    kept = churn()
+    before = resident()
+    blocks = [np.ones(8 << 20, np.uint8) for _ in range(8)]
+    stays = np.ones(100_000, np.uint8)
+    del blocks
+print((resident() - before) >> 20)
+"""
+
+
+def _left(setup: str) -> int:
+    """MiB that stay resident after 64 MiB were freed below a block that stays."""
+    done = subprocess.run(
+        [sys.executable, "-c", _STORY.format(setup=setup)], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what other C libraries do is their affair")
+def test_freed_arrays_do_not_stay_resident() -> None:
+    assert _left("return_large_blocks()") < 4

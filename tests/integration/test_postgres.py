@@ -4,6 +4,7 @@
 
 import asyncio
 import datetime as dt
+import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transacti
 
 README_QUERY = "SELECT * FROM candles WHERE symbol = 'RELIANCE.NS' ORDER BY ts_utc DESC LIMIT 10;"
 MINE = "WHERE symbol = 'RELIANCE.NS'"
+AGO = "2026-01-01"
 MIDNIGHT = -(3 * 3600 + 45 * 60)
 DAY = 86_400
 
@@ -79,7 +81,7 @@ async def partitions(client: asyncpg.Connection) -> list[str]:
     [
         README_QUERY,
         f"SELECT * FROM candles {MINE} AND interval = '1m' ORDER BY ts_utc DESC LIMIT 10",
-        f"SELECT * FROM candles {MINE} AND interval = '1s' AND ts_utc > '2026-1-1' ORDER BY ts_utc DESC LIMIT 9",
+        f"SELECT * FROM candles {MINE} AND interval = '1s' AND ts_utc > '{AGO}' ORDER BY ts_utc DESC LIMIT 9",
     ],
 )
 @pytest.mark.parametrize("before", ["SELECT 1", "ANALYZE"])
@@ -320,6 +322,7 @@ async def test_rows_that_change_nothing_are_not_written(
 
 # -- addresses, passwords, rights -----------------------------------------------------
 
+WRITABLE = "SET default_transaction_read_only = off"
 PASSWORD = "hunter2 /@:#"
 QUOTED = "hunter2%20%2F%40%3A%23"
 
@@ -440,22 +443,16 @@ async def test_a_server_that_is_not_there_is_unavailable_and_its_password_not_sh
         assert "hunter2" not in str(refused.value)
 
 
-async def test_a_writer_and_a_reader_need_few_rights(guarded: Server) -> None:
-    """The statements of config/postgres/roles.sql are what compose gives them."""
-    await migrate(guest(guarded, QUOTED))
-    owner = guarded.url("candles")
-    await execute(
-        owner,
-        "CREATE ROLE plain_writer LOGIN; CREATE ROLE plain_reader LOGIN;"
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; REVOKE TEMPORARY ON DATABASE candles FROM PUBLIC;"
-        "GRANT TEMPORARY ON DATABASE candles TO plain_writer;"
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain_reader, plain_writer;"
-        "GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO plain_writer;"
-        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO plain_writer;",
-    )
-    assert await migrate(guarded.url("candles", user="plain_writer")) == []
-    writer = await open_postgres(guarded.url("candles", user="plain_writer"))
-    reader = await open_postgres(guarded.url("candles", user="plain_reader"), read_only=True)
+async def test_the_roles_of_compose_can_do_their_work_and_no_more(guarded: Server) -> None:
+    await execute(guarded.url(), "CREATE DATABASE shared")
+    script = Path(__file__).parents[2] / "config" / "postgres" / "roles.sql"
+    environment = os.environ | {"POSTGRES_WRITER_PASSWORD": "it's w", "POSTGRES_READER_PASSWORD": "r"}
+    psql = [guarded.bin / "psql", "-qX", "-d", guarded.url("shared"), "-f", script]
+    await asyncio.to_thread(subprocess.run, psql, env=environment, check=True)
+    await migrate(guarded.url("shared"))
+    assert await migrate(guarded.url("shared", user="mdingest_writer")) == []
+    writer = await open_postgres(guarded.url("shared", user="mdingest_writer"))
+    reader = await open_postgres(guarded.url("shared", user="mdingest_reader"), read_only=True)
     try:
         await writer.ensure_instruments([RELIANCE, NIFTY])
         claim = await writer.claim("journal", "test")
@@ -466,10 +463,10 @@ async def test_a_writer_and_a_reader_need_few_rights(guarded: Server) -> None:
             await reader.commit(transaction(candles=[candle(1)]))
         for statement in ("DELETE FROM candles_1s", "SELECT add_partitions('1s', now(), now())"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await execute(guarded.url("candles", user="plain_reader"), statement)
+                await execute(guarded.url("shared", user="mdingest_reader"), WRITABLE, statement)
         for statement in ("DROP TABLE candles_1s", "CREATE TABLE mine (x int)"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await execute(guarded.url("candles", user="plain_writer"), statement)
+                await execute(guarded.url("shared", user="mdingest_writer"), statement)
     finally:
         await writer.close()
         await reader.close()

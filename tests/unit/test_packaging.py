@@ -133,18 +133,35 @@ def test_the_compose_file_follows_its_specification() -> None:
 
 
 def test_the_container_has_no_more_rights_than_it_needs() -> None:
-    (service,) = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["user"] == "10001:10001"
-    assert [port for port in service["ports"] if not port.startswith("127.0.0.1:")] == []
+    for service in services.values():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
+    for service in (one for one in services.values() if one["image"] == "mdingest"):
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["user"] == "10001:10001"
     assert "\nUSER 10001:10001\n" in (ROOT / "Dockerfile").read_text()
 
 
+def test_each_part_knows_only_its_own_password_of_the_database() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    given = {
+        "migrate-postgres": ("mdingest_owner", "${POSTGRES_OWNER_PASSWORD:-}"),
+        "daemon-postgres": ("mdingest_writer", "${POSTGRES_WRITER_PASSWORD:-}"),
+        "serve-postgres": ("mdingest_reader", "${POSTGRES_READER_PASSWORD:-}"),
+    }
+    for name, (role, password) in given.items():
+        service = services[name]
+        assert f"postgresql://{role}@postgres/mdingest" in service["command"]
+        assert [value for value in service["environment"].values() if "POSTGRES" in value] == [password]
+        assert "env_file" not in service  # which would bring all of .env
+        assert service["profiles"] == ["postgres"]
+
+
 def test_the_container_starts_with_a_config_that_exists() -> None:
-    (service,) = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].values()
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mdingest"]
     config = service["command"][-1]
 
     assert service["command"] == ["run", "--config", config]

@@ -285,6 +285,7 @@ for (;;) {
   note("Nothing is stored yet", "Candles appear as soon as a feed delivers or a backfill ran.");
   await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
 }
+search.symbols = known;
 const asked = new URLSearchParams(location.search);
 const wish = [asked.get("symbol"), kept.get("symbol")].find((symbol) => known.some((row) => row.symbol === symbol));
 const interval = [asked.get("interval"), kept.get("interval")].find((text) => text in SECONDS) ?? "1m";

@@ -37,6 +37,11 @@ export class Search {
     });
   }
 
+  /** What can be found before the first look is back. */
+  set symbols(rows) {
+    this.#symbols = rows;
+  }
+
   set current(symbol) {
     this.#current = symbol;
     this.input.value = symbol;

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mdingest.simulators.kite_wire import Frame, Mode, frames_of, parcels_of
 from mdingest.simulators.tape import Sent
-from mdingest.simulators.trades import Ints, Last, Trades, Universe, no_trades
+from mdingest.simulators.trades import Ints, Last, Trades, Universe, joined, no_trades
 
 MOST_TOKENS = 3000
 """On one connection (the broker's documentation)."""
@@ -154,7 +154,7 @@ class KiteLine:
 
     def release(self, most: int) -> list[Damage]:
         """Send what was kept back, in its order and with its own stamps."""
-        held = Trades(np.concatenate([no_trades(), *self._held]))
+        held = joined(self._held)
         self._held = []
         self._late[:] = False
         return self._send(Trades(held[self.flowing[held["row"]] & (not self.muted)]), most)

@@ -13,7 +13,7 @@ from typing import Any, NewType
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.simulators.trades import Ints, S, Trades, Universe
+from mdingest.simulators.trades import Ints, S, Trades, Universe, joined
 
 HEARTBEAT = b"\x00"
 _LEVELS = 5
@@ -109,7 +109,7 @@ class Frame:
 
     def trades(self) -> Trades:
         """The trades told of, in order of the packets."""
-        return Trades(np.concatenate([one.trades for one in self.parcels]))
+        return joined([one.trades for one in self.parcels])
 
     def with_field(self, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> bytes:
         """It with one field changed in all packets that have it."""

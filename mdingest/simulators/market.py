@@ -41,6 +41,7 @@ from mdingest.simulators.trades import (
     S,
     Trades,
     Universe,
+    joined,
     no_trades,
     universe_of,
 )
@@ -122,7 +123,7 @@ class Market:
             self._ahead = self._make_up(self._second)
             self._second += 1
         self.until_ns = to_ns
-        return Trades(np.concatenate(parts))
+        return joined(parts)
 
     def halt(self, to_ns: int) -> None:
         """Nothing trades until the first whole second from ``to_ns`` on; never goes back."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.simulators.hours import Hours, Phase
-from mdingest.simulators.trades import Ints, Last, S, Trades, Universe, no_trades
+from mdingest.simulators.trades import Ints, Last, S, Trades, Universe, joined, no_trades
 
 _BITS = 41  # of a key for an instant: spans of a bit more than half an hour
 _WIDEST = 1 << _BITS
@@ -59,9 +59,11 @@ class Sampler:
         """The packets of ``[from_ns, to_ns)``. ``trades`` are those in it, ``last`` the state after it."""
         if not self._conflate_ns and not self._depth_ns:
             return Sending(trades, trades, np.arange(len(trades)))
-        pool = np.concatenate([self._waiting, trades])
+        pool = joined([self._waiting, trades])
         pool = Trades(pool[np.lexsort((pool["ts"], pool["row"]))])
         row, ns = self._instants(from_ns, to_ns)
+        if not len(pool) and not self._hours.at((to_ns - 1) // S).phase.any():
+            return Sending(pool, pool, np.arange(0))
         base = min(from_ns, int(pool["ts"].min()) if len(pool) else from_ns)
         if to_ns - base >= _WIDEST:
             raise ValueError("a step of more than half an hour")
@@ -167,6 +169,8 @@ class Sampler:
         packets["price"][call] = np.maximum(packets["price"][call] + steps * tick, tick)
 
     def _phase(self, row: Ints, ns: Ints) -> Ints:
+        if self._hours.always:
+            return np.full(len(row), Phase.OPEN, dtype=np.int64)
         phases = np.empty(len(row), dtype=np.int64)
         seconds = ns // S
         for second in np.unique(seconds).tolist():

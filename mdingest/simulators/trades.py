@@ -84,3 +84,16 @@ def universe_of(instruments: Sequence[SimInstrument]) -> Universe:
 def no_trades() -> Trades:
     """A batch of none."""
     return Trades(np.empty(0, dtype=TRADE_DTYPE))
+
+
+def joined(parts: Sequence[NDArray[np.void]]) -> Trades:
+    """Batches one after another; `np.concatenate` would compare all field names first, 30 us a call."""
+    some = [part for part in parts if len(part)]
+    if len(some) == 1:
+        return Trades(some[0])
+    out = np.empty(sum(map(len, some)), dtype=TRADE_DTYPE)
+    at = 0
+    for part in some:
+        out[at : at + len(part)] = part
+        at += len(part)
+    return Trades(out)

@@ -9,18 +9,20 @@ _COLUMNS = (
 )
 _EACH = ", ".join(_COLUMNS)
 _OF = ", ".join(f"i.{name}" for name in _COLUMNS)
-_NEW = ", ".join(f"excluded.{name}" for name in _COLUMNS)
 _OLD = ", ".join(f"listings.{name}" for name in _COLUMNS)
 
 INCOMING = ("n", "token", "symbol", *_COLUMNS)
 """Columns of the temporary table ``incoming``; n counts from 1, symbols are there once."""
 
-# $1 < n <= $2
-UPSERT = f"""
+# $1 < n <= $2. Two statements, since an upsert would use up an id for each row that is known.
+CHANGE = f"""
+UPDATE listings SET {", ".join(f"{name} = i.{name}" for name in _COLUMNS)}
+FROM incoming AS i WHERE i.n > $1 AND i.n <= $2 AND listings.symbol = i.symbol
+AND ({_OF}) IS DISTINCT FROM ({_OLD})"""  # noqa: S608 - names from the list above
+ADD = f"""
 INSERT INTO listings (symbol, {_EACH})
-SELECT i.symbol, {_OF} FROM incoming AS i WHERE i.n > $1 AND i.n <= $2 ORDER BY i.n
-ON CONFLICT (symbol) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}
-WHERE ({_NEW}) IS DISTINCT FROM ({_OLD})"""  # noqa: S608 - names from the list above
+SELECT i.symbol, {_OF} FROM incoming AS i WHERE i.n > $1 AND i.n <= $2
+AND NOT EXISTS (SELECT 1 FROM listings AS l WHERE l.symbol = i.symbol) ORDER BY i.n"""  # noqa: S608 - as above
 
 # Exchanges in the list: how many of their tokens were known, how many are in the list.
 SHRUNK = """
@@ -58,10 +60,10 @@ WHERE provider = $1 AND valid_to IS NULL AND valid_from < $2 AND EXISTS (
     SELECT 1 FROM incoming AS i CROSS JOIN listings AS l
     WHERE l.symbol = i.symbol AND i.token = listing_tokens.token AND l.id <> listing_tokens.listing_id
 )"""
-# $3 < n <= $4
+# $3 < n <= $4. CROSS JOIN: in this order, which SQLite would not choose by itself.
 OPEN = """
 INSERT INTO listing_tokens (provider, token, valid_from, listing_id)
-SELECT $1, i.token, $2, l.id FROM incoming AS i CROSS JOIN listings AS l -- in this order, which SQLite would not choose
+SELECT $1, i.token, $2, l.id FROM incoming AS i CROSS JOIN listings AS l
 WHERE l.symbol = i.symbol AND i.n > $3 AND i.n <= $4 AND NOT EXISTS (
     SELECT 1 FROM listing_tokens AS t WHERE t.provider = $1 AND t.token = i.token AND t.valid_to IS NULL
 )

@@ -48,7 +48,10 @@ def _sync(path: Path, provider: str, today: str, rows: Iterable[Listing]) -> Syn
     with _opened(path) as connection:
         _take_in(connection, rows, done)
         for low in range(0, done.rows, _PORTION):
-            _upsert(connection, low, done)
+            portion = (low, low + _PORTION)
+            with transaction(connection):
+                done.changed += connection.execute(_own(sql.CHANGE), portion).rowcount
+                done.added += connection.execute(_own(sql.ADD), portion).rowcount
         with transaction(connection):
             for exchange, seen, known in connection.execute(_own(sql.SHRUNK), (provider,)).fetchall():
                 if seen * _HALF < known:
@@ -64,15 +67,6 @@ def _sync(path: Path, provider: str, today: str, rows: Iterable[Listing]) -> Syn
                 values = (provider, today, low, low + _PORTION)
                 done.opened += connection.execute(_own(sql.OPEN), values).rowcount
     return done
-
-
-def _upsert(connection: sqlite3.Connection, low: int, done: Synced) -> None:
-    with transaction(connection):
-        (before,) = connection.execute("SELECT count(*) FROM listings").fetchone()
-        touched = connection.execute(_own(sql.UPSERT), (low, low + _PORTION)).rowcount
-        (after,) = connection.execute("SELECT count(*) FROM listings").fetchone()
-    done.added += after - before
-    done.changed += touched - (after - before)
 
 
 def _take_in(connection: sqlite3.Connection, rows: Iterable[Listing], done: Synced) -> None:

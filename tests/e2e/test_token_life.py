@@ -3,7 +3,7 @@
 import hashlib
 import json
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ class Broker:
     async def session(self, request: web.Request) -> web.Response:
         form = dict(await request.post())
         self.posted.append({key: str(value) for key, value in form.items()})
-        signed = hashlib.sha256(f"key{form['request_token']}{SECRET}".encode()).hexdigest()
+        signed = hashlib.sha256(f"key{form['request_token']!s}{SECRET}".encode()).hexdigest()
         if form["checksum"] != signed or form["request_token"] != "reqtok123":
             document = {"status": "error", "message": "Token is invalid", "error_type": "TokenException"}
             return web.json_response(document, status=403)
@@ -84,12 +84,12 @@ def configured(folder: Path, simulator: KiteSimulator, api: str, port: int) -> P
     return path
 
 
-def kite_of(health: Any, part: str) -> dict[str, Any]:
+def kite_of(health: dict[str, Any], part: str) -> dict[str, Any]:
     found: dict[str, Any] = health["parts"][part].get("kite_ws", {})
     return found
 
 
-def when(port: int, holds: Callable[[dict[str, Any]], bool]) -> Any:
+def when(port: int, holds: Callable[[dict[str, Any]], bool]) -> Callable[[], Awaitable[bool]]:
     async def look() -> bool:
         status, health = await get(f"http://127.0.0.1:{port}/health")
         return status in (200, 503) and holds(health)
@@ -186,9 +186,7 @@ async def test_a_feed_parks_when_its_token_dies_though_the_socket_still_talks(tm
             )
         )
         async with started("--config", config, "run", log=tmp_path / "log", cwd=tmp_path) as daemon:
-            await until(
-                "live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon
-            )
+            await until("live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon)
             await until(
                 "parked feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "parked"), daemon
             )
@@ -196,7 +194,5 @@ async def test_a_feed_parks_when_its_token_dies_though_the_socket_still_talks(tm
             assert kite_of(health, "tokens")["state"] == "expired"
             assert "expired at" in kite_of(health, "feeds")["error"]
             token_file(tmp_path, FRESH, datetime.now(UTC))
-            await until(
-                "live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon
-            )
+            await until("live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon)
             assert await daemon.stopped() == 0

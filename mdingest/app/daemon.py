@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -45,6 +46,8 @@ from mdingest.telemetry.stalls import watch_stalls
 log = structlog.get_logger()
 
 DISK_LOW_BYTES = 256 << 20
+_STREAM_BITS = 12  # connects of one start before ids may repeat those of the next
+_STREAMS = (1 << 32) - 1
 
 
 async def run_daemon(
@@ -71,8 +74,8 @@ async def run_daemon(
         stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
         store = await stack.enter_async_context(_store(config))
         journal = stack.enter_context(Journal.open(config.journal.dir, command="mdingest run")[0])
-        ingest = await _ingest(config, clock, store, journal, book)
-        feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, reload)
+        ingest, ids = await _ingest(config, clock, store, journal, book)
+        feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, ids, reload)
         feeds = feeding.feeds
         alerts = alerts_of(config, clock)
         probe = StoreProbe(store)
@@ -140,7 +143,10 @@ async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         await run_daemon(config, clock, stop)
 
 
-async def _ingest(config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars) -> Ingest:
+async def _ingest(
+    config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars
+) -> tuple[Ingest, Iterator[int]]:
+    """Everything between sockets and store, and ids for streams."""
     settings = settings_of(config)
     claim = await store.claim(journal.uuid, "mdingest run")
     if claim.position is None and journal.end_lsn:
@@ -187,7 +193,13 @@ async def _ingest(config: Config, clock: Clock, store: Store, journal: Journal, 
         store, journal=journal.uuid, epoch=claim.epoch, sync=retainer.sync_to, on_commit=retainer.committed
     )
     announcer = Announcer(intake, book.table)
-    return Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
+    ingest = Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
+    return ingest, _stream_ids(claim.epoch)
+
+
+def _stream_ids(epoch: int) -> Iterator[int]:
+    """Numbers that no other start has given to a stream: the log's own 32 bits hold 1 M starts."""
+    return (1 + ((epoch << _STREAM_BITS) + n) % _STREAMS for n in itertools.count())
 
 
 def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -> Housekeeper:

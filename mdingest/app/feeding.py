@@ -6,7 +6,6 @@ their file, ``.env`` or the YAML changes), and the provider's list of instrument
 
 import asyncio
 import datetime as dt
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -51,6 +50,7 @@ class Feeding:
         store: Store,
         intake: Intake,
         announcer: Announcer,
+        stream_ids: Iterator[int],
         reload: asyncio.Event | None = None,
     ) -> None:
         self.reload = reload or asyncio.Event()
@@ -59,7 +59,6 @@ class Feeding:
         self._store = store
         self._credentials: dict[str, Credentials] = {}
         self._feeds: dict[str, Feeds] = {}
-        ids = itertools.count(1)
         for entry in config.realtime:
             self._credentials |= self._credentials_of(entry.provider)
             self._feeds[entry.provider] = Feeds(
@@ -67,7 +66,7 @@ class Feeding:
                 self._resolving(config, entry),
                 intake,
                 announcer,
-                stream_ids=lambda: next(ids),
+                stream_ids=lambda: next(stream_ids),
                 guard=_guard(self._credentials.get(entry.provider)),
             )
         for credentials in self._credentials.values():

@@ -240,7 +240,8 @@ AND (g.end_ns IS NULL OR g.end_ns > ?2 OR (g.end_ns = g.start_ns AND g.start_ns 
 ORDER BY g.start_ns"""
 COVERAGE = """
 SELECT source, start_ns, end_ns, interval_s FROM (
-    SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns, 0 AS interval_s
+    SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns,
+        0 AS interval_s
     FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
     WHERE c.instrument_id = ?1 AND c.start_ns < ?3
     UNION ALL

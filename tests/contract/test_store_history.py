@@ -23,8 +23,8 @@ def span(
     return (instrument, interval_s, BY_NAME[source].id, ns(start), ns(end))
 
 
-def minute(at: int, close: float = 100.0, **more: Any) -> tuple[Any, ...]:
-    return candle(at * 60, close, **({"source": "csv", "interval_s": 60} | more))
+def minute(at: int, close: float = 100.0, source: str = "csv") -> tuple[Any, ...]:
+    return candle(at * 60, close, source=source, interval_s=60)
 
 
 async def covered(db: Database, start: float = -1e9) -> list[CoverageRow]:

@@ -23,6 +23,8 @@ from mdingest.providers.history import (
     Reply,
 )
 
+__all__ = ["PROVIDER", "CsvHistory", "CsvOptions"]
+
 _LENGTHS = ("1s", "1m", "5m", "15m", "30m", "1h", "1d", "1w")
 
 

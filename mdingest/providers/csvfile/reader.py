@@ -4,11 +4,8 @@ Lines are cut, transposed and read column by column; only what is wrong is looke
 row. A row that is wrong is left out and named, and does not touch its neighbours.
 """
 
-import codecs
 import datetime as dt
-import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -30,6 +27,7 @@ from mdingest.providers.csvfile.order import (
 )
 from mdingest.providers.csvfile.periods import means
 from mdingest.providers.csvfile.stamps import BAD, Stamps
+from mdingest.providers.csvfile.texts import as_text, encoding_of
 from mdingest.providers.history import BAR, FAULTS, NAMED_REJECTS, Ask, Bars, Parsed, dated, faults
 
 HEAD_BYTES = 1 << 18  # what detection looks at
@@ -52,14 +50,14 @@ class CsvReader:
         self._before = np.empty(0, np.int64)  # stamps of the last rows of the chunk before
         source.seek(0)
         head = source.read(HEAD_BYTES)
-        self._encoding = _encoding(head)
+        self._encoding = encoding_of(head)
         lines = head.decode(self._encoding, errors="replace").splitlines()
         if len(head) == HEAD_BYTES:
             if len(lines) < 2:  # noqa: PLR2004 - a file of one line is not a table
                 raise PermanentError(f"not a CSV file: no line ends within {HEAD_BYTES >> 10} KiB")
             lines.pop()
         try:
-            with _text(source, self._encoding) as more:
+            with as_text(source, self._encoding) as more:
                 self._dialect = detect(lines, options, ask.hours.zone, more=more, daily=self._daily)
         except ConfigError as exc:
             raise PermanentError(str(exc)) from exc
@@ -70,7 +68,7 @@ class CsvReader:
     def parts(self) -> Iterator[Parsed]:
         """The rows of the file, in parts."""
         line = 1
-        with _text(self._source, self._encoding) as text:
+        with as_text(self._source, self._encoding) as text:
             while lines := text.readlines(CHUNK_CHARS):
                 skip = max(0, self._dialect.skip + 1 - line)
                 part = self._part(lines[skip:] if skip else lines, line + skip)
@@ -157,10 +155,6 @@ class CsvReader:
                 part.reject(number, f"{len(row)} fields instead of {dialect.width}")
                 return False
             row += [""] * (dialect.width - len(row))
-        if dialect.header and tuple(cell.strip() for cell in row) == tuple(
-            cell.strip() for cell in dialect.header
-        ):
-            return False
         return not self._is_foreign(row)
 
     def _is_foreign(self, row: Sequence[str]) -> bool:
@@ -194,6 +188,9 @@ class CsvReader:
         second = None if where.time is None else columns[where.time]
         ts = self._stamps.read(columns[where.stamp], second)
         good = ts != BAD
+        for i in np.flatnonzero(~good).tolist():
+            if rows[i][0].startswith("#") or self._is_header(rows[i]):
+                wrong[i] = _SKIPPED
         ts[good] -= self._shift
         if self._daily:
             ts[good] = dated(
@@ -225,6 +222,10 @@ class CsvReader:
         part.empty += int((nothing & (wrong == 0) & good).sum())
         wrong[nothing & (wrong == 0) & good] = _SKIPPED
         return bars, wrong
+
+    def _is_header(self, row: Sequence[str]) -> bool:
+        header = self._dialect.header
+        return bool(header) and [cell.strip() for cell in row] == [cell.strip() for cell in header]
 
     @property
     def _has_no_volume(self) -> bool:
@@ -285,20 +286,3 @@ class CsvReader:
             line = f"line {bars['line'][again]}" if again >= 0 else "a row above"
             return f"has the stamp of {line}"
         return FAULTS[code]
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"  # MetaTrader's
-    return "utf-8-sig"
-
-
-@contextmanager
-def _text(source: BinaryIO, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The file from its beginning as text; every kind of line end becomes one. Leaves it open."""
-    source.seek(0)
-    text = io.TextIOWrapper(source, encoding=encoding, errors="replace", newline=None)
-    try:
-        yield text
-    finally:
-        text.detach()

@@ -1,0 +1,155 @@
+"""Reads from a big PostgreSQL table while a whole market is written into it.
+
+The server of `/candles` and the writer share one process, as in the daemon; whoever asks is
+another process. Measured: the HTTP server's own histogram, the store by itself, the README's
+query of whoever asks, the CPU of the whole process, and bytes a row.
+"""
+
+import asyncio
+import multiprocessing
+import random
+import time
+
+import aiohttp
+import asyncpg
+
+from benchmarks.postgres_write import INSTRUMENTS, SETTINGS, START_S, market, prepared
+from benchmarks.report import NOT_INSTALLED, Row, at_most, main, quantile
+from mdingest.store.base import Position, Transaction
+from mdingest.store.postgres import PostgresStore
+from tests.support.postgres import Server, bindir, database, fetch, make_template
+from tests.support.served import served
+
+TITLE = "postgres_read: the last 50 of a symbol while 9,000 rows/s are written"
+_QUERY = "SELECT * FROM candles WHERE symbol = $1 ORDER BY ts_utc DESC LIMIT 10"
+_FILL = """
+INSERT INTO candles_1s
+SELECT to_timestamp($1 + second), 100, 101, 99, 100, 10, NULL, 4, 0, 0, 1, 0, 2, i.symbol
+FROM generate_series(0, $2 - 1) AS second CROSS JOIN instruments AS i ORDER BY second"""
+_PIECE_S = 50
+_ASKED_PER_S = 200
+
+
+def run(*, full: bool) -> list[Row]:
+    """The table."""
+    if bindir() is None:
+        return [Row("PostgreSQL", NOT_INSTALLED)]
+    with Server(settings=SETTINGS) as server:
+        return asyncio.run(_measure(server, 20_000_000 if full else 2_000_000, 30 if full else 10))
+
+
+async def _measure(server: Server, rows: int, seconds: int) -> list[Row]:
+    await make_template(server)
+    async with database(server) as url:
+        store = await prepared(url)
+        await store.commit(Transaction(candles=market(-1, 1)))  # makes the partition
+        filled_s = rows // INSTRUMENTS
+        connection = await asyncpg.connect(url)
+        for at in range(0, filled_s, _PIECE_S):
+            await connection.execute(_FILL, START_S + at, min(_PIECE_S, filled_s - at), timeout=600)
+        await connection.execute("ANALYZE candles_1s", timeout=600)
+        ((size,),) = await fetch(url, "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits")
+        async with served(store, now=(START_S + filled_s + 3600) * 10**9) as api:
+            port = api.client.server.port
+            context = multiprocessing.get_context("spawn")
+            answers: multiprocessing.Queue[list[float]] = context.Queue()
+            asking = context.Process(target=_ask, args=(port, url, seconds, answers))
+            wall, cpu = time.perf_counter(), time.process_time()
+            asking.start()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_write(store, filled_s, seconds), name="write")
+                ours = group.create_task(_read(store, seconds), name="read")
+                asked = group.create_task(asyncio.to_thread(answers.get), name="answers")
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            await asyncio.to_thread(asking.join)
+            count, quick = _histogram(api.metrics.exposition("")[0].decode())
+        await connection.close()
+        await store.close()
+    what = f"{rows / 1e6:g} M rows"
+    return [
+        Row(
+            f"{what}: /candles, {count:,} requests",
+            f"{quick:.2%} within 5 ms",
+            "",
+            "",
+            ">= 99 %",
+            quick >= 0.99,
+        ),
+        at_most(f"{what}: store, last 50, p99", quantile(ours.result(), 0.99) * 1e3, 5, "ms"),
+        at_most(f"{what}: README query, p99", quantile(asked.result(), 0.99) * 1e3, 5, "ms"),
+        Row(f"{what}: README query, p50", f"{quantile(asked.result(), 0.5) * 1e3:.3g} ms"),
+        Row(f"{what}: CPU of it all", f"{cpu / wall:.1%} of a core"),
+        Row(f"{what}: on disk", f"{int(size) / rows:.0f} bytes a row"),
+    ]
+
+
+def _symbol() -> str:
+    return f"SYM{random.randrange(INSTRUMENTS):05}.NS"
+
+
+async def _write(store: PostgresStore, begin_s: int, seconds: int) -> None:
+    for n in range(seconds):
+        due = time.monotonic() + 1
+        rows = market(begin_s + n, 1)
+        await store.commit(Transaction(candles=rows, position=Position("journal", n), epoch=1))
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def _read(store: PostgresStore, seconds: int) -> list[float]:
+    took = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        begun = time.perf_counter()
+        found = await store.candles(random.randrange(1, INSTRUMENTS + 1), 1, 0, 1 << 62, 50)
+        took.append(time.perf_counter() - begun)
+        assert len(found) == 50
+        await asyncio.sleep(0.02)
+    return took
+
+
+async def _query(connection: asyncpg.Connection, seconds: int) -> list[float]:
+    took = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        begun = time.perf_counter()
+        found = await connection.fetch(_QUERY, _symbol())
+        took.append(time.perf_counter() - begun)
+        assert len(found) == 10
+        await asyncio.sleep(0.05)
+    return took
+
+
+def _ask(port: int, url: str, seconds: int, answers: "multiprocessing.Queue[list[float]]") -> None:
+    async def both() -> list[float]:
+        connection = await asyncpg.connect(url)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_asking(port, seconds), name="http")
+            took = group.create_task(_query(connection, seconds), name="sql")
+        await connection.close()
+        return took.result()
+
+    answers.put(asyncio.run(both()))
+
+
+async def _asking(port: int, seconds: int) -> None:
+    """Requests at an even pace."""
+    until = time.monotonic() + seconds
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < until:
+            due = time.monotonic() + 1 / _ASKED_PER_S
+            url = f"http://127.0.0.1:{port}/candles?symbol={_symbol()}&interval=1s&limit=50&session=all"
+            async with session.get(url) as reply:
+                assert len((await reply.json())["candles"]) == 50, await reply.text()
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+def _histogram(page: str) -> tuple[int, float]:
+    """Requests, and the share that took 5 ms at most."""
+    lines = [line for line in page.splitlines() if line.startswith("mdingest_http_request_seconds")]
+    (quick,) = (float(line.rpartition(" ")[2]) for line in lines if 'le="0.005"' in line)
+    (count,) = (float(line.rpartition(" ")[2]) for line in lines if "_count" in line)
+    return int(count), quick / count
+
+
+if __name__ == "__main__":
+    main(TITLE, run)

@@ -12,13 +12,14 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|z|[-+ ]\d\d:\d\d)", re.ASCII
 )
 _EPOCH = re.compile(r"-?\d{1,12}(?:\.\d{1,9})?", re.ASCII)
-_LAST_S = 8_000_000_000  # year 2223; what is above was meant as milliseconds
+_LAST_S = 8_000_000_000  # year 2223, as 1716 before 1970; epoch times beyond were meant as milliseconds
 
 
 def parse_instant(text: str) -> int:
     """UTC ns. Raises ValueError that says what would be right; a naive time is refused.
 
-    A plus sign that arrived as a space (it was not percent-encoded) is read as a plus.
+    A plus sign that arrived as a space (it was not percent-encoded) is read as a plus. A date
+    that 64 bits can't hold, like one of the year 1 or 9999, is the nearest one they can.
     """
     if _EPOCH.fullmatch(text):
         seconds = Decimal(text)
@@ -37,8 +38,8 @@ def parse_instant(text: str) -> int:
     except ValueError as exc:
         raise ValueError(f"no such instant: {text!r} ({exc})") from exc
     since = whole - datetime(1970, 1, 1, tzinfo=UTC)
-    seconds_ns = (since.days * 86_400 + since.seconds) * NS
-    return seconds_ns + int((fraction or "").ljust(9, "0"))
+    seconds = max(-_LAST_S, min(since.days * 86_400 + since.seconds, _LAST_S))
+    return seconds * NS + int((fraction or "").ljust(9, "0"))
 
 
 def format_instant(ns: int) -> str:

@@ -48,6 +48,15 @@ def test_an_instant_that_does_not_exist_is_refused(text: str) -> None:
         parse_instant(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "year"), [("0001-01-01T00:00:00+14:00", "1716"), ("9999-12-31T23:59:59.999999999Z", "2223")]
+)
+def test_a_date_that_64_bits_cannot_hold_is_the_nearest_that_they_can(text: str, year: str) -> None:
+    """For ever is a fair thing to ask for; the database has no number for it."""
+    assert format_instant(parse_instant(text)).startswith(year)
+    assert abs(parse_instant(text)) < 1 << 63
+
+
 def test_milliseconds_are_told_apart_from_seconds() -> None:
     with pytest.raises(ValueError, match="epoch times are in seconds"):
         parse_instant("179517600000")

@@ -77,14 +77,17 @@ class Volume:
     def _volume_date(self, p: Packet, slot: int, event: int) -> tuple[int, int, int]:
         """Which trade date the packet's total belongs to.
 
-        An old trade time means an old total, however late at night the packet comes. A
-        total that fell is the new date's if the exchange's own clock says so.
+        An old trade time means an old total, however late at night the packet comes. But the
+        exchange's own clock has the last word on a total that fell (the new date's), and on
+        one that stands where it stood (this date's: nothing has traded yet).
         """
         columns = self._feed.slots
         known, baseline = int(columns["date"][slot]), float(columns["volume"][slot])
         by_packet = self.date(slot, p.ts_exchange or event)
         if p.ts_trade:
             by_trade = self.date(slot, p.ts_trade)
+            if by_trade[0] < known and p.volume == baseline and p.ts_exchange and by_packet[0] == known:
+                return by_packet
             fell = p.volume < baseline and by_trade[0] <= known
             return by_packet if fell and p.ts_exchange and by_packet[0] > known else by_trade
         if known < 0 or (by_packet[0] > known and p.volume != baseline):

@@ -154,6 +154,8 @@ class ReferencePackets(ReferenceState):
         t, x = packet.ts_trade, packet.ts_exchange
         if t:
             date = self._date(slot, t)
+            if date < slot.date and packet.volume == slot.baseline and x and self._date(slot, x) == slot.date:
+                return slot.date
             reset = date <= slot.date and packet.volume < slot.baseline
             return self._date(slot, x) if reset and x and self._date(slot, x) > slot.date else date
         date = self._date(slot, x or event)

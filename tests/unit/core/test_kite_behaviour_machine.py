@@ -1,0 +1,64 @@
+"""What Kite does that the rules do not spell out, told to the machine and to its reference."""
+
+import pytest
+
+from mdingest.core.control import CandleSettings
+from mdingest.core.machine import Machine
+from tests.support.reference import Reference
+from tests.support.tapes import KITE, OPEN_S, PREOPEN_S, Story, packet, subscription
+
+YESTERDAY_S = OPEN_S - 17.75 * 3600  # 15:30 of the day before
+
+
+@pytest.fixture(params=[Machine, Reference])
+def story(request: pytest.FixtureRequest) -> Story:
+    told = Story(request.param(CandleSettings(lateness_s=2.0, revise_s=10.0)), now=PREOPEN_S - 300)
+    told.start()
+    return told
+
+
+def closed(story: Story) -> Story:
+    """Subscribed before the day, with yesterday's closing snapshot."""
+    story.connect(1, KITE, subscription(1))
+    return story.frame(
+        1, packet(1, t=YESTERDAY_S, x=YESTERDAY_S, price=100, volume=9000, day_high=120.0, day_low=90.0)
+    )
+
+
+def quiet(story: Story, at: float, price: float = 100.0) -> Story:
+    """A packet of the pre-open: the day's volume is 0, the last trade is yesterday's."""
+    return story.at(at).frame(1, packet(1, t=YESTERDAY_S, x=at, price=price, volume=0))
+
+
+def test_order_books_of_the_pre_open_are_in_order_and_move_nothing(story: Story) -> None:
+    closed(story)
+    for second in range(0, 480, 20):
+        quiet(story, PREOPEN_S + second, price=100 + second % 7)
+    story.pass_to(PREOPEN_S + 485)
+
+    assert not story.ledger.candles
+    assert story.ledger.counts["out_of_order"] == 0
+
+
+def test_the_match_of_the_pre_open_has_its_whole_size(story: Story) -> None:
+    quiet(closed(story), PREOPEN_S + 1)
+    match = PREOPEN_S + 488
+    story.trade(1, match, 103, 5000, day_high=103.0, day_low=103.0).pass_to(match + 4)
+
+    row = story.candle(1, int(match))
+    assert row is not None
+    assert (row["open"], row["high"], row["low"], row["volume"], row["flags"]) == (103, 103, 103, 5000, 0)
+
+
+def test_a_connection_made_in_the_pre_open_finds_no_volume_passed(story: Story) -> None:
+    quiet(closed(story), PREOPEN_S + 1)
+    story.at(PREOPEN_S + 60).disconnect(1).at(PREOPEN_S + 70).connect(2, KITE, subscription(1))
+    story.frame(2, packet(1, t=YESTERDAY_S, x=PREOPEN_S + 70, price=100, volume=0))
+    match = PREOPEN_S + 488
+    story.trade(1, match, 103, 5000, stream=2).pass_to(match + 4)
+
+    row = story.candle(1, int(match))
+    assert row is not None
+    assert row["volume"] == 5000
+    assert [volume for *_, volume in story.gaps(1)] == [0.0]
+    assert story.ledger.counts["out_of_order"] == 0

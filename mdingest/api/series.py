@@ -23,10 +23,12 @@ from mdingest.core.session import SECOND_NS
 from mdingest.store.base import Transaction
 
 DEPTH = 120
+LONG_DEPTH = 12  # of an hour and longer: each is made of hundreds of minutes
 """Candles that a series follows; a change of older ones tells its readers to ask again."""
+_HOUR_S = 3_600
 _NEWEST = 3  # what a look without news reads where nobody tells us of commits
 _EVERY_NS = 950_000_000  # of a monotonic clock, between two looks
-_DEEP_NS = 5 * SECOND_NS  # spacing of looks at all of DEPTH: other processes write too
+_DEEP_NS = 5 * SECOND_NS  # spacing of looks at all that is followed: other processes write too
 _NEVER = -(1 << 61)
 _FORMING = "forming"
 
@@ -109,6 +111,7 @@ class Series:
     ) -> None:
         self.readers = 0
         self._wanted = wanted
+        self._depth = DEPTH if wanted.interval.seconds < _HOUR_S else LONG_DEPTH
         self._reading = reading
         self._now, self._mono = now, mono
         self._forming = forming
@@ -158,7 +161,7 @@ class Series:
         else:
             # Should the database not answer, everything is read once it does.
             self._deep_ns = _NEVER
-            await self._read(DEPTH if deep or touched != LATEST else _NEWEST, touched)
+            await self._read(self._depth if deep or touched != LATEST else _NEWEST, touched)
             self._deep_ns = mono if deep else self._deep_before
         self._looked_ns = mono
         self._deep_before = self._deep_ns
@@ -197,7 +200,7 @@ class Series:
             if known is None or (known[1] != candle and not (built and known[1]["state"] != _FORMING)):
                 self._rows[ts] = (version, candle)
                 self._version = version
-        for ts in sorted(self._rows)[: -2 * DEPTH]:
+        for ts in sorted(self._rows)[: -2 * self._depth]:
             del self._rows[ts]
 
     def _take_holes(self, first: int, holes: list[Missing]) -> None:

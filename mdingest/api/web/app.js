@@ -149,7 +149,9 @@ async function older() {
   const { series, abort } = shown;
   if (!series?.ready) return;
   try {
-    if ((await series.older(abort.signal)) && !abort.signal.aborted) chart.draw();
+    if (!(await series.older(abort.signal)) || abort.signal.aborted) return;
+    chart.draw();
+    told();
   } catch (error) {
     if (!abort.signal.aborted && !(error instanceof Refused)) feed.lost("");
   }

@@ -5,6 +5,7 @@ import { ZONES, dateTime, decimals, span, tick } from "./format.js";
 
 const LONGEST_BAND = 40; // bars that a hole is given room for; its label says how long it really was
 const LONGEST_END = 14; // the same of a hole that lasts
+const AWAY = 3; // bars that the newest may be out of sight
 const MARGIN = 6; // bars between the newest and the price scale
 const OLDER_AT = 30; // bars left of the view when older ones are asked for
 
@@ -20,6 +21,7 @@ export class Chart {
   #colours = {};
   #last = null;
   #margin = MARGIN;
+  #end = 0; // index of the newest candle on the time scale
 
   /** `on`: hover(candle or null, hole or null), older(), away(isAway). Throws without the library. */
   constructor(element, on) {
@@ -46,7 +48,7 @@ export class Chart {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (!range || !this.#series) return;
       if (range.from < OLDER_AT) on.older();
-      on.away(this.#chart.timeScale().scrollPosition() < -3);
+      on.away(range.to < this.#end - AWAY);
     });
     this.paint();
   }
@@ -86,13 +88,14 @@ export class Chart {
   /** Everything anew; the view stays where it is. */
   draw() {
     const { points, bands } = this.#layout();
+    this.#end = points.findLastIndex((point) => point.open !== undefined);
     this.#bars.setData(points.map((point) => this.#bar(point)));
     this.#volume.setData(points.map((point) => this.#volumeBar(point)));
     this.#holes = bands;
     const { band, bandLine, doubt } = this.#colours;
     this.#bands.set(bands, { fill: band, line: bandLine, text: doubt });
     this.#last = this.#series.last?.time ?? null;
-    this.#settle(points.length - 1 - points.findLastIndex((point) => point.open !== undefined));
+    this.#settle(points.length - 1 - this.#end);
   }
 
   /** Keep what follows the newest candle in sight, unless a person looks elsewhere. */
@@ -121,6 +124,7 @@ export class Chart {
       this.draw();
       return;
     }
+    this.#end += candles.length - 1 - from;
     for (const candle of candles.slice(from)) {
       this.#bars.update(this.#bar(candle));
       this.#volume.update(this.#volumeBar(candle));
@@ -131,7 +135,7 @@ export class Chart {
 
   /** Back to the newest candle. */
   latest() {
-    this.#chart.timeScale().scrollToRealTime();
+    this.#chart.timeScale().scrollToPosition(this.#margin, false);
   }
 
   get #shift() {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.processes import Process, free_port, get, started, until
+from tests.support.processes import Process, free_port, get, started, until, until_said
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,11 +48,7 @@ async def test_candles_grow_within_twenty_seconds_and_the_next_start_goes_on(tmp
     log = tmp_path / "demo.log"
 
     async with started("--config", config, "demo", log=log, cwd=tmp_path) as demo:
-
-        async def spoke() -> bool:
-            return bool(demo.said())
-
-        await until("first log line", spoke, demo)
+        await until_said(demo, "\n")  # its first log line
         begun = time.monotonic()
         first = await growing(demo, port, within_s=20)
         assert time.monotonic() - begun < 20

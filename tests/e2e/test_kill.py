@@ -17,8 +17,13 @@ from mdingest.simulators import KiteSimulator
 from mdingest.telemetry.clock import parse_clock
 from tests.support.evidence import read_evidence
 from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, judged_buckets, story
-from tests.support.oracle_journal import committed_problems, frames_received, replay_problems
-from tests.support.processes import started, write_config
+from tests.support.oracle_journal import (
+    committed_problems,
+    frames_received,
+    replay_problems,
+    stream_problems,
+)
+from tests.support.processes import started, until_said, write_config
 
 KILLS = 20
 STOPS = 4
@@ -34,7 +39,7 @@ async def test_the_oracle_holds_after_kills_at_random_instants(tmp_path: Path) -
     seed = int(os.environ.get("MDINGEST_SEED", "0")) or Random().randrange(1, 1 << 30)
     random = Random(seed)
     lives = [(random.uniform(*LIFE_S[n % len(LIFE_S)]), True) for n in range(KILLS)]
-    lives += [(random.uniform(1.5, 3), False) for _ in range(STOPS)]
+    lives += [(random.uniform(1, 2), False) for _ in range(STOPS)]
     random.shuffle(lives)
     clock = parse_clock(f"{datetime.now(UTC).isoformat()}x{SPEED}")
     tape, cuts, log = tmp_path / "tape.jsonl", tmp_path / "cuts.jsonl", tmp_path / "log.jsonl"
@@ -45,8 +50,10 @@ async def test_the_oracle_holds_after_kills_at_random_instants(tmp_path: Path) -
             instruments=f"{simulator.http_url}/instruments",
             symbols=[one.symbol for one in simulator.instruments],
         )
-        for life_s, killed in [*lives, (4.0, False)]:
+        for life_s, killed in [*lives, (3.0, False)]:
             async with started("--config", config, "run", log=log, cwd=tmp_path, clock=clock) as daemon:
+                if not killed:
+                    await until_said(daemon, "app.started")
                 await asyncio.sleep(life_s)
                 assert daemon.alive, f"seed {seed}:\n{daemon.said()[-3000:]}"
                 if killed:
@@ -60,6 +67,7 @@ async def test_the_oracle_holds_after_kills_at_random_instants(tmp_path: Path) -
     problems = [check(found) for check in EVIDENCE_CHECKS]
     problems.append(excess_problems(found, frames_received(journal)))
     problems.append(committed_problems(journal, database))
+    problems.append(stream_problems(journal))
     problems.append(await replay_problems(journal, database, tmp_path))
 
     assert not story(problems), f"MDINGEST_SEED={seed} gives the same instants again\n{story(problems)}"

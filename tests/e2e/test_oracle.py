@@ -41,6 +41,20 @@ async def test_nothing_is_wrong_after_deaths_at_every_point_of_the_work(tmp_path
     assert judged_buckets(run.evidence())["1m"] > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_deaths_and_disconnects_within_one_second_lose_no_volume_and_no_uptime(
+    tmp_path: Path, seed: int
+) -> None:
+    """Uptimes that begin and end in the same second leave gaps and coverage without length."""
+    random = Random(seed)
+    lives = [(random.uniform(0.1, 1.2), random.choice([*Death])) for _ in range(25)]
+    run = Recording(tmp_path, seed=seed, off_s=(0.0, 0.3))
+
+    await run.run([*lives, (10, None)], faults_s=random.choice([0, 1, 3]))
+
+    assert not await judged(run)
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_quiet_feed_that_reconnects_at_once_claims_nothing_it_did_not_hear(
     tmp_path: Path, seed: int

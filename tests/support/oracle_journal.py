@@ -4,6 +4,7 @@ The one check that uses the code which it judges: it is about two ways to the sa
 """
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -71,6 +72,14 @@ def committed_problems(journal: Path, database: Path) -> list[str]:
     reader = JournalReader(journal)
     position, end = _position(database, reader.uuid), max((batch.end for batch in reader.read()), default=0)
     return [f"position {position} is not the journal's end {end}"] if position != end else []
+
+
+def stream_problems(journal: Path) -> list[str]:
+    """No two connections of one journal share an id: the store orders what it is told by it."""
+    seen: Counter[int] = Counter()
+    for batch in JournalReader(journal).read():
+        seen.update(batch.streams[batch.kinds == Kind.CONNECT].tolist())
+    return [f"stream {number} was connected {times} times" for number, times in seen.items() if times > 1]
 
 
 def frames_received(journal: Path) -> list[int]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Process:
 
     inner: asyncio.subprocess.Process
     log: Path
-    since: float = field(default_factory=time.monotonic)
+    begin: int  # where its part of the log begins
 
     @property
     def alive(self) -> bool:
@@ -45,7 +45,7 @@ class Process:
 
     def said(self) -> str:
         """All that it wrote so far, both streams."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        return self.log.read_bytes()[self.begin :].decode(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to this very process; nothing if it has ended."""
@@ -82,6 +82,7 @@ async def started(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MDINGEST_")}
     root = str(Path(__file__).parents[2])
     with log.open("ab") as out:
+        begin = out.tell()
         inner = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
@@ -92,7 +93,7 @@ async def started(
             cwd=cwd,
             env={**environment, "PYTHONPATH": root, "NO_COLOR": "1"},
         )
-    process = Process(inner, log)
+    process = Process(inner, log, begin)
     try:
         yield process
     finally:
@@ -109,6 +110,15 @@ async def until(
             state = "is running" if process.alive else f"ended with {process.inner.returncode}"
             raise AssertionError(f"no {what} within {within_s} s; it {state}:\n{process.said()[-3000:]}")
         await asyncio.sleep(POLL_S)
+
+
+async def until_said(process: Process, text: str, within_s: float = 15) -> None:
+    """Wait until it has written a text."""
+
+    async def said() -> bool:
+        return text in process.said()
+
+    await until(text, said, process, within_s)
 
 
 async def get(url: str) -> tuple[int, Any]:

@@ -226,6 +226,8 @@ class _Life:
                 await states.save(self._aggregator.status.lsn, self._aggregator.state())
                 save_at = now + SAVE
             await asyncio.sleep(0)
+        if self._death is None:
+            await self._commit()
 
     def _read(self) -> None:
         """All that the socket holds, and what time brings."""

@@ -10,7 +10,17 @@ import time
 
 import numpy as np
 
-from benchmarks import decode, end_to_end, flat_out, readme_query, sqlite_upsert, startup, step
+from benchmarks import (
+    decode,
+    end_to_end,
+    flat_out,
+    postgres_read,
+    postgres_write,
+    readme_query,
+    sqlite_upsert,
+    startup,
+    step,
+)
 from benchmarks.report import Row, show
 
 _SCRIPTS = {
@@ -20,6 +30,8 @@ _SCRIPTS = {
     "readme_query": readme_query,
     "end_to_end": end_to_end,
     "flat_out": flat_out,
+    "postgres_write": postgres_write,
+    "postgres_read": postgres_read,
     "startup": startup,
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import numpy as np
 
-from benchmarks.report import Row, main
+from benchmarks.report import NOT_INSTALLED, Row, main
 from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
@@ -21,7 +21,7 @@ from mdingest.store import postgres_rows, postgres_sql
 from mdingest.store.base import Position, Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.postgres import PostgresStore, open_postgres
-from tests.support.postgres import Server, database, fetch, make_template
+from tests.support.postgres import Server, bindir, database, fetch, make_template
 
 TITLE = "postgres_write: 9,000 1s rows a market second into PostgreSQL"
 INSTRUMENTS = 9_000
@@ -52,6 +52,8 @@ Send = Callable[[Any], Awaitable[None]]
 
 def run(*, full: bool) -> list[Row]:
     """The table."""
+    if bindir() is None:
+        return [Row("PostgreSQL", NOT_INSTALLED)]
     with Server(settings=SETTINGS) as server:
         return asyncio.run(_measure(server, full=full))
 

@@ -9,9 +9,12 @@ from typing import Any
 import aiohttp
 
 from mdingest.api.times import format_instant
+from mdingest.app.tokens import tokens_of
 from mdingest.config import Config
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SECOND_NS
+from mdingest.providers import PROVIDERS
+from mdingest.providers.base import Token
 from mdingest.store import open_store
 from mdingest.store.base import Store, SymbolRow
 from mdingest.telemetry.logging import mask
@@ -31,9 +34,35 @@ async def gather(config: Config) -> dict[str, Any]:
     journal = await asyncio.to_thread(_size_of, config.journal.dir)
     return {
         "daemon": daemon,
+        "tokens": token_files(config),
         "stored": {"database": mask(url), **stored},
         "journal": {"dir": str(config.journal.dir), "bytes": journal},
     }
+
+
+def token_files(config: Config) -> list[dict[str, Any]]:
+    """Which tokens are there for the daemon, never what they are."""
+    rows: list[dict[str, Any]] = []
+    for provider in PROVIDERS.values():
+        if provider.access is None or provider.name not in config.providers:
+            continue
+        problems: list[str] = []
+        found = tokens_of(provider, config, problems)
+        rows += [_token(provider.name, token) for token in found]
+        rows += [{"provider": provider.name, "state": problem} for problem in problems]
+        if not found and not problems:
+            said = provider.access.unusable(None)
+            rows.append({"provider": provider.name, "state": f"missing: {said.todo}"})
+    return rows
+
+
+def _token(provider: str, token: Token) -> dict[str, Any]:
+    state = "of unknown age"
+    if token.expires_ns is not None:
+        left_s = (token.expires_ns - time.time_ns()) / SECOND_NS
+        state = "expired" if left_s <= 0 else f"good for {left_s / 3600:.1f} h"
+    expires = None if token.expires_ns is None else format_instant(token.expires_ns)
+    return {"provider": provider, "state": state, "expires_at": expires, "source": token.source}
 
 
 async def _daemon(config: Config) -> dict[str, Any]:

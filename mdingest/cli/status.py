@@ -2,10 +2,13 @@
 
 from argparse import Namespace
 from collections.abc import Iterator
+from typing import Any
 
 from mdingest.cli.common import AddCommand, load_config
 
 _MOST_ROWS = 20
+_FEED_COLUMNS = ("state", "state_for_s", "instruments", "frames", "last_frame_s", "reconnects")
+_VERDICTS = (("ok", True), ("failing", False))
 
 
 def add(command: AddCommand) -> None:
@@ -27,8 +30,51 @@ def _status(args: Namespace) -> int:
 
         print(orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2).decode())
     else:
-        print("\n".join(screen(found)))
+        print("\n".join(screen(condense(found))))
     return 0
+
+
+def condense(found: dict[str, Any]) -> dict[str, Any]:
+    """What fits on one screen: how each part is, what needs a person, the newest candles."""
+    daemon = found["daemon"]
+    parts = daemon.get("parts", {})
+    feeds = [
+        {"feed": name, **{key: feed.get(key) for key in _FEED_COLUMNS}}
+        for name, feed in parts.get("feeds", {}).items()
+        if isinstance(feed, dict)
+    ]
+    shown: dict[str, Any] = {
+        "daemon": {key: value for key, value in daemon.items() if key != "parts"}
+        | {name: ", ".join(n for n, p in parts.items() if p["ok"] is ok) or None for name, ok in _VERDICTS},
+        "attention": list(dict.fromkeys(_complaints(parts))),
+        "feeds": feeds,
+        "tokens": found["tokens"],
+    }
+    if not parts:
+        shown = {"daemon": daemon, "tokens": found["tokens"]}
+    if "alerts" in parts:
+        alerts = parts["alerts"]
+        shown["daemon"]["alerts"] = (
+            f"webhook {alerts['webhook']}, {alerts['sent']} sent, {alerts['waiting']} waiting, "
+            f"{alerts['dropped']} dropped"
+        )
+    if "disk" in parts and "free_bytes" in parts["disk"]:
+        shown["daemon"]["free_bytes"] = parts["disk"]["free_bytes"]
+    shown |= {"stored": found["stored"], "journal": found["journal"]}
+    return {key: value for key, value in shown.items() if value or key == "daemon"}
+
+
+def _complaints(value: object, where: str = "") -> Iterator[str]:
+    """Every reason in there, with the place it was found at."""
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        if key in ("error", "what_to_do") and item:
+            yield f"{where}: {item}"
+        elif key == "unresolved":
+            yield from (f"{where}: {line}" for line in item)
+        else:
+            yield from _complaints(item, f"{where} {key}".strip())
 
 
 def screen(value: object, indent: str = "") -> Iterator[str]:

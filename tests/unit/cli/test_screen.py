@@ -1,6 +1,6 @@
 """What `status` prints is readable."""
 
-from mdingest.cli.status import screen
+from mdingest.cli.status import condense, screen
 
 
 def test_mappings_become_aligned_lines_and_lists_become_tables() -> None:
@@ -36,3 +36,45 @@ def test_long_tables_are_cut_aloud() -> None:
 
     assert len(lines) == 1 + 1 + 20 + 1
     assert lines[-1] == "  ... and 10 more (--json shows all)"
+
+
+def test_a_screen_names_what_needs_a_person_and_leaves_the_rest_to_json() -> None:
+    feed = {"state": "parked", "instruments": 2, "error": "no token", "unresolved": ["FOO.NS: unknown"]}
+    found = {
+        "daemon": {
+            "status": "failing",
+            "parts": {
+                "journal": {"ok": True, "end_lsn": 7},
+                "feeds": {"ok": False, "kite_ws": feed},
+                "tokens": {"ok": False, "kite_ws": {"state": "expired", "what_to_do": "log in"}},
+                "alerts": {"ok": True, "webhook": "set", "sent": 1, "waiting": 0, "dropped": 0},
+            },
+        },
+        "tokens": [{"provider": "kite_ws", "state": "expired"}],
+        "stored": {"symbols": 2},
+        "journal": {"bytes": 0},
+    }
+
+    lines = list(screen(condense(found)))
+
+    assert "  ok       journal, alerts" in lines
+    assert "  failing  feeds, tokens" in lines
+    at = lines.index("attention:")
+    assert lines[at + 1 : at + 4] == [
+        "  feeds kite_ws: no token",
+        "  feeds kite_ws: FOO.NS: unknown",
+        "  tokens kite_ws: log in",
+    ]
+    assert any(line.split()[:2] == ["kite_ws", "parked"] for line in lines)
+    assert "end_lsn" not in "\n".join(lines)
+
+
+def test_a_daemon_that_does_not_answer_still_gets_a_screen() -> None:
+    found = {
+        "daemon": {"status": "does not answer", "reason": "refused"},
+        "tokens": [],
+        "stored": {"symbols": 0},
+        "journal": {"bytes": 0},
+    }
+
+    assert list(screen(condense(found)))[:3] == ["daemon:", "  status  does not answer", "  reason  refused"]

@@ -8,7 +8,7 @@ replies into bars. It opens nothing and waits for nothing: files and sockets bel
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -197,8 +197,10 @@ class History(Protocol):
         """
         ...
 
-    def parse(self, ask: Ask, reply: Reply) -> Iterator[Parsed]:
+    def parse(self, ask: Ask, reply: Reply) -> Generator[Parsed, None, None]:
         """Bars of the reply, in parts of bounded size; bars outside the wish may be among them.
+
+        The generator is to be closed before the reply is.
 
         Raises TransientError or PermanentError if the reply is a refusal, in text without
         secrets. May seek in ``reply.body``, and be called again for the same reply.

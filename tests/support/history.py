@@ -1,7 +1,7 @@
 """Small real things around history: files to parse, a silent progress, a provider that plays a script."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class ScriptedHistory:
         self.asked.append((ask.start_ns, ask.end_ns))
         return [FileRequest(self.file)]
 
-    def parse(self, ask: Ask, reply: Reply) -> Iterator[Parsed]:
+    def parse(self, ask: Ask, reply: Reply) -> Generator[Parsed, None, None]:
         """The bars of the calendar's windows."""
         del reply
         if self.errors:

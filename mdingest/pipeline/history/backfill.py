@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,27 +170,27 @@ class Backfill:
         if not len(await self._store.candles(who, interval_s, ask.start_ns, ask.end_ns, 1)):
             return
         reading = self._reading(ask, reply, SymbolReport("", "", ""))
-        parts = self._history.parse(ask, reply)
-        while (part := await next_part(parts)) is not None:
-            mine, _ = reading.candles(part)
-            if not len(mine):
-                continue
-            first, last = int(mine["ts"][0]), int(mine["ts"][-1])
-            stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
-            ratio = constant_ratio(stored, mine)
-            if ratio is not None:
-                raise PermanentError(
-                    f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
-                    "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
-                )
+        with closing(self._history.parse(ask, reply)) as parts:
+            while (part := await next_part(parts)) is not None:
+                mine, _ = reading.candles(part)
+                if not len(mine):
+                    continue
+                first, last = int(mine["ts"][0]), int(mine["ts"][-1])
+                stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
+                ratio = constant_ratio(stored, mine)
+                if ratio is not None:
+                    raise PermanentError(
+                        f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
+                        "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
+                    )
 
     async def _keep(self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None]) -> None:
         reading = self._reading(ask, reply, said)
-        parts = self._history.parse(ask, reply)
-        while (part := await next_part(parts)) is not None:
-            candles, spans = reading.candles(part)
-            await self._write(ask, candles, spans, said)
-            heard(reading.share)
+        with closing(self._history.parse(ask, reply)) as parts:
+            while (part := await next_part(parts)) is not None:
+                candles, spans = reading.candles(part)
+                await self._write(ask, candles, spans, said)
+                heard(reading.share)
         await self._write(ask, Candles(np.empty(0, CANDLE)), reading.end(), said)
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:

@@ -110,8 +110,16 @@ class Reading:
 
 
 async def next_part(parts: Iterator[Parsed]) -> Parsed | None:
-    """The next part, parsed in a thread so that the loop stays free; None after the last."""
-    return await asyncio.to_thread(next, parts, None)
+    """The next part, parsed in a thread so that the loop stays free; None after the last.
+
+    A cancel waits for the thread: nobody may close what it is reading.
+    """
+    step = asyncio.get_running_loop().run_in_executor(None, next, parts, None)
+    try:
+        return await asyncio.shield(step)
+    except asyncio.CancelledError:
+        await asyncio.wait([step])
+        raise
 
 
 def instant(ns: int) -> str:

@@ -5,7 +5,7 @@ taken to be complete from its first bar to its last: a minute it leaves out had 
 trading day it leaves out altogether is missing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from mdingest.core.interval import Interval
 from mdingest.errors import PermanentError
@@ -48,7 +48,7 @@ class CsvHistory:
             )
         return [FileRequest(path) for path in found]
 
-    def parse(self, ask: Ask, reply: Reply) -> Iterator[Parsed]:
+    def parse(self, ask: Ask, reply: Reply) -> Generator[Parsed, None, None]:
         """See `History.parse`. Raises PermanentError for a file that can't be understood."""
         yield from CsvReader(reply.body, ask, self._options).parts()
 

@@ -5,7 +5,7 @@ row. A row that is wrong is left out and named, and does not touch its neighbour
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -65,7 +65,7 @@ class CsvReader:
         self.notes = list(self._dialect.notes)
         self._shift, self._descending = self._look_at(lines)
 
-    def parts(self) -> Iterator[Parsed]:
+    def parts(self) -> Generator[Parsed, None, None]:
         """The rows of the file, in parts."""
         line = 1
         with as_text(self._source, self._encoding) as text:

@@ -8,7 +8,7 @@ PEERS  := .venv-bench
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help run venv test check format lock bench clean chart try-chart
+.PHONY: help run venv test soak check format lock bench clean chart try-chart
 
 help: ## Say what the targets do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ venv: $(VENV)/.dev try-chart ## Make .venv with everything for development
 
 test: $(VENV)/.dev try-chart ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev ## A whole NSE day with real processes, seven minutes at 60x
+	@$(BIN)/python -m benchmarks.soak
 
 check: $(VENV)/.dev try-chart ## All that CI demands: format, lint, types, floors, tests
 	$(BIN)/ruff format --check

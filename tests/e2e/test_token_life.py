@@ -196,3 +196,25 @@ async def test_a_feed_parks_when_its_token_dies_though_the_socket_still_talks(tm
             token_file(tmp_path, FRESH, datetime.now(UTC))
             await until("live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon)
             assert await daemon.stopped() == 0
+
+
+@pytest.mark.timeout(90)
+async def test_a_token_in_dotenv_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        broker() as api,
+        KiteSimulator(clock=Clock(), rate=20, refused_tokens=frozenset({DEAD})) as simulator,
+    ):
+        config = configured(tmp_path, simulator, api.url, port)
+        content = yaml.safe_load(config.read_text())
+        content["providers"]["kite_ws"]["access_token"] = "${A_KITE_TOKEN}"
+        config.write_text(yaml.safe_dump(content))
+        (tmp_path / ".env").write_text(f"A_KITE_TOKEN={DEAD}\n")
+        async with started("--config", config, "run", log=tmp_path / "log", cwd=tmp_path) as daemon:
+            await until(
+                "parked feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "parked"), daemon
+            )
+            (tmp_path / ".env").write_text(f"A_KITE_TOKEN={FRESH}\n")
+            await until("live feed", when(port, lambda h: kite_of(h, "feeds").get("state") == "live"), daemon)
+            assert await daemon.stopped() == 0
+    assert DEAD not in daemon.said()

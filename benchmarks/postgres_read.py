@@ -48,7 +48,10 @@ async def _measure(server: Server, rows: int, seconds: int) -> list[Row]:
         for at in range(0, filled_s, _PIECE_S):
             await connection.execute(_FILL, START_S + at, min(_PIECE_S, filled_s - at), timeout=600)
         await connection.execute("ANALYZE candles_1s", timeout=600)
-        ((size,),) = await fetch(url, "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits")
+        ((size,),) = await fetch(
+            url,
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relispartition",
+        )
         async with served(store, now=(START_S + filled_s + 3600) * 10**9) as api:
             port = api.client.server.port
             context = multiprocessing.get_context("spawn")

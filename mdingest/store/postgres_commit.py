@@ -126,8 +126,7 @@ class Writer:
             "staging", source=rows.copy_data(staged), columns=rows.STAGED, format="binary"
         )
         changed = 0
-        steps, counts = np.unique(staged[["pass", "interval_s"]], return_counts=True)
-        for (number, interval_s), count in zip(steps.tolist(), counts.tolist(), strict=True):
+        for number, interval_s, count in rows.steps(staged):
             if number == 0 and count >= _MANY_ROWS and await self._insert(connection, interval_s):
                 changed += count
                 continue

@@ -1,11 +1,13 @@
 """What holds for every test: no network beyond this machine, and on CI no test left out quietly."""
 
 import ipaddress
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.postgres import Server, in_a_thread, make_template
@@ -25,6 +27,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mdingest")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process configures logging onto that test's stderr."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

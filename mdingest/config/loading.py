@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from mdingest import calendars
 from mdingest.config.environment import Environment
 from mdingest.config.model import Config
+from mdingest.config.standins import without_unset
 from mdingest.config.yamlfile import read_yaml
 from mdingest.errors import ConfigError
 from mdingest.providers import HISTORY, PROVIDERS
@@ -176,7 +177,10 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     sources = [request.provider for request in config.backfill]
     names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
     data = config.journal.dir.parent
-    sections = {name: _without_unset(name, sections.get(name), mistakes, data, forgive) for name in names}
+    sections = {
+        name: without_unset(name, _OPTIONS.get(name), sections.get(name), mistakes, data, forgive)
+        for name in names
+    }
     options = {name: _options(name, sections[name], mistakes) for name in names}
     checked = {
         name: value.beside(data) if isinstance(value, ProviderOptions) else value
@@ -218,32 +222,6 @@ def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | N
     except ValidationError as exc:
         mistakes += _mistakes(exc, model, ("providers", name))
         return None
-
-
-def _without_unset(
-    name: str, given: object, mistakes: list[Mistake], data: Path, forgive: Sequence[str]
-) -> object:
-    """The section without its secrets that are not set, if something makes up for them.
-
-    What was a mistake then is none any more.
-    """
-    unset = [loc for loc, _ in mistakes if loc[:2] == ("providers", name) and len(loc) == 3]  # noqa: PLR2004
-    if not unset or not isinstance(given, dict) or name not in _OPTIONS:
-        return given
-    without = {key: value for key, value in given.items() if ("providers", name, key) not in unset}
-    try:
-        options = _OPTIONS[name].model_validate(without)
-    except ValidationError:
-        return given
-    if not isinstance(options, ProviderOptions):
-        return given
-    options = options.beside(data)
-    for loc in unset:
-        file = options.stand_in_of(str(loc[2]))
-        if ".".join(map(str, loc)) not in forgive and not (file is not None and file.exists()):
-            return given
-    mistakes[:] = [mistake for mistake in mistakes if mistake[0] not in unset]
-    return without
 
 
 def _unknown_provider(name: str) -> str:

@@ -90,7 +90,10 @@ async def _take_in(connection: asyncpg.Connection, rows: Iterable[Listing], done
         await connection.copy_records_to_table("incoming", records=kept, columns=list(sql.INCOMING))
     await connection.execute("CREATE UNIQUE INDEX ON incoming (token)")
     await connection.execute("CREATE UNIQUE INDEX ON incoming (symbol)")
-    await connection.execute("ANALYZE incoming")
+    await connection.execute("ANALYZE incoming, listings, listing_tokens")
+    # Nobody has statistics of what this session itself is about to write: the planner would
+    # take the tables for empty and walk through them for each row.
+    await connection.execute("SET enable_nestloop = off")
 
 
 def _count(tag: str) -> int:

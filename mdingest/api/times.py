@@ -38,8 +38,8 @@ def parse_instant(text: str) -> int:
     except ValueError as exc:
         raise ValueError(f"no such instant: {text!r} ({exc})") from exc
     since = whole - datetime(1970, 1, 1, tzinfo=UTC)
-    seconds = max(-_LAST_S, min(since.days * 86_400 + since.seconds, _LAST_S))
-    return seconds * NS + int((fraction or "").ljust(9, "0"))
+    whole_s = max(-_LAST_S, min(since.days * 86_400 + since.seconds, _LAST_S))
+    return whole_s * NS + int((fraction or "").ljust(9, "0"))
 
 
 def format_instant(ns: int) -> str:

@@ -112,6 +112,7 @@ class Writer:
             streams = plain.stream_rows(new.streams, new.coverage, journal)
             await connection.executemany(sql.ADD_STREAM, streams)
             await connection.executemany(sql.SET_COVERAGE, plain.coverage_rows(new.coverage, journal))
+            await connection.executemany(sql.CLOSE_GAPS, plain.begun_rows(new.coverage))
         if len(new.gaps):
             await connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
         if len(new.fetched):

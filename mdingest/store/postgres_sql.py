@@ -219,6 +219,14 @@ WHERE CASE
     ELSE excluded.stream > c.stream
 END"""
 
+# See `sqlite_sql`.
+CLOSE_GAPS = """
+UPDATE gap_spans SET end_ns = $3 WHERE instrument_id = $1 AND end_ns IS NULL
+AND (start_ns, source, cause) IN (
+    SELECT g.start_ns, g.source, g.cause FROM gap_spans AS g
+    WHERE g.instrument_id = $1 AND g.source = $2 AND g.start_ns <= $3 ORDER BY g.start_ns DESC LIMIT 16
+)"""
+
 # A gap is open, then closed; once closed it only grows. An empty one may open again.
 SET_GAP = """
 INSERT INTO gap_spans AS g (instrument_id, source, cause, start_ns, end_ns, volume)

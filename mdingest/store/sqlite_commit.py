@@ -49,8 +49,8 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
     if new.streams or len(new.coverage):
         connection.executemany(sql.ADD_STREAM, rows.stream_rows(new.streams, new.coverage, journal))
         connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
-    if len(new.gaps):
-        connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+        connection.executemany(sql.CLOSE_GAPS, rows.begun_rows(new.coverage))
+    connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
     for span in rows.fetched_rows(new.fetched):
         _join(connection, span)
     return changed

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.events import CANDLE, Candles, Coverage, Fetched, Gaps, Marks
+from mdingest.core.events import CANDLE, OPEN_END, Candles, Coverage, Fetched, Gaps, Marks
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
 from mdingest.core.session import SECOND_NS
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
@@ -110,6 +110,12 @@ def coverage_rows(coverage: Coverage, journal: str) -> list[Row]:
             strict=True,
         )
     )
+
+
+def begun_rows(coverage: Coverage) -> list[Row]:
+    """Rows for `sqlite_sql.CLOSE_GAPS`: the uptimes that begin."""
+    begun = coverage[coverage["end"] == OPEN_END]
+    return list(zip(*(begun[name].tolist() for name in ("instrument_id", "source", "start")), strict=True))
 
 
 def fetched_rows(fetched: Fetched) -> list[Row]:

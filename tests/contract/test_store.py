@@ -378,6 +378,21 @@ async def test_a_gap_that_was_empty_may_open_again(db: Database) -> None:
     assert await db.store.gaps(1, ns(0), OPEN_END) == [hole(2, None)]
 
 
+async def test_a_gap_that_lasts_ends_where_its_source_is_heard_again(db: Database) -> None:
+    """A journal that was lost never tells of the end of what it began."""
+    await db.put(gaps=[gap(2, None), gap(3, None, source="binance_ws")])
+    await db.put(coverage=[uptime(9, None)])
+    ours, others = await db.store.gaps(1, ns(0), OPEN_END)
+    assert ours == hole(2, 9)
+    assert others.end_ns is None
+
+
+async def test_an_older_uptime_leaves_a_gap_that_lasts_alone(db: Database) -> None:
+    await db.put(gaps=[gap(20, None)])
+    await db.put(coverage=[uptime(9, None)])
+    assert await db.store.gaps(1, ns(0), OPEN_END) == [hole(20, None)]
+
+
 async def test_two_causes_at_one_start_are_two_gaps(db: Database) -> None:
     await db.put(gaps=[gap(2, 3, cause=Cause.LATE), gap(2, 4)])
     found = await db.store.gaps(1, ns(0), OPEN_END)

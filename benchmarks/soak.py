@@ -84,9 +84,8 @@ async def play(folder: Path) -> list[str]:
             code = await daemon.stopped(within_s=15)
             if code:
                 problems.append(f"the daemon ended with {code}")
-            problems += [
-                f"the daemon logged: {line[:300]}" for line in daemon.said().splitlines() if '"level": "error"' in line
-            ]
+            lines = daemon.said().splitlines()
+            problems += [f"the daemon logged: {line[:300]}" for line in lines if '"level": "error"' in line]
         await simulator.stopped(within_s=15)
         halted = simulator.said().count("simulator.halted")
         print(

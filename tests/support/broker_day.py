@@ -125,6 +125,7 @@ class BrokerDay:
     def started(self) -> "BrokerDay":
         """A process begins, and tells what it knows of the calendar."""
         self._mono_zero = self.now - 7 * S
+        self._alive = True
         self._record(Kind.START, 0, encode(Start("test", CandleSettings())))
         calendars = load()
         day = datetime.fromtimestamp(self.now // S, UTC).date()
@@ -162,6 +163,7 @@ class BrokerDay:
         if self._line is not None:
             self.exchange.leave(self._line, "peer_lost")
             self._line = None
+        self._alive = False
         return self
 
     def run_to(self, ns: int) -> "BrokerDay":
@@ -180,10 +182,20 @@ class BrokerDay:
         self._step()
         return self
 
+    def skip_to(self, ns: int) -> "BrokerDay":
+        """A night or a weekend in which nothing is sent but a snapshot to who asks."""
+        self._step()
+        self.now = ns
+        self.exchange.turn(ns)
+        self._step()
+        return self
+
     def _record(self, kind: Kind, stream: int, payload: bytes = b"") -> None:
         self._waiting.append(Record(kind, stream, self.now, self.now - self._mono_zero, payload))
 
     def _step(self) -> None:
+        if not self._alive:
+            return
         self._record(Kind.TICK, 0)
         batch = decode_batch(memoryview(encode_batch(self._waiting, self._lsn)), self._lsn)
         self._lsn, self._waiting = batch.end, []
@@ -235,6 +247,14 @@ class BrokerDay:
             for part in self.tape.parts
             for ts, price, size in part[["ts", "price", "size"]][part["row"] == row].tolist()
         ]
+
+    def heard(self, symbol: str, start: int, end: int) -> int:
+        """Units that traded from ``start`` on and that a packet before ``end`` told of."""
+        row = self._row(symbol)
+        return sum(
+            int(part["size"][(part["row"] == row) & (part["ts"] >= start) & (packets <= end)].sum())
+            for part, packets in zip(self.tape.parts, self.tape.packets, strict=True)
+        )
 
     def _row(self, symbol: str) -> int:
         return next(row for row, one in enumerate(self.instruments) if one.symbol == symbol)

@@ -1,7 +1,7 @@
 """The candles of one feed that may still change: 1s from movers, 1m from their 1s.
 
-Folding is lazy. Since merging is associative, movers just wait in a list until the feed's
-clock closes their second, and are then folded all at once.
+Folding is lazy. Since merging is associative, the movers of a second just wait in a list until
+the feed's clock closes it, and are then folded all at once.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,7 @@ class Book:
 
     def __init__(self) -> None:
         self.closed = _NEVER
-        self._pending: list[Movers] = []
-        self._earliest = 1 << 62  # event time of the earliest pending mover
+        self._pending: dict[int, list[Movers]] = {}  # by second, each in arrival order
         self._seconds: dict[int, Pieces] = {}  # published, sorted by slot
         self._minutes: dict[int, Pieces] = {}  # row i is slot i; trades 0 is empty
         self._flags: dict[tuple[int, int], int] = {}  # (slot, second) not yet folded: bits
@@ -45,9 +44,16 @@ class Book:
 
     def add(self, movers: Movers) -> None:
         """Take movers in arrival order."""
-        if len(movers):
-            self._pending.append(movers)
-            self._earliest = min(self._earliest, int(movers["event"].min()))
+        if not len(movers):
+            return
+        event = movers["event"]
+        first, last = int(event.min()) // SECOND_NS, int(event.max()) // SECOND_NS
+        if first == last:
+            self._pending.setdefault(first, []).append(movers)
+            return
+        seconds = event // SECOND_NS
+        for second in np.unique(seconds).tolist():
+            self._pending.setdefault(second, []).append(Movers(take(movers, seconds == second)))
 
     def flag(self, slot: int, second: int, bits: int) -> None:
         """Add flag bits to a second that has movers, and to its minute."""
@@ -70,51 +76,44 @@ class Book:
         how many there are.
         """
         before, until = self.closed, max(self.closed, limit_ns // SECOND_NS)
-        if self._earliest >= until * SECOND_NS:
-            self.closed = until
-            rows, minutes = no_pieces(), self._close_minutes({}, before)
+        self.closed = until
+        ending = sorted(second for second in self._pending if second < until)
+        if ending:
+            rows, minutes = self._publish(before, ending, slots)
         else:
-            rows, minutes = self._publish(before, until, slots)
+            rows, minutes = no_pieces(), self._close_minutes({}, before)
+        self._flags = {key: bits for key, bits in self._flags.items() if key[1] >= until}
         if until > before:
             self._forget(limit_ns - keep_ns)
         return rows, minutes
 
-    def _publish(self, before: int, until: int, slots: int) -> tuple[Pieces, Pieces]:
-        pending = joined(self._pending)
-        ends = pending["event"] < until * SECOND_NS
-        pieces = fold(Movers(take(pending, ends)), SECOND_NS)
-        rest = take(pending, ~ends)
-        self._pending = [Movers(rest)] if len(rest) else []
-        self._earliest = int(rest["event"].min()) if len(rest) else 1 << 62
-        self.closed = until
-        for (slot, second), bits in list(self._flags.items()):
-            if second < until:
-                at = (pieces["slot"] == slot) & (pieces["ts"] == second * SECOND_NS)
-                pieces["flags"][at] |= bits
-                del self._flags[slot, second]
+    def _publish(self, before: int, ending: list[int], slots: int) -> tuple[Pieces, Pieces]:
         out: list[Pieces] = []
         touched: dict[int, dict[int, bool]] = {}  # slots of published minutes: were they there before
-        for second in np.unique(pieces["ts"]).tolist():
-            part = Pieces(take(pieces, pieces["ts"] == second))
-            out.append(self._keep(second // SECOND_NS, part, before))
-            minute = second // MINUTE_NS
+        for second in ending:
+            part = fold(Movers(joined(self._pending.pop(second))), SECOND_NS)
+            for (slot, flagged), bits in self._flags.items():
+                if flagged == second:
+                    part["flags"][part["slot"] == slot] |= bits
+            out.append(self._keep(second, part, before))
+            minute = second // 60
             book = self._minute(minute, slots)
             if minute * 60 + 60 <= before:
                 was = book["trades"][part["slot"]] > 0
                 first = touched.setdefault(minute, {})
                 for slot, existed in zip(part["slot"].tolist(), was.tolist(), strict=True):
                     first.setdefault(slot, existed)
+            part = Pieces(part.copy())
             part["ts"] = minute * MINUTE_NS
             merge_into(book, part["slot"], part)
-        rows = Pieces(joined(out)) if out else no_pieces()
-        return rows, self._close_minutes(touched, before)
+        return Pieces(joined(out)), self._close_minutes(touched, before)
 
     def _keep(self, second: int, part: Pieces, before: int) -> Pieces:
-        """Remember a second's rows; the rows as they are now."""
+        """Remember a second's rows; the rows as they are now, to be read only."""
         kept = self._seconds.get(second)
         if kept is None or second >= before:
-            self._seconds[second] = Pieces(part.copy())
-            return Pieces(part.copy())
+            self._seconds[second] = part
+            return part
         at = np.searchsorted(kept["slot"], part["slot"])
         found = (at < len(kept)) & (kept["slot"][np.minimum(at, len(kept) - 1)] == part["slot"])
         merge_into(kept, at[found], Pieces(part[found]))
@@ -154,8 +153,7 @@ class Book:
 
     def peek(self, slots: int) -> tuple[Pieces, Pieces]:
         """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
-        pending = joined(self._pending) if self._pending else np.empty(0, MOVER)
-        seconds = fold(Movers(pending), SECOND_NS)
+        seconds = fold(Movers(self._waiting()), SECOND_NS)
         minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
         for second in np.unique(seconds["ts"]).tolist():
             part = Pieces(seconds[seconds["ts"] == second].copy())
@@ -169,6 +167,11 @@ class Book:
         fresh = Pieces(seconds[seconds["ts"] >= self.closed * SECOND_NS]) if len(seconds) else seconds
         return fresh, Pieces(joined(rows)) if rows else no_pieces()
 
+    def _waiting(self) -> NDArray[np.void]:
+        """All movers of seconds that have not been closed, by second."""
+        parts = [part for _, movers in sorted(self._pending.items()) for part in movers]
+        return joined(parts) if parts else np.empty(0, MOVER)
+
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""
         plain = {
@@ -177,9 +180,7 @@ class Book:
             "minutes": sorted(self._minutes),
             "flags": [[slot, second, bits] for (slot, second), bits in self._flags.items()],
         }
-        arrays: dict[str, NDArray[Any]] = {
-            "pending": joined(self._pending) if self._pending else np.empty(0, MOVER)
-        }
+        arrays: dict[str, NDArray[Any]] = {"pending": self._waiting()}
         arrays |= {f"second.{s}": rows for s, rows in self._seconds.items()}
         arrays |= {f"minute.{m}": rows for m, rows in self._minutes.items()}
         return plain, arrays
@@ -187,7 +188,7 @@ class Book:
     def load(self, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `dump` gave; the arrays become this book's."""
         self.closed = plain["closed"]
-        self._pending, self._earliest = [], 1 << 62
+        self._pending = {}
         self.add(Movers(arrays["pending"]))
         self._seconds = {s: Pieces(arrays[f"second.{s}"]) for s in plain["seconds"]}
         self._minutes = {m: Pieces(arrays[f"minute.{m}"]) for m in plain["minutes"]}

@@ -49,8 +49,6 @@ PIECE = np.dtype(
 Movers = NewType("Movers", NDArray[np.void])
 Pieces = NewType("Pieces", NDArray[np.void])
 
-_SPAN_BITS = 36  # 68 s of ns: what one sort key can hold beside the slot
-
 
 def fold(movers: Movers, bucket_ns: int) -> Pieces:
     """Summarise movers, one piece per slot and bucket. ``(n,)`` to ``(m <= n,)``.
@@ -60,35 +58,42 @@ def fold(movers: Movers, bucket_ns: int) -> Pieces:
     """
     if not len(movers):
         return Pieces(np.empty(0, PIECE))
-    event = movers["event"]
-    base = int(event.min())
-    if int(event.max()) - base < 1 << _SPAN_BITS:
-        order = np.argsort((movers["slot"] << _SPAN_BITS) + (event - base), kind="stable")
-    else:
-        order = np.lexsort((event, movers["slot"]))
-    rows = take(movers, order)
-    slot, event = rows["slot"], rows["event"]
-    ts = event // bucket_ns
+    rows = _sorted(movers)
+    slot, event = np.ascontiguousarray(rows["slot"]), np.ascontiguousarray(rows["event"])
     fresh = np.empty(len(rows), np.bool_)
     fresh[0] = True
     np.not_equal(slot[1:], slot[:-1], out=fresh[1:])
-    fresh[1:] |= ts[1:] != ts[:-1]
+    if int(event.min()) // bucket_ns != int(event.max()) // bucket_ns:
+        bucket = event // bucket_ns
+        fresh[1:] |= bucket[1:] != bucket[:-1]
     starts = np.flatnonzero(fresh)
     ends = np.append(starts[1:], len(rows)) - 1
     out = np.zeros(len(starts), PIECE)
     out["slot"] = slot[starts]
-    out["ts"] = ts[starts] * bucket_ns
+    out["first"] = event[starts]
+    out["last"] = event[ends]
+    out["ts"] = out["first"] // bucket_ns * bucket_ns
     out["open"] = rows["price"][starts]
     out["close"] = rows["price"][ends]
     out["high"] = np.maximum.reduceat(rows["high"], starts)
     out["low"] = np.minimum.reduceat(rows["low"], starts)
     out["volume"] = np.add.reduceat(rows["size"], starts)
-    out["first"] = event[starts]
-    out["last"] = event[ends]
     out["trades"] = ends - starts + 1
-    out["flags"] = np.bitwise_or.reduceat(rows["flags"], starts)
+    if rows["flags"].any():
+        out["flags"] = np.bitwise_or.reduceat(rows["flags"], starts)
     _fold_oi(rows, starts, ends, out)
     return Pieces(out)
+
+
+def _sorted(movers: Movers) -> NDArray[np.void]:
+    """By slot, then event time, then arrival."""
+    slot = movers["slot"]
+    if int(slot.max()) < 1 << 16:  # numpy sorts 16 bits by counting, in a tenth of the time
+        rows = take(movers, np.argsort(slot.astype(np.uint16), kind="stable"))
+        slot, event = rows["slot"], rows["event"]
+        if not ((event[1:] < event[:-1]) & (slot[1:] == slot[:-1])).any():
+            return rows
+    return take(movers, np.lexsort((movers["event"], movers["slot"])))
 
 
 def _fold_oi(
@@ -112,27 +117,24 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
 
     ``new`` arrived after what the book holds. A book row with ``trades`` 0 is empty.
     """
-    old = take(book, at)
+    old: NDArray[np.void] = take(book, at)
     empty = old["trades"] == 0
-    if empty.all():
-        put(book, at, new)
-        return
-    out = old.copy()
-    opens = empty | (new["first"] < old["first"])
-    closes = empty | (new["last"] >= old["last"])
-    counts = ~np.isnan(new["oi"]) & (np.isnan(old["oi"]) | (new["oi_at"] >= old["oi_at"]) | empty)
+    if empty.any():
+        put(book, at[empty], take(new, empty))
+        at, old, new = at[~empty], take(old, ~empty), Pieces(take(new, ~empty))
+    opens = new["first"] < old["first"]
+    closes = new["last"] >= old["last"]
+    counts = ~np.isnan(new["oi"]) & (np.isnan(old["oi"]) | (new["oi_at"] >= old["oi_at"]))
     for names, where in ((("open", "first"), opens), (("close", "last"), closes), (("oi", "oi_at"), counts)):
-        for name in names:
-            out[name] = np.where(where, new[name], old[name])
-    out["oi"][empty & ~counts] = np.nan
-    out["high"] = np.where(empty, new["high"], np.maximum(old["high"], new["high"]))
-    out["low"] = np.where(empty, new["low"], np.minimum(old["low"], new["low"]))
-    out["volume"] = np.where(empty, new["volume"], old["volume"] + new["volume"])
-    out["trades"] = old["trades"] + new["trades"]
-    out["flags"] = np.where(empty, new["flags"], old["flags"] | new["flags"])
-    out["slot"] = new["slot"]
-    out["ts"] = np.where(empty, new["ts"], old["ts"])
-    put(book, at, out)
+        if where.any():
+            for name in names:
+                np.copyto(old[name], new[name], where=where)
+    np.maximum(old["high"], new["high"], out=old["high"])
+    np.minimum(old["low"], new["low"], out=old["low"])
+    old["volume"] += new["volume"]
+    old["trades"] += new["trades"]
+    old["flags"] |= new["flags"]
+    put(book, at, old)
 
 
 def coarsen(

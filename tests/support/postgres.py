@@ -89,6 +89,12 @@ class Server:
         self.stop()
         subprocess.run(["rm", "-rf", str(self.directory)], check=True)
 
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether it was built to."""
+        config = [str(self.bin / "pg_config"), "--configure"]
+        return "ssl" in subprocess.run(config, check=True, capture_output=True, text=True).stdout
+
     def url(self, database: str = "postgres", *, port: int | None = None, user: str = USER) -> str:
         """Its address; ``port`` of a proxy in front of it."""
         return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database}"
@@ -116,6 +122,7 @@ class Server:
             if ready.returncode == 0:
                 return
             if time.monotonic() > until:
+                self.kill9()
                 raise RuntimeError(f"no PostgreSQL: {self.log.read_text()[-2000:]}")
             time.sleep(0.02)
 
@@ -170,7 +177,7 @@ async def database(server: Server, *, migrated: bool = True) -> AsyncIterator[st
     """The address of a new database, dropped at the end of the block."""
     name = next(_names)
     template = TEMPLATE if migrated else "template1"
-    await execute(server.url(), f"CREATE DATABASE {name} TEMPLATE {template}")
+    await execute(server.url(), f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield server.url(name)
     finally:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from benchmarks import (
+    csv_backfill,
     decode,
     end_to_end,
     flat_out,
@@ -27,6 +28,7 @@ _SCRIPTS = {
     "decode": decode,
     "step": step,
     "sqlite_upsert": sqlite_upsert,
+    "csv_backfill": csv_backfill,
     "readme_query": readme_query,
     "end_to_end": end_to_end,
     "flat_out": flat_out,

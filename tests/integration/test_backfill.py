@@ -462,7 +462,9 @@ def test_a_bar_moves_on_a_terminal() -> None:
         bars = Bars(out, io.StringIO())
         bars.advanced("TCS.NS", 0.5, 1_000)
         bars.finished(SymbolReport("TCS.NS", "1m", "csv", requests=["x"], rows=2_000, changed=2_000))
-        drawn = os.read(main_end, 4096).decode()
+        drawn = ""
+        while not drawn.endswith("\n"):  # a terminal hands over as much as it has
+            drawn += os.read(main_end, 4096).decode()
     os.close(main_end)
 
     assert "TCS.NS ###############--------------- " in drawn

@@ -27,7 +27,7 @@ from mdingest.store.base import Committed, Store, Transaction
 log = structlog.get_logger()
 
 EARLIEST_NS, LATEST_NS = -(1 << 61), 1 << 61
-COMMIT_ROWS = 20_000  # a fraction of a second: a daemon beside us waits no longer
+COMMIT_ROWS = 40_000  # a fraction of a second: a daemon beside us waits no longer
 ATTEMPTS = 5
 LONGEST_WAIT_S = 300.0  # a provider that wants us to wait longer has failed for now
 _COMPARED = 2_000  # stored rows that a part of a reply is compared with

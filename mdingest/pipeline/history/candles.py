@@ -44,7 +44,7 @@ def place(
     over = final_at(ts, interval, table) <= settled_ns
     keep = on_grid & over
     out = np.empty(int(keep.sum()), CANDLE)
-    good = take(bars, keep)
+    good = bars if keep.all() else take(bars, keep)
     out["instrument_id"], out["interval_s"] = instrument_id, interval.seconds
     out["ts"] = ts[keep]
     for name in ("open", "high", "low", "close", "volume", "oi"):

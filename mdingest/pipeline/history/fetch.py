@@ -1,18 +1,18 @@
 """Requests to replies: the only place of history that opens files and sockets."""
 
-import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import BinaryIO, Self
-
-import aiohttp
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from mdingest.errors import PermanentError, TransientError
 from mdingest.providers.history import FileRequest, HttpRequest, Reply, Request
 
-_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
+if TYPE_CHECKING:
+    import aiohttp  # at run time only where something is fetched: files need none of it
+
+_TOTAL_S, _CONNECT_S = 60, 10
 MAX_REPLY_BYTES = 64 << 20
 _PIECE = 1 << 16
 
@@ -41,7 +41,7 @@ class Fetcher:
         does not answer. What a status means is the adapter's business.
         """
         if isinstance(request, FileRequest):
-            body = await asyncio.to_thread(_open, request)
+            body = _open(request)  # not in a thread: a cancel would lose the open file
             try:
                 yield Reply(request, body)
             finally:
@@ -50,8 +50,11 @@ class Fetcher:
             yield await self._get(request)
 
     async def _get(self, request: HttpRequest) -> Reply:
+        import aiohttp
+
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+            timeout = aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=_CONNECT_S)
+            self._session = aiohttp.ClientSession(timeout=timeout)
         body = io.BytesIO()
         params = [*request.params, *request.secret_params]
         try:

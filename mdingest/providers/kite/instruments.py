@@ -18,6 +18,7 @@ symbol, which is what misspelt ones are compared with.
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -60,6 +61,18 @@ class Row(NamedTuple):
     def symbol(self) -> str:
         """The canonical symbol."""
         return _symbol(self, _SUFFIXES)
+
+
+_DERIVATIVES = ("FUT", "CE", "PE")
+_LEADING = re.compile(r"[A-Z&-]+")
+
+
+def underlying(row: Row) -> str:
+    """What a derivative is derived from; empty for anything else. Old lists leave it out."""
+    if row.instrument_type not in _DERIVATIVES:
+        return ""
+    found = _LEADING.match(row.tradingsymbol)
+    return row.name or (found[0] if found else "")
 
 
 class Naming:

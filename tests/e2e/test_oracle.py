@@ -11,9 +11,10 @@ from random import Random
 
 import pytest
 
-from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, judged_buckets, story
+from tests.support.evidence import NS
+from tests.support.oracle import DAY, EVIDENCE_CHECKS, excess_problems, judged_buckets, story
 from tests.support.oracle_journal import committed_problems, frames_received, replay_problems
-from tests.support.recording import Death, Recording
+from tests.support.recording import BEGIN, Death, Recording
 
 
 async def judged(run: Recording) -> str:
@@ -52,6 +53,21 @@ async def test_deaths_and_disconnects_within_one_second_lose_no_volume_and_no_up
 
     await run.run([*lives, (10, None)], faults_s=random.choice([0, 1, 3]))
 
+    assert not await judged(run)
+
+
+async def test_a_new_trade_date_begins_at_nothing_traded(tmp_path: Path) -> None:
+    """The simulated exchange's day ends at midnight; once while we listen, and once while we are dead."""
+    midnight = BEGIN // DAY * DAY + DAY
+    run = Recording(tmp_path / "up", begin=midnight - 40 * NS)
+    run.folder.mkdir()
+    await run.run([(20, Death.STEPPED), (60, None)])
+    assert not await judged(run)
+    assert judged_buckets(run.evidence())["1s"] > 200
+
+    run = Recording(tmp_path / "down", begin=midnight - 20 * NS, off_s=(2.0, 2.0))
+    run.folder.mkdir()
+    await run.run([(19, Death.STEPPED), (30, None)])
     assert not await judged(run)
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tests.support.evidence import FOREVER, LENGTHS, NS, Cut, Evidence, Gap, Row, Trade
 
 CONNECTION_CAUSES = {"start", "disconnect", "crash", "stop", "mute"}
+DAY = 86_400 * NS
 GRACE = 2 * NS  # no gap exceeds its cut by more than this and what a socket still held ...
 MARGIN = NS // 4  # ... and this, by which an uptime begins later, since clocks differ
 
@@ -181,21 +182,25 @@ def account_problems(found: Evidence) -> list[str]:
 
 
 def volume_problems(found: Evidence) -> list[str]:
-    """What is in candles and what passed in gaps are all of the day's volume."""
+    """What is in candles and what passed in gaps are all of the days' volumes."""
     problems = []
     end = found.horizon()
     for symbol in found.symbols:
-        traded = [trade for trade in found.tape[symbol] if trade.second < end]
+        totals = {trade.second // DAY: trade.volume for trade in found.tape[symbol] if trade.second < end}
+        gaps = found.gaps.get(symbol, [])
         up = any(start < end <= until for start, until in found.coverage.get(symbol, []))
-        if not traded or traded[-1].volume is None or not up:
+        midnights = [day * DAY for day in list(totals)[1:]]
+        # What was traded at the end of a day and not heard is never told: the next day begins at 0.
+        untold = any(gap.start - GRACE < at < gap.end + GRACE for at in midnights for gap in gaps)
+        if not up or untold or None in totals.values():
             continue
-        stored = found.candles.get((symbol, "1s"), {}).values()
-        inside = sum(row.volume or 0.0 for row in stored)
-        outside = sum(gap.volume or 0.0 for gap in found.gaps.get(symbol, []) if gap.start < end)
-        if inside + outside != traded[-1].volume:
+        inside = sum(row.volume or 0.0 for row in found.candles.get((symbol, "1s"), {}).values())
+        outside = sum(gap.volume or 0.0 for gap in gaps if gap.start < end)
+        total = sum(volume or 0 for volume in totals.values())
+        if inside + outside != total:
             problems.append(
                 f"{symbol}: {inside:.0f} in candles and {outside:.0f} in gaps are not the day's "
-                f"{traded[-1].volume} at {clock(end)}, but {inside + outside - traded[-1].volume:+.0f}"
+                f"{total} at {clock(end)}, but {inside + outside - total:+.0f}"
             )
     return problems
 

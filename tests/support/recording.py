@@ -81,13 +81,14 @@ class Recording:
     seed: int = 0
     rate: float = 3.0
     off_s: tuple[float, float] = (0.3, 4.0)  # between two processes
-    now: int = BEGIN
+    begin: int = BEGIN
 
     def __post_init__(self) -> None:
         self.database, self.journal = self.folder / "mdingest.db", self.folder / "journal"
         self.tape, self.cuts = self.folder / "tape.jsonl", self.folder / "cuts.jsonl"
+        self.now = self.begin
         self._random = Random(self.seed)
-        self._instruments = default_instruments(datetime.fromtimestamp(BEGIN // NS, UTC).date())
+        self._instruments = default_instruments(datetime.fromtimestamp(self.begin // NS, UTC).date())
 
     def evidence(self) -> Evidence:
         """What it left behind."""
@@ -100,7 +101,7 @@ class Recording:
         """
         await migrate(f"sqlite:///{self.database}")
         with SimulatorFiles(self._instruments, tape=self.tape, cuts=self.cuts) as files:
-            market = Market(self._instruments, start_ns=BEGIN, rate=self.rate, seed=self.seed)
+            market = Market(self._instruments, start_ns=self.begin, rate=self.rate, seed=self.seed)
             self._exchange = KiteExchange(self._instruments, market, files, seed=self.seed)
             for long_s, death in lives:
                 life = _Life(self, self._exchange, death, faults_s=faults_s, random=self._random)

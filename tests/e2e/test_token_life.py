@@ -122,6 +122,10 @@ async def test_a_refused_token_parks_the_feed_and_a_login_sets_it_going_again(tm
             assert "mdingest login kite" in kite_of(health, "tokens")["what_to_do"]
             assert "was replaced by a later login" in kite_of(health, "feeds")["error"]
 
+            async def told_once() -> bool:
+                return len(api.alerts) == 1
+
+            await until("first alert", told_once, daemon)
             login_log = tmp_path / "login"
             async with started(
                 "--config", config, "login", "kite", "reqtok123", log=login_log, cwd=tmp_path

@@ -37,7 +37,7 @@ from mdingest.simulators.kite_wire import HEARTBEAT
 from mdingest.simulators.market import Market, Trades
 from mdingest.simulators.sampling import EVERY_TRADE, Pace
 from mdingest.simulators.tape import Journal, Sent
-from tests.support.ledger import Ledger, Row
+from tests.support.ledger import Ledger, Row, rows_of
 
 FEED = "kite_ws"
 S = 1_000_000_000
@@ -221,6 +221,14 @@ class BrokerDay:
         }
         return dict(sorted(found.items()))
 
+    def forming(self, symbol: str, interval_s: int = 1) -> list[Row]:
+        """Candles that are not published yet."""
+        return [
+            row
+            for row in rows_of(self.machine.forming(FEED))
+            if (row["instrument_id"], row["interval_s"]) == (self.ids[symbol], interval_s)
+        ]
+
     def gaps(self, symbol: str) -> list[tuple[int, int, float | None]]:
         """Start, end and volume."""
         return sorted(
@@ -247,6 +255,13 @@ class BrokerDay:
             for part in self.tape.parts
             for ts, price, size in part[["ts", "price", "size"]][part["row"] == row].tolist()
         ]
+
+    def told_by(self, symbol: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Exact ns of each trade, and of the packet that was the first to include it."""
+        row = self._row(symbol)
+        pairs = list(zip(self.tape.parts, self.tape.packets, strict=True))
+        ns = np.concatenate([part["ts"][part["row"] == row] for part, _ in pairs])
+        return ns, np.concatenate([packets[part["row"] == row] for part, packets in pairs])
 
     def heard(self, symbol: str, start: int, end: int) -> int:
         """Units that traded from ``start`` on and that a packet before ``end`` told of."""

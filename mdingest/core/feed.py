@@ -21,7 +21,6 @@ from mdingest.core.events import Cause
 from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
-from mdingest.core.rows import take
 from mdingest.core.rules import Moment, Rules
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
@@ -81,6 +80,9 @@ class Feed:
         self.free_lines: list[int] = []
         self.counts: Counter[str] = Counter()
         self.doubtful = False  # some line is in doubt
+        self.cumulative = True  # every instrument's volume is the day's total
+        self.shared = False  # some instrument is on several lines
+        self._surveyed = True  # the last two are up to date
         self.lateness_ns = round(settings.lateness_s * NS)
         self.revise_ns = round(settings.revise_s * NS)
         self.rules = Rules(self)
@@ -103,6 +105,7 @@ class Feed:
         self.lines["slot"][line] = slot
         self.lines["subscribed"][line] = wall
         self.lines["stream"][line] = stream
+        self._surveyed = False
         return line
 
     def end_lines(self, lines: list[int], at: int, cause: Cause) -> None:
@@ -128,6 +131,7 @@ class Feed:
         for line in lines:
             self.lines.reset(line)
         self.free_lines.extend(lines)
+        self._surveyed = False
 
     def damage(self, lines: list[int], start: int, end: int, *, told: bool) -> None:
         """A frame that could not be read may have held a packet of any of these lines.
@@ -166,42 +170,45 @@ class Feed:
         self, rows: Packets, lines: NDArray[np.int64], wall: NDArray[np.int64], mono: NDArray[np.int64]
     ) -> ClockRun:
         """``n`` packets of this feed in arrival order, with the line and stamps of each."""
+        if not self._surveyed:
+            self._survey()
         slots = self.lines["slot"][lines]
-        unseen = ~self.lines["seen"][lines]
-        kinds = self.slots["kind"][slots]
+        trade = np.ascontiguousarray(rows["ts_trade"])
+        exchange = np.ascontiguousarray(rows["ts_exchange"])
+        seen = self.lines["seen"][lines]
         snapshot = np.zeros(len(rows), np.bool_)
-        if unseen.any():
-            at = np.flatnonzero(unseen)
+        if not seen.all():
+            at = np.flatnonzero(~seen)
             _, first = np.unique(lines[at], return_index=True)
-            snapshot[at[first]] = kinds[at[first]] != TRADES
-        stamps = np.where(rows["ts_exchange"] > 0, rows["ts_exchange"], rows["ts_trade"])
+            snapshot[at[first]] = self.slots["kind"][slots[at[first]]] != TRADES
+        stamps = exchange if int(exchange.min()) > 0 else np.where(exchange > 0, exchange, trade)
         self.before = replace(self.clock)
         run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed)
-        rare = unseen | (rows["ts_trade"] <= 0) | np.isnan(rows["price"]) | (kinds == NONE)
-        rare |= np.maximum(rows["ts_trade"], rows["ts_exchange"]) > np.maximum(run.clock, wall) + JUMP_NS
+        rare = ~seen
+        if int(trade.min()) <= 0:
+            rare |= trade <= 0
+        if max(int(trade.max()), int(exchange.max())) > int(run.clock[0]) + JUMP_NS:
+            rare |= np.maximum(trade, exchange) > np.maximum(run.clock, wall) + JUMP_NS
+        rare |= np.isnan(rows["price"])
+        if not self.cumulative:
+            rare |= self.slots["kind"][slots] == NONE
         if self.doubtful:
             rare |= self.lines["doubt"][lines] > 0
             self.doubtful = bool(self.lines["doubt"].any())
         order = np.argsort(slots.astype(np.uint16) if self.slots.n < 1 << 16 else slots, kind="stable")
-        group = np.empty(len(rows), np.bool_)  # first packet of its instrument, in sorted order
-        group[0] = True
-        sorted_slots = slots[order]
-        np.not_equal(sorted_slots[1:], sorted_slots[:-1], out=group[1:])
-        plain = Plain(self, take(rows, order), lines[order], sorted_slots, group, run.clock[order])
-        odd = plain.odd() | rare[order]
-        if odd.any():
-            group_of = np.cumsum(group) - 1
-            bad = np.zeros(int(group_of[-1]) + 1, np.bool_)
-            bad[group_of[odd]] = True
-            drop = bad[group_of]
-            one_by_one = np.sort(order[drop])
-            plain.keep(~drop)
-        else:
-            one_by_one = np.empty(0, np.int64)
+        plain = Plain(self, rows, order, lines, slots, trade, exchange, run.clock)
+        one_by_one = plain.without(plain.odd() | rare[order])
         plain.apply()
         if len(one_by_one):
             self._one_by_one(rows, one_by_one, lines, slots, wall, mono, run)
         return run
+
+    def _survey(self) -> None:
+        """What is true of all instruments, so that it need not be asked of each packet."""
+        slots = self.lines["slot"][: self.lines.n]
+        self.cumulative = bool((self.slots["kind"][: self.slots.n] == CUMULATIVE).all())
+        self.shared = len(slots) - int((slots < 0).sum()) > self._subscribed()
+        self._surveyed = True
 
     def _subscribed(self) -> int:
         """How many instruments are on any stream right now."""
@@ -227,6 +234,7 @@ class Feed:
         self.free_lines = plain["free"]
         self.clock = FeedClock.load(plain["clock"])
         self.slot_of = {int(n): slot for slot, n in enumerate(self.slots["instrument"][: self.slots.n])}
+        self._surveyed = False
 
     def _one_by_one(
         self,
@@ -239,18 +247,18 @@ class Feed:
         run: ClockRun,
     ) -> None:
         movers = []
-        for i, line, slot, *now in zip(
+        for i, line, slot, at, since, clock, fresh in zip(
             which.tolist(),
             lines[which].tolist(),
             slots[which].tolist(),
             wall[which].tolist(),
             mono[which].tolist(),
             run.clock[which].tolist(),
-            run.projection[which].tolist(),
             run.fresh[which].tolist(),
             strict=True,
         ):
-            mover = self.rules.packet(Packet(*rows[i].item()), line, slot, Moment(*now))
+            now = Moment(at, since, clock, run.project(i, since, at), fresh)
+            mover = self.rules.packet(Packet(*rows[i].item()), line, slot, now)
             if mover is not None:
                 movers.append(mover)
         if movers:

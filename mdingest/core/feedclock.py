@@ -20,13 +20,12 @@ UNSET = -(1 << 62)  # in columns: the clock has no value yet
 
 @dataclass(slots=True, eq=False)
 class ClockRun:
-    """The clock after each packet of a run (`UNSET` while it has no value), and its projection.
+    """The clock after each packet of a run (`UNSET` while it has no value), never falling.
 
     ``fresh`` and ``offset`` (anchor less monotonic anchor) serve to project from any packet.
     """
 
     clock: NDArray[np.int64]
-    projection: NDArray[np.int64]
     offset: NDArray[np.int64]
     fresh: NDArray[np.bool_]
 
@@ -118,7 +117,6 @@ class FeedClock:
         if fast is not None:
             return fast
         clock = np.empty(len(stamps), np.int64)
-        projection = np.empty(len(stamps), np.int64)
         offset = np.empty(len(stamps), np.int64)
         fresh = np.empty(len(stamps), np.bool_)
         rows = zip(
@@ -127,11 +125,10 @@ class FeedClock:
         for i, (stamp, is_snapshot, slot, at, since) in enumerate(rows):
             if not is_snapshot:
                 self.hear(stamp, slot, at, since, instruments)
-            projection[i] = self.project(since, at)
             clock[i] = UNSET if self.value is None else self.value
             offset[i] = self.anchor_value - self.anchor_mono
             fresh[i] = self.fresh
-        return ClockRun(clock, projection, offset, fresh)
+        return ClockRun(clock, offset, fresh)
 
     def _run_columns(
         self,
@@ -143,6 +140,10 @@ class FeedClock:
         """The same for packets that need no witness but the wall clock; None if some do."""
         if self.value is None or self.candidates or not (self.has_exchange and self.fresh):
             return None
+        fresh = np.ones(len(stamps), np.bool_)
+        offset = np.full(len(stamps), self.anchor_value - self.anchor_mono)
+        if int(stamps.max()) <= self.value:  # nearly always, where stamps are whole seconds
+            return ClockRun(np.full(len(stamps), self.value), offset, fresh)
         heard = np.where(snapshot, 0, stamps)
         clock = np.maximum.accumulate(np.maximum(heard, self.value))
         before = np.empty_like(clock)
@@ -153,11 +154,11 @@ class FeedClock:
         if jumped.any() and (np.abs(clock - wall)[jumped] > JUMP_NS).any():
             return None
         at = np.maximum.accumulate(np.where(grew, np.arange(len(clock)), -1))
-        offset = np.where(at >= 0, clock[at] - mono[at], self.anchor_value - self.anchor_mono)
+        offset = np.where(at >= 0, clock[at] - mono[at], offset)
         last = int(at[-1])
         if last >= 0:
             self._take(int(clock[last]), int(mono[last]))
-        return ClockRun(clock, np.maximum(clock, offset + mono), offset, np.ones(len(clock), np.bool_))
+        return ClockRun(clock, offset, fresh)
 
     def dump(self) -> dict[str, Any]:
         """As JSON values."""

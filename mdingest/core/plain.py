@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mdingest.core.candles import MOVER, NS, Movers
 from mdingest.core.events import Flag
-from mdingest.core.rows import take
 from mdingest.core.volume import TRADES
 
 if TYPE_CHECKING:
@@ -23,29 +22,41 @@ if TYPE_CHECKING:
 class Plain:
     """Packets sorted by slot, arrival order within; what the rules say of plain ones, as columns.
 
-    Only CUMULATIVE and TRADES instruments get this far; both have trade times.
+    Only CUMULATIVE and TRADES instruments get this far; both have trade times. What holds for a
+    whole batch, and nearly always does, is asked of its least and greatest value first: the
+    cost of small batches is the number of calls.
     """
 
     def __init__(
         self,
         feed: Feed,
         rows: NDArray[np.void],
+        order: NDArray[np.int64],
         lines: NDArray[np.int64],
         slots: NDArray[np.int64],
-        group: NDArray[np.bool_],
+        trade: NDArray[np.int64],
+        exchange: NDArray[np.int64],
         clock: NDArray[np.int64],
     ) -> None:
-        self.feed, self.rows, self.lines, self.slots, self.clock = feed, rows, lines, slots, clock
-        self.first = np.flatnonzero(group)
-        columns = feed.slots
-        head = slots[self.first]
-        self.trades = columns["kind"][slots] == TRADES
-        self.some_trades = bool(self.trades.any())
-        self.trade = rows["ts_trade"]
+        """``order`` sorts all the others."""
+        self.feed, self.rows, self.order = feed, rows, order
+        self.lines, self.slots, self.clock = lines[order], slots[order], clock[order]
+        self.trade, self.exchange, self.volume = trade[order], exchange[order], rows["volume"][order]
+        self.group = np.empty(len(order), np.bool_)  # first packet of its instrument
+        self.group[0] = True
+        np.not_equal(self.slots[1:], self.slots[:-1], out=self.group[1:])
+        self._edges()
+        columns, head = feed.slots, self.slots[self.first]
         self.trade_before = self._shifted(self.trade, columns["trade"][head])
-        self.volume = rows["volume"]
         self.volume_before = self._shifted(self.volume, columns["volume"][head])
-        self.exchange = rows["ts_exchange"]
+        self.trades: NDArray[np.bool_] | None = None  # which are single trades; None: no packet is
+        if not feed.cumulative:
+            trades = columns["kind"][self.slots] == TRADES
+            self.trades = trades if trades.any() else None
+
+    def _edges(self) -> None:
+        self.first = np.flatnonzero(self.group)
+        self.last = np.append(self.first[1:], len(self.group)) - 1
 
     def _shifted(self, values: NDArray[Any], heads: NDArray[Any]) -> NDArray[Any]:
         """Each packet's predecessor in its group; ``heads`` come before the first of each."""
@@ -55,111 +66,119 @@ class Plain:
         return out
 
     def odd(self) -> NDArray[np.bool_]:
-        """Packets that are not plain."""
-        columns, slots = self.feed.slots, self.slots
-        head = slots[self.first]
+        """Packets that are not plain; for some reasons only the first of their instrument."""
+        columns, head = self.feed.slots, self.slots[self.first]
         plain = self.volume >= self.volume_before  # False for NaN
-        plain &= self.trade >= columns["day_start"][slots]
-        plain &= self.trade < columns["day_end"][slots]
         plain &= self.trade >= self.trade_before
-        self.on_trade = (self.trade > self.trade_before) | (
-            (self.exchange > 0) & (self.exchange - self.trade <= self.feed.lateness_ns)
-        )
-        plain &= self.on_trade | (self.exchange > 0)
-        plain &= self._shifted(self.lines, self.lines[self.first]) == self.lines
-        plain[self.first] &= columns["fall_n"][head] == 0
-        if self.some_trades:
-            ids = self.rows["trade_id"]
+        on_date = self.trade[self.first] >= columns["day_start"][head]
+        on_date &= self.trade[self.last] < columns["day_end"][head]  # in order: so are those between
+        on_date &= columns["fall_n"][head] == 0
+        plain[self.first] &= on_date
+        self.on_trade = self.exchange - self.trade <= self.feed.lateness_ns
+        self.on_trade &= self.exchange > 0
+        if not self.on_trade.all():
+            self.on_trade |= self.trade > self.trade_before
+            plain &= self.on_trade | (self.exchange > 0)
+        if self.feed.shared:
+            plain &= self._shifted(self.lines, self.lines[self.first]) == self.lines
+        if self.trades is not None:
+            ids = self.rows["trade_id"][self.order]
             single = ids == self._shifted(ids, columns["trade_id"][head]) + 1
-            single &= ~np.isnan(self.rows["size"])
+            single &= ~np.isnan(self.rows["size"][self.order])
             plain = np.where(self.trades, single, plain)
         return ~plain
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
-        """Forget whole groups."""
-        group = np.zeros(len(mask), np.bool_)
-        group[self.first] = True
-        self.rows = take(self.rows, mask)
+    def without(self, odd: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Forget the instruments of these packets; their packets in arrival order."""
+        if not odd.any():
+            return np.empty(0, np.int64)
+        drop = np.logical_or.reduceat(odd, self.first).repeat(self.last - self.first + 1)
+        dropped: NDArray[np.int64] = np.sort(self.order[drop])
+        mask = ~drop
         for name in (
-            "lines",
-            "slots",
-            "clock",
-            "trades",
-            "trade",
-            "trade_before",
-            "volume",
-            "volume_before",
-            "exchange",
-            "on_trade",
+            *("order", "lines", "slots", "clock", "trade", "exchange", "volume", "group"),
+            *("trade_before", "volume_before", "on_trade"),
         ):
             setattr(self, name, getattr(self, name)[mask])
-        self.first = np.flatnonzero(group[mask])
-        self.some_trades = bool(self.trades.any())
+        if self.trades is not None:
+            self.trades = self.trades[mask]
+        self._edges()
+        return dropped
 
     def apply(self) -> None:
         """Movers into the book, state to the last packet of each group."""
         if not len(self.slots):
             return
-        feed, rows = self.feed, self.rows
-        event = np.where(self.on_trade, self.trade, self.exchange)
-        flags = np.where(self.on_trade, 0, int(Flag.PACKET_TIME))
+        feed, order = self.feed, self.order
+        event, flags = self.trade, np.zeros(len(order), np.int64)
+        if not self.on_trade.all():
+            event = np.where(self.on_trade, event, self.exchange)
+            flags[~self.on_trade] = int(Flag.PACKET_TIME)
+        price, high, low = (self.rows[name][order] for name in ("price", "day_high", "day_low"))
+        lines, line_head = feed.lines, self.lines[self.first]
+        new_high = high > self._shifted(high, lines["high"][line_head])  # False where either is NaN
+        new_low = low < self._shifted(low, lines["low"][line_head])
+        top, bottom = price, price
+        if new_high.any() or new_low.any():
+            top = np.where(new_high, np.maximum(price, high), price)
+            bottom = np.where(new_low, np.minimum(price, low), price)
+            event_before = self._shifted(event, lines["event"][line_head])
+            ambiguous = (new_high | new_low) & (event_before // NS < event // NS)
+            flags[ambiguous] |= int(Flag.EXTREME_AMBIGUOUS)
         size = self.volume - self.volume_before
         moves = size > 0
-        if self.some_trades:
-            event = np.where(self.trades, self.trade, event)
-            flags = np.where(self.trades, 0, flags)
-            size = np.where(self.trades, rows["size"], size)
-            moves = moves | self.trades
-        price, high, low = rows["price"], rows["day_high"], rows["day_low"]
-        line_head = self.lines[self.first]
-        high_before = self._shifted(high, feed.lines["high"][line_head])
-        low_before = self._shifted(low, feed.lines["low"][line_head])
-        new_high = high > high_before  # False where either is NaN
-        new_low = low < low_before
-        event_before = self._shifted(event, feed.lines["event"][line_head])
-        top = np.where(new_high, np.maximum(price, high), price)
-        bottom = np.where(new_low, np.minimum(price, low), price)
-        second = event // NS
-        ambiguous = (new_high | new_low) & (event_before // NS < second)
-        flags = flags | np.where(ambiguous, int(Flag.EXTREME_AMBIGUOUS), 0)
-        if self.some_trades:
+        if self.trades is not None:
+            event, flags = np.where(self.trades, self.trade, event), np.where(self.trades, 0, flags)
             top, bottom = np.where(self.trades, price, top), np.where(self.trades, price, bottom)
-            flags = np.where(self.trades, 0, flags)
-        too_late = moves & ((second + 1) * NS + feed.lateness_ns + feed.revise_ns < self.clock)
-        if too_late.any():
-            for i in np.flatnonzero(too_late).tolist():
-                feed.late(int(self.slots[i]), int(second[i]), float(size[i]))
-            moves &= ~too_late
-        self._remember(event, second, moves)
-        at = np.flatnonzero(moves)
-        out = np.empty(len(at), MOVER)
-        for name, values in (
-            ("slot", self.slots),
-            ("event", event),
-            ("price", price),
-            ("high", top),
-            ("low", bottom),
-            ("size", size),
-            ("oi", rows["oi"]),
-            ("flags", flags),
-        ):
-            out[name] = values[at]
+            size = np.where(self.trades, self.rows["size"][order], size)
+            moves |= self.trades
+        self._late(event, size, moves)
+        self._remember(event, moves, high, low)
+        at = slice(None) if moves.all() else np.flatnonzero(moves)
+        slots = self.slots[at]
+        out = np.empty(len(slots), MOVER)
+        out["slot"], out["event"], out["size"], out["flags"] = slots, event[at], size[at], flags[at]
+        out["price"], out["high"], out["low"] = price[at], top[at], bottom[at]
+        out["oi"] = self.rows["oi"][order[at]]
         feed.book.add(Movers(out))
 
+    def _late(self, event: NDArray[np.int64], size: NDArray[np.float64], moves: NDArray[np.bool_]) -> None:
+        """Movers whose second can't change any more move nothing."""
+        patience = NS + self.feed.lateness_ns + self.feed.revise_ns
+        if int(event.min()) // NS * NS + patience >= int(self.clock.max()):
+            return
+        second = event // NS
+        late = moves & (second * NS + patience < self.clock)
+        for i in np.flatnonzero(late).tolist():
+            self.feed.late(int(self.slots[i]), int(second[i]), float(size[i]))
+        moves &= ~late
+
     def _remember(
-        self, event: NDArray[np.int64], second: NDArray[np.int64], moves: NDArray[np.bool_]
+        self,
+        event: NDArray[np.int64],
+        moves: NDArray[np.bool_],
+        high: NDArray[np.float64],
+        low: NDArray[np.float64],
     ) -> None:
-        last = np.append(self.first[1:], len(self.slots)) - 1
-        tail, line_tail, columns = self.slots[last], self.lines[last], self.feed.slots
+        last, columns, lines = self.last, self.feed.slots, self.feed.lines
+        tail, line_tail, event_last = self.slots[last], self.lines[last], event[last]
         columns["volume"][tail] = self.volume[last]
-        columns["trade"][tail] = np.maximum(columns["trade"][tail], self.trade[last])
-        columns["event"][tail] = event[last]
-        columns["trade_id"][tail] = self.rows["trade_id"][last]
+        columns["event"][tail] = event_last
+        if self.trades is None:
+            columns["trade"][tail] = self.trade[last]
+        else:
+            columns["trade"][tail] = np.maximum(columns["trade"][tail], self.trade[last])
+            columns["trade_id"][tail] = self.rows["trade_id"][self.order[last]]
+        lines["high"][line_tail], lines["low"][line_tail] = high[last], low[last]
+        lines["event"][line_tail] = event_last
+        second = int(event.max()) // NS
+        if second == int(event.min()) // NS and moves.all():
+            columns["mover"][tail] = second
+            columns["top"][tail] = np.maximum(columns["top"][tail], second)
+            return
+        seconds = event // NS
         latest = np.maximum.reduceat(np.where(moves, np.arange(len(moves)), -1), self.first)
         moved = latest >= 0
-        columns["mover"][tail[moved]] = second[latest[moved]]
-        top = np.maximum.reduceat(np.where(moves, second, -1), self.first)
+        columns["mover"][tail[moved]] = seconds[latest[moved]]
+        top = np.maximum.reduceat(np.where(moves, seconds, -1), self.first)
         columns["top"][tail] = np.maximum(columns["top"][tail], top)
-        self.feed.lines["high"][line_tail] = self.rows["day_high"][last]
-        self.feed.lines["low"][line_tail] = self.rows["day_low"][last]
-        self.feed.lines["event"][line_tail] = event[last]

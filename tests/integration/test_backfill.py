@@ -118,6 +118,16 @@ class TestANetworkProvider:
         assert (await fetched(db, history)).rows == 8
         assert (await fetched(db, history)).requests == []
 
+    async def test_a_minute_whose_row_is_wrong_is_not_covered(self, db: Database) -> None:
+        history = ScriptedHistory(NETWORK, wrong={ns(120)})
+
+        said = await fetched(db, history)
+        await fetched(db, history)
+
+        assert (said.rows, said.rejected) == (9, 1)
+        assert said.rejects == ["/dev/null:1: makes no sense"]
+        assert history.asked[1][1] == ns(180)
+
     async def test_unless_its_absence_means_nothing(self, db: Database) -> None:
         unsure = Capabilities({60: Reach()}, absence_is_no_trade=False)
         history = ScriptedHistory(unsure, leave_out={ns(120)})

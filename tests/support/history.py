@@ -87,6 +87,7 @@ class ScriptedHistory:
     errors: list[MdingestError] = field(default_factory=list)
     asked: list[tuple[int, int]] = field(default_factory=list)
     leave_out: set[int] = field(default_factory=set)  # stamps without a bar
+    wrong: set[int] = field(default_factory=set)  # stamps of rows that make no sense
     file: Path = Path("/dev/null")
 
     def requests(self, ask: Ask) -> Sequence[FileRequest]:
@@ -104,11 +105,14 @@ class ScriptedHistory:
             ts
             for start, end in table.windows_between(ask.start_ns, ask.end_ns)
             for ts in range(start, end, ask.interval.ns)
-            if ts not in self.leave_out
+            if ts not in self.leave_out | self.wrong
         ]
         bars = np.zeros(len(stamps), BAR)
         bars["ts"] = stamps
         for name in ("open", "high", "low", "close"):
             bars[name] = self.close
         bars["volume"], bars["oi"] = 5, np.nan
-        yield Parsed(bars=Bars(bars))
+        part = Parsed(bars=Bars(bars), holes=np.array(sorted(self.wrong), np.int64))
+        for line in range(1, len(self.wrong) + 1):
+            part.reject(line, "makes no sense")
+        yield part

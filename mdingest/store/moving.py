@@ -12,13 +12,16 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import numpy as np
 
 from mdingest.core.events import CANDLE, OPEN_END, Candles
 from mdingest.core.interval import Interval
+from mdingest.store import postgres_sql as sql
 from mdingest.store.base import Store, SymbolRow, Transaction
 from mdingest.store.postgres import PostgresStore
 
@@ -161,7 +164,9 @@ async def _series(
         end = begin
     older = await target.candles(there, interval_s, _FIRST_NS, end, _PAGE)  # that this database lacks
     sums[1].update(_packed(older))
-    counted = await target.count(row.instrument.symbol, interval_s)
+    counted = await _count(
+        target, f"candles_{sql.NAMES[interval_s]} WHERE symbol = $1", row.instrument.symbol
+    )
     return Series(
         row.instrument.symbol,
         Interval(interval_s).text,
@@ -176,8 +181,16 @@ async def _series(
 async def _table(path: Path, target: PostgresStore, name: str, query: str, statement: str) -> Series:
     rows = await asyncio.to_thread(_read, path, query)
     for at in range(0, len(rows), _BATCH):
-        await target.repeat(statement, rows[at : at + _BATCH])
-    return Series(name, "", len(rows), len(rows), await target.count_table(name), "", "")
+        await target.run(
+            partial(asyncpg.Connection.executemany, command=statement, args=rows[at : at + _BATCH])
+        )
+    return Series(name, "", len(rows), len(rows), await _count(target, name), "", "")
+
+
+async def _count(target: PostgresStore, of: str, *values: object) -> int:
+    query = f"SELECT count(*) FROM {of}"  # noqa: S608 - names from the lists
+    found: int = await target.run(lambda connection: connection.fetchval(query, *values))
+    return found
 
 
 def _read(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
@@ -28,7 +28,7 @@ from mdingest.store.base import (
 )
 from mdingest.store.migrate import load
 from mdingest.store.postgres_commit import Writer, transaction
-from mdingest.store.postgres_connections import Pool
+from mdingest.store.postgres_connections import Pool, T
 from mdingest.store.postgres_migrate import pending_of
 
 READERS = 4
@@ -115,22 +115,16 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Give the ingest role back, release connections. Twice is once."""
-        await self._readers.close()
-        if self._connection is not None:
-            await self._connection.close()
+        for pool in filter(None, (self._readers, self._connection)):
+            await pool.close()
 
     # -- writing ----------------------------------------------------------------------
 
     async def ensure_instruments(self, wanted: Sequence[Instrument]) -> list[Instrument]:
         """Add what is unknown, bring the rest up to date. An empty name does not erase a known one."""
         names = [i.symbol for i in wanted]
-        columns = (
-            names,
-            [i.exchange for i in wanted],
-            [i.name for i in wanted],
-            [i.session_class for i in wanted],
-            [str(i.volume) for i in wanted],
-        )
+        details = ((i.exchange, i.name, i.session_class, str(i.volume)) for i in wanted)
+        columns = (names, *map(list, zip(*details, strict=True))) if names else ([],) * 5
 
         async def work(connection: asyncpg.Connection) -> list[Instrument]:
             async with transaction(connection):
@@ -196,20 +190,9 @@ class PostgresStore:
                 break
         return gone
 
-    async def repeat(self, statement: str, values: Sequence[Sequence[object]]) -> None:
-        """One statement for many rows, in one transaction; for `moving`."""
-        await self._writing.run(lambda connection: connection.executemany(statement, values))
-
-    async def count(self, symbol: str, interval_s: int) -> int:
-        """How many candles of an instrument and interval there are."""
-        query = f"SELECT count(*) FROM candles_{sql.NAMES[interval_s]} WHERE symbol = $1"  # noqa: S608 - a name from the list
-        return await self._do(query, symbol)
-
-    async def count_table(self, name: str) -> int:
-        """How many rows a table has."""
-        if name not in sql.OTHERS:
-            raise ValueError(f"no table {name}")
-        return await self._do(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name from the list
+    async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """What ``work`` does over the writer's connection, perhaps twice; for `moving`."""
+        return await self._writing.run(work)
 
     async def _do(self, query: str, *values: object) -> int:
         """The number a statement answers, or how many rows it touched."""
@@ -236,7 +219,7 @@ class PostgresStore:
             raise StoreUnavailable("the store was opened for reading only")
         return self._connection
 
-    # -- reading ----------------------------------------------------------------------
+    # -- reading ----
 
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""

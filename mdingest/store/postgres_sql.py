@@ -16,9 +16,6 @@ COLUMNS = (
     *("source", "state", "session", "flags", "revision"),
 )
 
-OTHERS = ("streams", "coverage_spans", "history_spans", "gap_spans", "candle_revisions", "positions")
-"""Tables beside those of candles, in an order in which they can be filled."""
-
 # Rows of one commit on their way into the tables; pass: 0, or how often its key came before.
 STAGING = """
 CREATE TEMP TABLE staging (

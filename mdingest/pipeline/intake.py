@@ -17,6 +17,8 @@ MAX_WAIT_S = 0.05  # real seconds from the oldest record to the append
 MAX_BYTES = 1 << 20
 MAX_RECORDS = 8192
 TICK_S = 1.0  # of the clock, which may run faster than real time
+SLEPT_S = 1.0  # real seconds that a tick is overdue by: not the peers were silent, this process was
+WAKING_S = 0.25  # what waits in the sockets is heard within this time
 
 
 class Appends(Protocol):
@@ -106,6 +108,9 @@ class Intake:
                     self.flush()
                 now = time.monotonic()
                 if now >= tick_at:
+                    if now - tick_at >= SLEPT_S:
+                        # Told first that time has passed, the machine would take it all for late.
+                        await asyncio.sleep(WAKING_S)
                     tick_at = max(tick_at + spacing_s, now)
                     if self._open or self._tick_wanted():
                         self.add(Kind.TICK, 0, b"")

@@ -1,11 +1,12 @@
 import asyncio
+import socket
 import time
 
 import pytest
 
 from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
 from mdingest.errors import JournalError
-from mdingest.pipeline.intake import MAX_BYTES, MAX_RECORDS, Intake
+from mdingest.pipeline.intake import MAX_BYTES, MAX_RECORDS, SLEPT_S, TICK_S, Intake
 from mdingest.telemetry.clock import Clock
 
 SLOW = Clock(wall_origin_ns=0, origin_ns=0, speed=1e-6, shifted=True)  # a second of it never passes here
@@ -122,6 +123,35 @@ async def test_the_clock_ticks_while_a_stream_is_open_or_a_candle_forms() -> Non
     ticks = [r for b in log.batches for r in b.records() if r.kind is Kind.TICK]
     assert all(r.stream_id == 0 for r in ticks)
     assert ticks[1].mono_ns - ticks[0].mono_ns >= 2_000_000_000  # not below 50 ms real, at 60 times the speed
+
+
+async def test_a_process_that_slept_hears_what_waits_before_time_goes_on() -> None:
+    """A suspended machine: what came meanwhile is not late, it only was not heard yet."""
+    log = Log()
+    intake = Intake(FakeJournal(), log.deliver, Clock(), max_wait_s=0.001)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    async def listen() -> None:
+        while True:
+            frame = await asyncio.get_running_loop().sock_recv(ours, 3)
+            for _ in range(3):
+                await asyncio.sleep(0)  # through the layers of a websocket
+            intake.add(Kind.FRAME, 3, frame)
+
+    with ours, theirs:
+        async with asyncio.timeout(10):
+            tasks = [asyncio.ensure_future(intake.run()), asyncio.ensure_future(listen())]
+            intake.add(Kind.CONNECT, 3, b"")
+            await log.reach(1)
+            for _ in range(20):
+                theirs.sendall(b"abc")
+            time.sleep(2 * TICK_S + SLEPT_S)  # noqa: ASYNC251 - the loop is asleep, on purpose
+            while "TICK" not in log.kinds():
+                await log.reach(len(log.batches) + 1)
+            for task in tasks:
+                await stopped(task)
+    assert log.kinds()[:22] == ["CONNECT", *["FRAME"] * 20, "TICK"]
 
 
 async def test_stopping_appends_what_waits() -> None:

@@ -148,8 +148,9 @@ def _watch_steps(metrics: Metrics, ingest: Ingest) -> None:
 
 
 def _lag_s(ingest: Ingest) -> float:
-    """How old the oldest record is that is in the log and not in the database."""
+    """How long, in real seconds, the oldest record of the log waits for the database."""
     status = ingest.writer.status
     if status.committed_lsn >= ingest.journal.end_lsn or not status.committed_wall_ns:
         return 0.0
-    return (ingest.intake.clock.wall_ns() - status.committed_wall_ns) / _NS
+    clock = ingest.intake.clock
+    return clock.real_s((clock.wall_ns() - status.committed_wall_ns) / _NS)

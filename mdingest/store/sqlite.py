@@ -41,7 +41,7 @@ from mdingest.store.sqlite_threads import (
 
 READERS = 2
 _PAUSE_S = 0.05  # between two pieces of retention: commits that wait go first
-_WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB; four times as much saves nothing (benchmarks/sqlite_upsert.py)
+_WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB; four times as much saves nothing
 _READER_CACHE = "PRAGMA cache_size = -4096"
 
 

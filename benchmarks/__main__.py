@@ -14,6 +14,7 @@ from benchmarks import (
     csv_backfill,
     decode,
     end_to_end,
+    fidelity,
     flat_out,
     postgres_read,
     postgres_write,
@@ -35,6 +36,7 @@ _SCRIPTS = {
     "postgres_write": postgres_write,
     "postgres_read": postgres_read,
     "startup": startup,
+    "fidelity": fidelity,
 }
 
 

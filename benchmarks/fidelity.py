@@ -80,8 +80,9 @@ def measure(
 def _compare(found: Fidelity, day: BrokerDay, one: SimInstrument, opening: np.void, end: int) -> None:
     begin = min(start for (_, owner, start) in day.ledger.coverage if owner == day.ids[one.symbol])
     trades = [trade for trade in day.trades(one.symbol) if trade[0] >= begin]
-    found.told += day.heard(one.symbol, begin, day.now)
-    found.stored += sum(row["volume"] for at, row in day.candles(one.symbol, 1).items() if at >= begin)
+    before = int(opening["volume"]) if opening["day"] == day.market.last["day"][0] else 0
+    found.told += day.last_told(one.symbol) - before
+    found.stored += sum(row["volume"] for row in day.candles(one.symbol, 1).values())
     found.stored += sum(row["volume"] for row in day.forming(one.symbol))
     for interval, length in _LENGTHS.items():
         whole = -(-begin // (length * S)) * length * S

@@ -32,7 +32,9 @@ def add(command: AddCommand) -> None:
         metavar="CLASS",
         help="hours of its shares, such as NSE.EQ.cas; auto: each instrument's own (default: always open)",
     )
-    mock.add_argument("--lively", action="store_true", help="bursts and pauses instead of an even flow")
+    mock.add_argument(
+        "--lively", action="store_true", help="bursts, pauses and wider steps instead of an even flow"
+    )
     mock.add_argument(
         "--conflate", type=_span_s, default=0.0, metavar="SPAN", help="one packet per instrument in, say, 1s"
     )

@@ -19,6 +19,8 @@ _APART = 1 << 40  # more than any price: keeps running extremes of instruments a
 AT_CLOSE_RATE = 0.02  # of the rate in open trading
 MATCH_S = 120  # of open trading: what a match moves
 AUCTION_SHARE = 0.002  # of the price: how far a match is from it at most
+_STEP, _LIVELY_STEP = 2, 8  # ticks from trade to trade, at most
+_SLACK, _LIVELY_SLACK = 2, 16  # seconds that the price takes to follow the wave
 _BLOCK_S = 7  # bursts and pauses last so long
 _MOODS = ((0.15, 0.0), (0.25, 5.0), (1.0, 0.6))  # share of blocks up to here, factor of the rate
 
@@ -80,6 +82,8 @@ def seeded(
     speed: float | NDArray[np.float64],
     frozen: NDArray[np.bool_] | None,
     seed: int,
+    *,
+    lively: bool,
 ) -> Draw:
     """A random second. ``speed`` is trades per second, ``frozen`` rows keep their price."""
     n = len(universe.token)
@@ -93,8 +97,9 @@ def seeded(
     within = np.sort(row + rng.random(total)) - row  # by instrument, then by time
     ts = second * S + np.clip((within * S).astype(np.int64), 0, S - 1)
     tick = universe.tick[row]
-    pull = (_wave(universe, float(second), seed) - last["price"]) / (2 * np.maximum(counts, 1))
-    steps = rng.integers(-2, 3, total) + np.rint(pull[row] / tick).astype(np.int64)
+    slack, step = (_LIVELY_SLACK, _LIVELY_STEP) if lively else (_SLACK, _STEP)
+    pull = (_wave(universe, float(second), seed) - last["price"]) / (slack * np.maximum(counts, 1))
+    steps = rng.integers(-step, step + 1, total) + np.rint(pull[row] / tick).astype(np.int64)
     if frozen is not None:
         steps[frozen[row]] = 0
     price = np.maximum(last["price"][row] + groups.running_sum(steps) * tick, tick)

@@ -68,7 +68,7 @@ class KiteSimulator:
     cuts: Path | None = None
     frame_packets: int = 200  # the most in one frame
     session: str = ALWAYS  # or a class, or AUTO: see mdingest.simulators.hours
-    lively: bool = False  # bursts and pauses
+    lively: bool = False  # bursts, pauses and wider steps
     conflate_s: float = 0.0  # at most one packet an instrument in so long; 0: one for each trade
     depth_s: float = 0.0  # an instrument sends a packet of its order book in each; 0: never
     least_volume: int = 0  # of a share's day once it trades; beyond 2^31 in the wire's upper half

@@ -5,7 +5,8 @@ does not matter in which steps a caller advances. Prices are integers in wire un
 most instruments), times UTC ns, sizes and volumes whole units. The price walks in ticks and is
 pulled to a slow wave that depends on the seed and the time only: a market started anew is near
 where it was. When its day rolls and what trades when is up to its `Hours`: by default the market
-is always open and the day rolls at 00:00 UTC. A lively market has bursts and pauses.
+is always open and the day rolls at 00:00 UTC. A lively market has bursts and
+pauses, and its price jumps about more than it drifts.
 
 An index has no trades; its values come once a second at most, as the exchange computes them,
 because their whole-second stamp is all that tells two of them apart.
@@ -146,7 +147,7 @@ class Market:
         rng = random_of(self._seed, second)
         moment = self.hours.at(second)
         if self.hours.always and not self._lively and not self._script:
-            draw = seeded(universe, last, second, rng, self._rate, None, self._seed)
+            draw = seeded(universe, last, second, rng, self._rate, None, self._seed, lively=False)
             return completed(universe, last, draw, moment.day, rng)
         self._begin_days(moment)
         extra = [*self._matches(moment, second, rng), *self._ordered(second)]
@@ -156,7 +157,7 @@ class Market:
             speed = speed * mood(universe, second, self._seed)
         if not extra and not speed.any():
             return no_trades()
-        draw = seeded(universe, last, second, rng, speed, frozen, self._seed)
+        draw = seeded(universe, last, second, rng, speed, frozen, self._seed, lively=self._lively)
         if extra:
             draw = Draw(*(np.concatenate(pair) for pair in zip(draw, _columns(extra), strict=True)))
             order = np.lexsort((draw.ts, draw.row))

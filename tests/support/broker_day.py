@@ -263,6 +263,15 @@ class BrokerDay:
         ns = np.concatenate([part["ts"][part["row"] == row] for part, _ in pairs])
         return ns, np.concatenate([packets[part["row"] == row] for part, packets in pairs])
 
+    def last_told(self, symbol: str) -> int:
+        """The day's volume after the last trade that any packet has told of."""
+        row = self._row(symbol)
+        return next(
+            int(part["volume"][part["row"] == row][-1])
+            for part in reversed(self.tape.parts)
+            if (part["row"] == row).any()
+        )
+
     def heard(self, symbol: str, start: int, end: int) -> int:
         """Units that traded from ``start`` on and that a packet before ``end`` told of."""
         row = self._row(symbol)

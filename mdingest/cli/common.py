@@ -101,11 +101,12 @@ def run_until_stopped(
     """Run ``main(stop)``; SIGINT and SIGTERM set ``stop``."""
     import asyncio
 
-    from mdingest.cli.memory import return_large_blocks
+    from mdingest.cli.memory import return_large_blocks, spare_the_collector
 
     return_large_blocks()
 
     async def told() -> None:
+        spare_the_collector()
         stop = asyncio.Event()
         stopping.tell(stop)
         await main(stop)

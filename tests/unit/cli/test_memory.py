@@ -1,10 +1,13 @@
-"""Memory that is freed goes back to the system."""
+"""Memory that is freed goes back to the system, and the collector has little to do."""
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from mdingest.cli.memory import spare_the_collector
 
 _STORY = """
 import numpy as np
@@ -44,3 +47,12 @@ def _left(setup: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what other C libraries do is their affair")
 def test_freed_arrays_do_not_stay_resident() -> None:
     assert _left("return_large_blocks()") < 4
+
+
+async def test_what_the_start_has_made_is_not_collected_again() -> None:
+    kept = [[n] for n in range(1000)]
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() >= len(kept)
+    finally:
+        gc.unfreeze()

@@ -28,8 +28,8 @@ KILLS = 20
 STOPS = 4
 SPEED = 4  # of the market: more whole seconds in the same time
 FAULTS = "disconnect~40s, close~90s"  # market time
-LIFE_S = ((0.02, 0.5), (0.5, 1.6), (2.0, 4.0))  # starting; recovering and committing; running
-OFF_S = (0.0, 0.3)
+LIFE_S = ((0.02, 0.5), (0.5, 1.6), (1.8, 3.4))  # starting; recovering and committing; running
+OFF_S = (0.0, 0.2)
 
 
 @pytest.mark.slow

@@ -90,6 +90,9 @@ class Hours:
         self, instruments: Sequence[SimInstrument], session: str = ALWAYS, calendars: Calendars | None = None
     ) -> None:
         self.always = session == ALWAYS
+        self._rows = len(instruments)
+        if self.always:
+            return  # nobody waits for calendars that are not looked at
         classes = [_class_of(one, session, instruments) for one in instruments]
         self._names = list(dict.fromkeys(classes))
         self._calendars = calendars or load()
@@ -107,8 +110,8 @@ class Hours:
 
     def at(self, second: int) -> Moment:
         """One second (epoch)."""
-        n = len(self._class)
         if self.always:
+            n = self._rows
             day = np.full(n, second // 86_400)
             return Moment(np.full(n, Phase.OPEN, dtype=np.int64), day, np.zeros(n, dtype=np.int64))
         plans = [self._plan(number, second) for number in range(len(self._names))]

@@ -435,3 +435,14 @@ def test_the_tape_has_every_trade_and_the_packet_that_was_first_to_include_it(tm
         (LISTED[row].token, ns, volume) for row, ns, volume in made[["row", "ts", "volume"]].tolist()
     }
     assert all(line["ns"] < line["packet"] <= line["ns"] + S for line in lines)
+
+
+def test_order_books_leave_each_single_trade_its_own_packet() -> None:
+    script = {TCS: [("10:00:20.1", 3103, 5), ("10:00:20.5", 3101, 6)]}
+    day = at_broker("10:00", pace=Pace(depth_ns=S), script=script).run_to(ist("10:01"))
+
+    ns, packets = day.told_by(TCS)
+    assert ns.tolist() == packets.tolist() == [ist("10:00:20.1"), ist("10:00:20.5")]
+    row = day.candles(TCS, 1)[ist("10:00:20")]
+    assert (row["trades"], row["volume"], row["open"], row["close"]) == (2, 11, 3103, 3101)
+    assert not day.ledger.counts

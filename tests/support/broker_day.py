@@ -23,7 +23,6 @@ from mdingest.core.control import (
     encode,
     encode_subscribe,
 )
-from mdingest.core.events import Events
 from mdingest.core.machine import Machine
 from mdingest.core.records import Kind, Record, decode_batch, encode_batch
 from mdingest.core.ticks import Packets
@@ -204,11 +203,7 @@ class BrokerDay:
         if self._blind:
             packets = Packets(packets.copy())
             packets["day_high"] = packets["day_low"] = np.nan
-        self.told(self.machine.step(batch, packets, [bad.rec for bad in understood.bad]))
-
-    def told(self, events: Events) -> None:
-        """What the machine said."""
-        self.ledger.apply(events)
+        self.ledger.apply(self.machine.step(batch, packets, [bad.rec for bad in understood.bad]))
 
     # --- what came of it
 

@@ -21,6 +21,10 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - replaces the 1.1 rules of the base
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ARG002, ANN401, FBT001, FBT002
+        """All of it at once: then what holds itself is a mistake, not an endless document."""
+        return super().construct_object(node, deep=True)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         """Refuse a second value for a key."""
         seen = set()

@@ -239,6 +239,13 @@ def test_the_same_key_twice_is_a_mistake(refused: Refuse) -> None:
     ]
 
 
+def test_a_list_that_holds_itself_is_a_mistake(refused: Refuse) -> None:
+    assert refused("symbols: &all [*all]") == [
+        "c.yaml:",
+        "  line 1, column 10: found unconstructable recursive node",
+    ]
+
+
 def test_words_stay_words(loaded: Load) -> None:
     config = loaded("symbols: [NO, ON, 0x1F, 1_000, 2026-11-20]\nbackfill: [{provider: csv, at: 16:15}]")
 

@@ -40,9 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(errors: Sequence[BaseException]) -> int:
-    for exc in errors:
-        is_lines = isinstance(exc, ConfigError) and "\n" in str(exc)
-        sys.stderr.write(f"{exc}\n" if is_lines else f"mdingest: {exc}\n")
+    said = [
+        f"{exc}" if isinstance(exc, ConfigError) and "\n" in str(exc) else f"mdingest: {exc}"
+        for exc in errors
+    ]
+    for line in dict.fromkeys(said):  # a full disk stops several tasks with one and the same reason
+        sys.stderr.write(f"{line}\n")
     return USAGE if all(isinstance(exc, ConfigError) for exc in errors) else FAILED
 
 

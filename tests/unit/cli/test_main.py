@@ -129,6 +129,7 @@ def test_what_comes_later_says_so_and_ends_with_2(
         (ExceptionGroup("g", [ExceptionGroup("h", [AlreadyRunning("by 7")])]), 1, "mdingest: by 7\n"),
         (ExceptionGroup("g", [ConfigError("a"), StoreUnavailable("b")]), 1, "mdingest: a\nmdingest: b\n"),
         (ExceptionGroup("g", [ConfigError("a")]), 2, "mdingest: a\n"),
+        (ExceptionGroup("g", [StoreUnavailable("b"), StoreUnavailable("b")]), 1, "mdingest: b\n"),
     ],
 )
 def test_errors_become_lines_and_codes(

@@ -48,8 +48,13 @@ async def connect(
         return connection
 
     opened = OwnedConnection(connector, iter_chunk_size=64)
-    with translated():
-        await opened
+    try:
+        with translated():
+            await opened
+    except BaseException:
+        # Its thread was told to end and answers our loop once more: that must be there till then.
+        await asyncio.to_thread(opened._thread.join)
+        raise
     return opened
 
 

@@ -461,3 +461,15 @@ async def test_a_database_is_whole_after_its_process_was_killed_in_the_middle(
         with closing(sqlite3.connect(copy / "candles.db")) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             assert connection.execute("SELECT count(*) FROM candles_1s").fetchone() in {(0,), (1000,)}
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """One that lives on would answer a loop that is closed by then, with a traceback."""
+    path = tmp_path / "md.db"
+    path.write_text("hello, I am no database, but long enough to be one\n" * 100)
+    before = threading.active_count()
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        await open_sqlite(path, read_only=True)
+    alive = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+    assert alive == []
+    assert threading.active_count() <= before + 1  # the pool's, which joined it

@@ -30,6 +30,10 @@ class OwnedConnection(aiosqlite.Connection):
         with translated():
             return cast("T", await self._execute(work, self._conn))  # type: ignore[no-untyped-call]
 
+    async def ended(self) -> None:
+        """Return once its thread is gone, after it was told to end."""
+        await asyncio.to_thread(self._thread.join)
+
 
 async def connect(
     path: Path, *, read_only: bool, pragmas: Sequence[str] = (), busy_timeout_s: float = BUSY_TIMEOUT_S
@@ -53,7 +57,7 @@ async def connect(
             await opened
     except BaseException:
         # Its thread was told to end and answers our loop once more: that must be there till then.
-        await asyncio.to_thread(opened._thread.join)
+        await opened.ended()
         raise
     return opened
 

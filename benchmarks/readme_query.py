@@ -178,12 +178,13 @@ def _asked(port: int, seconds: float, server: Process) -> tuple[float, float]:
 
 
 async def _load(port: int, seconds: float, *, clients: int = 8, pause_s: float = 0.0) -> list[float]:
-    """Seconds of each reply. Each client asks again once it has its answer, after a pause."""
+    """Seconds of each reply. Each client asks again once it has its answer, after a pause of about so long."""
     took: list[float] = []
     end = time.monotonic() + seconds
 
     async def client(session: aiohttp.ClientSession, seed: int) -> None:
-        numbers = np.random.default_rng(seed).integers(1, INSTRUMENTS + 1, 100_000).tolist()
+        rng = np.random.default_rng(seed)
+        numbers = rng.integers(1, INSTRUMENTS + 1, 100_000).tolist()
         while time.monotonic() < end:
             begun = time.perf_counter()
             query = f"symbol={symbol(numbers.pop())}&interval=1s&limit=50"
@@ -193,7 +194,7 @@ async def _load(port: int, seconds: float, *, clients: int = 8, pause_s: float =
                 assert body.count(b"ts_utc") == 50
             took.append(time.perf_counter() - begun)
             if pause_s:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(rng.uniform(0, 2 * pause_s))
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         for seed in range(clients):

@@ -14,7 +14,7 @@ from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_wri
 from mdingest.config import Config
 from mdingest.errors import JournalError, StoreUnavailable
 from mdingest.pipeline.compare import compare
-from mdingest.pipeline.replay import ReplayReport, replay
+from mdingest.pipeline.replay import AT_ITS_END, ReplayReport, replay
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -40,7 +40,7 @@ async def run_replay(config: Config, directory: Path, into: str | None, *, verif
             await migrate(target)
             async with open_writing(target, config) as store:
                 await store.claim("", "mdingest replay")
-                report, _ = await again(store)
+                report, _ = await again(store, ended_ns=AT_ITS_END)  # nobody will end it later
                 return report
     async with AsyncExitStack() as stack:
         stored = await stack.enter_async_context(open_reading(into or url_of(config)))

@@ -29,6 +29,7 @@ from mdingest.store.base import Store, Transaction
 log = structlog.get_logger()
 
 ROWS_PER_COMMIT = 50_000
+AT_ITS_END = -1
 SHOWN = 20
 _LAST = 1 << 62
 
@@ -69,8 +70,8 @@ async def replay(
 
     Instruments are found, or made, in ``into`` by their symbols: its ids need not be the
     journal's. ``until_of`` gives the position of a journal (by uuid), where the replay
-    stops. ``ended_ns`` (wall) says that the journal was given up then: what was open ends
-    with its last frame, and gaps that last end there.
+    stops. ``ended_ns`` (wall; `AT_ITS_END`: its last record) says that the journal was given
+    up then: what was open ends with its last frame, and gaps that last end there.
 
     Returns the report, and the spans ``[from, to)`` of wall ns that ran under the same
     ``code`` and ``settings``. Cancelling leaves what was committed; doing it again is harmless.
@@ -81,13 +82,13 @@ async def replay(
     spans: list[tuple[int, int]] = []
     steps: list[Step] = []
     names = _Names(into)
-    rows, end = 0, reader.first_lsn
+    rows, end, last_ns = 0, reader.first_lsn, 0
     for batch in _batches(reader, report, until_of(reader.uuid)):
         _note_start(batch, report, spans, code, settings)
         await names.learn(batch)
         if batch.lsn != end:
             machine.hole()
-        end = batch.end
+        end, last_ns = batch.end, int(batch.wall_ns[-1])
         understood = decoder.decode(batch)
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
         report.batches += 1
@@ -101,6 +102,7 @@ async def replay(
             steps, rows = [], 0
         await asyncio.sleep(0)
     if ended_ns is not None:
+        ended_ns = last_ns if ended_ns == AT_ITS_END else ended_ns
         steps.append(Step(end, _given_up(machine, end, code, settings, ended_ns), ended_ns))
     if steps:
         await into.commit(names.translate(coalesce(steps)))

@@ -59,6 +59,9 @@ class Damage:
     reason: str
     tail: bool = False  # nothing readable follows: a torn end, or a writer in the middle of a write
 
+    def __str__(self) -> str:
+        return f"{self.path.name}: addresses {self.lsn} to {self.resume} can't be read: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:

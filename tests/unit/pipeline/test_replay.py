@@ -19,7 +19,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.records import Kind, Record
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.journal import Journal
-from mdingest.pipeline.replay import ReplayReport, replay
+from mdingest.pipeline.replay import AT_ITS_END, ReplayReport, replay
 from mdingest.store import open_store
 from mdingest.store.base import Store, Transaction
 from mdingest.store.migrate import migrate
@@ -91,6 +91,17 @@ async def test_a_journal_that_was_given_up_leaves_no_gap_open(tmp_path: Path, st
     ]
     (uptime,) = await store.coverage(instrument.id, EPOCH, EPOCH + 1000 * S)
     assert uptime.end_ns == EPOCH + 19 * S
+
+
+async def test_a_replay_for_good_ends_what_was_open_with_the_last_record(
+    tmp_path: Path, store_at: Opened
+) -> None:
+    store = await store_at("fresh.db")
+    await replayed(written(tmp_path / "journal"), store, ended_ns=AT_ITS_END)
+    (instrument,) = await store.instruments()
+    (uptime,) = await store.coverage(instrument.id, EPOCH, EPOCH + 1000 * S)
+    assert uptime.end_ns == EPOCH + 19 * S
+    assert all(gap.end_ns is not None for gap in await store.gaps(instrument.id, EPOCH - S, EPOCH + 1000 * S))
 
 
 @pytest.fixture

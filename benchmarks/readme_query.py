@@ -178,7 +178,7 @@ def _asked(port: int, seconds: float, server: Process) -> tuple[float, float]:
 
 
 async def _load(port: int, seconds: float, *, clients: int = 8, pause_s: float = 0.0) -> list[float]:
-    """Seconds of each reply. Each client asks again once it has its answer, after a pause of about so long."""
+    """Seconds of each reply. A client asks again once it has its answer, and after about the pause."""
     took: list[float] = []
     end = time.monotonic() + seconds
 

@@ -34,8 +34,6 @@ from mdingest.pipeline.statefile import StateFiles
 from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
 from mdingest.pipeline.writer import Writer
-from mdingest.simulators.instruments import named_instruments
-from mdingest.simulators.kite import KiteSimulator
 from mdingest.store.base import Position, Store, Transaction
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -127,6 +125,9 @@ async def run_serve(config: Config, clock: Clock, stop: asyncio.Event) -> None:
 
 async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
     """The daemon on a simulated broker, over a real websocket on this machine."""
+    from mdingest.simulators.instruments import named_instruments  # 3 MB that no other daemon needs
+    from mdingest.simulators.kite import KiteSimulator
+
     options: Any = config.providers["kite_ws"]
     address = urlsplit(options.url)
     if address.hostname is None or address.port is None:

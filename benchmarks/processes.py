@@ -108,7 +108,7 @@ def mdingest(*words: str | Path) -> list[str]:
 
     structlog imports these libraries wherever it finds them; where a user installs it does not.
     """
-    absent = "sys.modules.update(dict.fromkeys(('colorama', 'rich', 'twisted')))"
+    absent = "sys.modules.update(dict.fromkeys(('colorama', 'greenlet', 'rich', 'twisted')))"
     start = f"import sys; {absent}; from mdingest.cli import main; sys.exit(main())"
     return [product_python(), "-c", start, *map(str, words)]
 

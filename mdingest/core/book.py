@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import MOVER, NS, PIECE, Movers, Pieces, fold, merge_into
+from mdingest.core.candles import NS, PIECE, Movers, Pieces, fold, merge_into
 from mdingest.core.rows import joined, take
 
 SECOND_NS = NS
@@ -43,17 +43,17 @@ class Book:
         return bool(self._pending) or any(m * 60 + 60 > self.closed for m in self._minutes)
 
     def add(self, movers: Movers) -> None:
-        """Take movers in arrival order."""
-        if not len(movers):
+        """Take movers in arrival order; they become this book's."""
+        event = movers.event
+        if not len(event):
             return
-        event = movers["event"]
         first, last = int(event.min()) // SECOND_NS, int(event.max()) // SECOND_NS
         if first == last:
             self._pending.setdefault(first, []).append(movers)
             return
         seconds = event // SECOND_NS
         for second in np.unique(seconds).tolist():
-            self._pending.setdefault(second, []).append(Movers(take(movers, seconds == second)))
+            self._pending.setdefault(second, []).append(movers.take(seconds == second))
 
     def flag(self, slot: int, second: int, bits: int) -> None:
         """Add flag bits to a second that has movers, and to its minute."""
@@ -91,7 +91,7 @@ class Book:
         out: list[Pieces] = []
         touched: dict[int, dict[int, bool]] = {}  # slots of published minutes: were they there before
         for second in ending:
-            part = fold(Movers(joined(self._pending.pop(second))), SECOND_NS)
+            part = fold(Movers.joined(self._pending.pop(second)), SECOND_NS)
             for (slot, flagged), bits in self._flags.items():
                 if flagged == second:
                     part["flags"][part["slot"] == slot] |= bits
@@ -153,7 +153,7 @@ class Book:
 
     def peek(self, slots: int) -> tuple[Pieces, Pieces]:
         """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
-        seconds = fold(Movers(self._waiting()), SECOND_NS)
+        seconds = fold(self._waiting(), SECOND_NS)
         minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
         for second in np.unique(seconds["ts"]).tolist():
             part = Pieces(seconds[seconds["ts"] == second].copy())
@@ -167,10 +167,10 @@ class Book:
         fresh = Pieces(seconds[seconds["ts"] >= self.closed * SECOND_NS]) if len(seconds) else seconds
         return fresh, Pieces(joined(rows)) if rows else no_pieces()
 
-    def _waiting(self) -> NDArray[np.void]:
+    def _waiting(self) -> Movers:
         """All movers of seconds that have not been closed, by second."""
         parts = [part for _, movers in sorted(self._pending.items()) for part in movers]
-        return joined(parts) if parts else np.empty(0, MOVER)
+        return Movers.joined(parts) if parts else Movers.of(())
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""
@@ -180,7 +180,9 @@ class Book:
             "minutes": sorted(self._minutes),
             "flags": [[slot, second, bits] for (slot, second), bits in self._flags.items()],
         }
-        arrays: dict[str, NDArray[Any]] = {"pending": self._waiting()}
+        arrays: dict[str, NDArray[Any]] = {
+            f"pending.{name}": column for name, column in self._waiting()._asdict().items()
+        }
         arrays |= {f"second.{s}": rows for s, rows in self._seconds.items()}
         arrays |= {f"minute.{m}": rows for m, rows in self._minutes.items()}
         return plain, arrays
@@ -189,7 +191,7 @@ class Book:
         """Take over what `dump` gave; the arrays become this book's."""
         self.closed = plain["closed"]
         self._pending = {}
-        self.add(Movers(arrays["pending"]))
+        self.add(Movers(*(arrays[f"pending.{name}"] for name in Movers._fields)))
         self._seconds = {s: Pieces(arrays[f"second.{s}"]) for s in plain["seconds"]}
         self._minutes = {m: Pieces(arrays[f"minute.{m}"]) for m in plain["minutes"]}
         self._flags = {(slot, second): bits for slot, second, bits in plain["flags"]}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.book import Book
-from mdingest.core.candles import MOVER, NS, Movers
+from mdingest.core.candles import NS, Movers
 from mdingest.core.columns import Columns
 from mdingest.core.control import CandleSettings, Subscription, VolumeKind
 from mdingest.core.coverage import UPTIME_COLUMNS, CoverageLog
@@ -262,4 +262,4 @@ class Feed:
             if mover is not None:
                 movers.append(mover)
         if movers:
-            self.book.add(Movers(np.array(movers, MOVER)))
+            self.book.add(Movers.of(movers))

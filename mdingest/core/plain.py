@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import MOVER, NS, Movers
+from mdingest.core.candles import NS, Movers
 from mdingest.core.events import Flag
 from mdingest.core.volume import TRADES
 
@@ -134,13 +134,8 @@ class Plain:
             moves |= self.trades
         self._late(event, size, moves)
         self._remember(event, moves, high, low)
-        at = slice(None) if moves.all() else np.flatnonzero(moves)
-        slots = self.slots[at]
-        out = np.empty(len(slots), MOVER)
-        out["slot"], out["event"], out["size"], out["flags"] = slots, event[at], size[at], flags[at]
-        out["price"], out["high"], out["low"] = price[at], top[at], bottom[at]
-        out["oi"] = self.rows["oi"][order[at]]
-        feed.book.add(Movers(out))
+        movers = Movers(self.slots, event, price, top, bottom, size, self.rows["oi"][order], flags)
+        feed.book.add(movers if moves.all() else movers.take(moves))
 
     def _late(self, event: NDArray[np.int64], size: NDArray[np.float64], moves: NDArray[np.bool_]) -> None:
         """Movers whose second can't change any more move nothing."""

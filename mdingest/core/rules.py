@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdingest.core.candles import NS
+from mdingest.core.candles import NS, Mover
 from mdingest.core.events import Cause, Flag
 from mdingest.core.feedclock import JUMP_NS
 from mdingest.core.volume import CUMULATIVE, TRADES, Packet, Volume
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from mdingest.core.feed import Feed
 
 QUARTER_NS = NS // 4
-
-Mover = tuple[int, int, float, float, float, float, float, int]
-"""A row of `core.candles.MOVER`."""
 
 
 class Moment(NamedTuple):

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1  # another one is refused, and recovery steps from an older place instead
+FORMAT = 2  # another one is refused, and recovery steps from an older place instead
 
 Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """JSON values and arrays of one feed."""

@@ -195,11 +195,11 @@ def nautilus(tape: Tape) -> Feed:
             if start is not None:
                 start()
         aggregators[token] = (pair[0].handle_trade_tick, pair[1].handle_trade_tick)
-    nobody, trade_id = AggressorSide.NO_AGGRESSOR, TradeId("1")
+    nobody = AggressorSide.NO_AGGRESSOR
 
     def feed() -> None:
         second = 0
-        for token, paise, volume, _, _, traded, _ in packets_of(tape.frames):
+        for n, (token, paise, volume, _, _, traded, _) in enumerate(packets_of(tape.frames)):
             if traded > second:
                 second = traded
                 for event in clock.advance_time(traded * NS):
@@ -207,7 +207,9 @@ def nautilus(tape: Tape) -> Feed:
             size = volume - baseline[token]
             baseline[token] = volume
             at = traded * NS
-            tick = TradeTick(ids[token], Price(paise / 100, 2), Quantity(size, 0), nobody, trade_id, at, at)
+            tick = TradeTick(
+                ids[token], Price(paise / 100, 2), Quantity(size, 0), nobody, TradeId(str(n)), at, at
+            )
             for handle in aggregators[token]:
                 handle(tick)
 

@@ -126,7 +126,9 @@ class CoverageLog:
         self._marks.append((instrument, self._source, int(partial), flags, start, end))
 
     def partial(self, slots: NDArray[np.int64], ts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
-        """Which candles ``[ts, ts + length)`` overlap a gap."""
+        """Which candles ``[ts, ts + length)`` overlap a gap. ``slots`` isn't empty."""
+        if int(ts.min()) >= int(self._slots["gap_end"][: self._slots.n].max()):
+            return np.zeros(len(ts), np.bool_)
         doubt: NDArray[np.bool_] = ts < self._slots["gap_end"][slots]
         for i in np.flatnonzero(doubt).tolist():
             slot, start = int(slots[i]), int(ts[i])

@@ -110,33 +110,31 @@ class Machine:
     def _packets(self, batch: Batch, packets: Packets) -> "dict[str, _Run]":
         """Take packets; for each feed, the clock after each of its packets."""
         runs: dict[str, _Run] = {}
-        lines = np.full(len(packets), -1, np.int64)
         ids = packets["stream_id"]
-        feeds: dict[str, list[NDArray[np.bool_]]] = {}
         one = bool((ids == ids[0]).all())
         unique: list[int] = [int(ids[0])] if one else np.unique(ids).tolist()
-        for stream_id in unique:
-            stream = self._streams.get(stream_id)
-            if stream is None:
-                continue
-            mine = ids == stream_id
+        streams = [stream for stream_id in unique if (stream := self._streams.get(stream_id)) is not None]
+        lines = np.full(len(packets), -1, np.int64)
+        last: dict[int, int] = {}  # packet of each stream
+        of_feed: dict[str, NDArray[np.bool_]] = {}
+        for stream in streams:
+            mine = np.ones(len(ids), np.bool_) if one else ids == stream.id
+            last[stream.id] = len(ids) - 1 - int(mine[::-1].argmax())
             lines[mine] = stream.lines_of(packets["instrument_id"][mine])
-            feeds.setdefault(stream.feed, []).append(mine)
+            of_feed[stream.feed] = of_feed.get(stream.feed, False) | mine
         known = lines >= 0
-        for name, masks in feeds.items():
-            mask = known & np.logical_or.reduce(masks)
+        everything = bool(known.all())
+        for name, mine in of_feed.items():
+            mask = mine if everything else mine & known
             which = packets if mask.all() else Packets(take(packets, mask))
             if len(which):
-                rec = which["rec"]
+                rec = np.ascontiguousarray(which["rec"])
                 wall, mono = batch.wall_ns[rec], batch.mono_ns[rec]
                 runs[name] = _Run(rec, self._feeds[name].packets(which, lines[mask], wall, mono))
-        if not known.all():
+        if not everything:
             self._counts["unsubscribed"] += int((~known).sum())
-        for stream_id in unique:
-            stream = self._streams.get(stream_id)
-            if stream is not None:
-                at = int(packets["rec"][np.flatnonzero(ids == stream_id)[-1]])
-                stream.heard_data = self._heard(batch, at, stream, runs)
+        for stream in streams:
+            stream.heard_data = self._heard(batch, int(packets["rec"][last[stream.id]]), stream, runs)
         return runs
 
     def _heard(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
@@ -293,13 +291,14 @@ class Machine:
         rows["source"] = feed.source
         partial = feed.log.partial(slots, ts, interval_s * NS)
         rows["state"] = np.where(partial, State.PARTIAL, State.FINAL)
-        classes = feed.slots["class"][slots]
         rows["session"] = 0
-        for index in np.unique(classes).tolist():
+        classes = feed.slots["class"][slots]
+        at_once = int(ts.min()) == int(ts.max())  # a second, as opposed to rows that came again
+        for index in np.flatnonzero(np.bincount(classes)).tolist():
             table = self._tables[index]
             if table is not None:
                 mine = classes == index
-                rows["session"][mine] = table.session_of(ts[mine])
+                rows["session"][mine] = table.session_of(ts[:1] if at_once else ts[mine])
         return Candles(rows)
 
     # -- saving -----------------------------------------------------------------------

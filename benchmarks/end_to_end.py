@@ -23,6 +23,7 @@ from benchmarks.report import Row, at_most, main, quantile
 from mdingest.core.records import Record
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.reader import JournalReader
+from mdingest.telemetry.logging import configure
 
 TITLE = "end to end: simulator -> websocket -> journal -> candles -> SQLite, the daemon's process"
 _SETTLED_S = 12.0
@@ -104,6 +105,7 @@ def _read_on(database: Path, seconds: float) -> list[float]:
 
 def _journaling(folder: Path, cpu: Row) -> Row:
     """What was journaled is journaled once more, by itself."""
+    configure(level="error")
     batches = list(JournalReader(folder / "journal").read())
     span_s = (int(batches[-1].wall_ns[-1]) - int(batches[0].wall_ns[0])) / 1e9
     journal, _ = Journal.open(folder / "again")

@@ -8,42 +8,64 @@ replies into bars. It opens nothing and waits for nothing: files and sockets bel
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, NewType, Protocol, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from mdingest.calendars import ALWAYS, UNKNOWN, Calendars, session_class_for
 from mdingest.core.control import VolumeKind
 from mdingest.core.instrument import Instrument
-from mdingest.core.interval import DAY, WEEK, Interval
-from mdingest.core.session import DAY_NS, SessionTable, date_ordinal
+from mdingest.core.interval import Interval
+from mdingest.core.session import DAY_NS, SessionTable
+from mdingest.core.spans import Span
+from mdingest.providers.bars import (
+    BAR,
+    FAULTS,
+    NAMED_REJECTS,
+    Bars,
+    Parsed,
+    Reject,
+    dated,
+    faults,
+    joined,
+)
+from mdingest.providers.base import Access, Resolved
 from mdingest.providers.options import ProviderOptions
 
+__all__ = [
+    "BAR",
+    "FAULTS",
+    "NAMED_REJECTS",
+    "Adjustment",
+    "Ask",
+    "Bars",
+    "Capabilities",
+    "FileRequest",
+    "Find",
+    "History",
+    "HistoryProvider",
+    "Hours",
+    "HttpRequest",
+    "InstrumentList",
+    "Limits",
+    "Parsed",
+    "Reach",
+    "Reject",
+    "Reply",
+    "Request",
+    "dated",
+    "faults",
+    "instrument_of",
+    "joined",
+    "knows_all",
+]
+
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
-
-NAMED_REJECTS = 20
-"""Of the wrong rows of one file or reply so many are named; the others are counted."""
-
-BAR = np.dtype(
-    [
-        ("ts", np.int64),  # UTC ns, opening instant; 1d and longer: the date at 00:00Z, see `dated`
-        ("open", np.float64),
-        ("high", np.float64),
-        ("low", np.float64),
-        ("close", np.float64),
-        ("volume", np.float64),  # NaN: none was given
-        ("oi", np.float64),  # NaN: none was given
-        ("line", np.int64),  # of the file, or row of the reply, from 1: for people
-    ]
-)
-Bars = NewType("Bars", NDArray[np.void])
 
 
 class Adjustment(StrEnum):
@@ -63,6 +85,9 @@ class Reach:
     span_s: float | None = None  # of one request
     rows: int | None = None  # of one reply
     adjustment: Adjustment = Adjustment.RAW
+    since: dt.date | None = None  # nothing before this date
+    months: str | None = None  # a zone: one request brings one calendar month there
+    settle_s: float | None = None  # where these bars need longer than the provider's others
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +96,8 @@ class Limits:
 
     per_second: float | None = None
     per_minute: int | None = None
-    per_day: int | None = None
+    per_half_hour: int | None = None
+    per_day: int | None = None  # of any 24 hours; counted across restarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,11 @@ class Capabilities:
     running: bool = False  # replies end with the bar that is still forming
     absence_is_no_trade: bool = True  # a bar that a reply leaves out had no trade
     local: bool = False  # asking again costs nothing: the whole range is read each time
+
+    def settle_of(self, interval: Interval) -> float:
+        """After how many seconds a bar of this length stands."""
+        own = self.intervals[interval.seconds].settle_s if interval.seconds in self.intervals else None
+        return self.settle_s if own is None else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +144,16 @@ class Ask:
     start_ns: int
     end_ns: int
     hours: Hours
+    key: str = ""  # what the provider calls the instrument; empty if it has no list of them
+    now_ns: int = 0  # the instant of asking: it decides what is today
 
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """Read a local file."""
+    """Read a local file. ``span``: what of the wish it answers for; None: all of it."""
 
     path: Path
+    span: Span | None = None
 
     def __str__(self) -> str:
         return str(self.path)
@@ -127,12 +161,17 @@ class FileRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """GET an address. ``secrets`` are parameters and headers that no text may show."""
+    """GET an address. ``secrets`` are parameters and headers that no text may show.
+
+    ``span`` is the part of the wish that the reply answers for; None: all of it. Where a wish
+    takes several requests each must say, else the first reply would answer for the others.
+    """
 
     url: str
     params: tuple[tuple[str, str], ...] = ()
     secret_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     secret_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    span: Span | None = None
 
     def __str__(self) -> str:
         query = "&".join(f"{key}={value}" for key, value in self.params)
@@ -156,33 +195,6 @@ class Reply:
         if isinstance(self.request, FileRequest):
             return f"{self.request}:{line}"
         return f"{self.request} row {line}"
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A wrong row: where it stands, and why it was left out."""
-
-    line: int
-    why: str
-
-
-@dataclass(slots=True, eq=False)
-class Parsed:
-    """A part of a reply: good bars, ascending, each stamp once; and what was wrong."""
-
-    bars: Bars = field(default_factory=lambda: Bars(np.empty(0, BAR)))
-    rejects: list[Reject] = field(default_factory=list)  # the first ones only
-    rejected: int = 0  # all of them
-    holes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Stamps of rejected rows, where they have one: something was there, and we do not know it."""
-    empty: int = 0  # rows that say that nothing traded
-    notes: list[str] = field(default_factory=list)  # what was guessed, for people
-
-    def reject(self, line: int, why: str) -> None:
-        """Count a wrong row, and name it if it is among the first."""
-        self.rejected += 1
-        if len(self.rejects) < NAMED_REJECTS:
-            self.rejects.append(Reject(line, why))
 
 
 class History(Protocol):
@@ -216,6 +228,22 @@ class Find(Protocol):
         ...
 
 
+def knows_all(symbols: Sequence[str], options: object, interval: Interval) -> dict[str, str]:
+    """`Find` of a provider that only finds out by asking, or by its list."""
+    del symbols, options, interval
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentList(Generic[OptionsT]):
+    """Where a provider lists its instruments, and how symbols are found there."""
+
+    source: Callable[[OptionsT], str]  # an address or a local file
+    file: str  # what it is called on disk; feeds of the same broker share it
+    find: Callable[[Sequence[str], OptionsT, Path, list[str]], Mapping[str, Resolved]]
+    """Symbols to what they stand for; a line for each problem is added to the list. Raises ConfigError."""
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryProvider(Generic[OptionsT]):
     """One source of history, as the registry holds it."""
@@ -223,46 +251,10 @@ class HistoryProvider(Generic[OptionsT]):
     name: str  # in configuration, and in candles.source
     Options: type[OptionsT]  # what its section under ``providers`` may say
     history: Callable[[OptionsT], History]
-    unknown: Find
-
-
-def faults(bars: Bars) -> NDArray[np.uint8]:
-    """What is wrong with each bar: 0, or an index into `FAULTS`. ``(n,)`` to ``(n,)``."""
-    codes = np.zeros(len(bars), np.uint8)
-    o, h, l, c = (bars[name] for name in ("open", "high", "low", "close"))  # noqa: E741 - as they are called
-    codes[bars["volume"] < 0] = 5
-    codes[(o > h) | (c > h) | (o < l) | (c < l)] = 4
-    codes[h < l] = 3
-    codes[(o <= 0) | (h <= 0) | (l <= 0) | (c <= 0)] = 2
-    codes[~(np.isfinite(o) & np.isfinite(h) & np.isfinite(l) & np.isfinite(c))] = 1
-    return codes
-
-
-FAULTS = (
-    "",
-    "a price is not a number",
-    "a price is not above zero",
-    "high is below low",
-    "open or close lies outside low and high",
-    "volume is negative",
-)
-
-
-def dated(ts: NDArray[np.int64], interval: Interval, zone: dt.tzinfo | None) -> NDArray[np.int64]:
-    """What bars of a day or a week are called: their date at 00:00Z, a week by its Monday.
-
-    An instant that is midnight UTC names its date already; any other belongs to the date
-    that the clocks of the exchange show then.
-    """
-    days = ts // DAY_NS
-    moved = np.flatnonzero(ts % DAY_NS)
-    if len(moved) and zone is not None:
-        seconds = (ts[moved] // 1_000_000_000).tolist()
-        local = (dt.datetime.fromtimestamp(second, zone).date() for second in seconds)
-        days[moved] = np.fromiter((date_ordinal(date) for date in local), np.int64, len(moved))
-    if interval == WEEK:
-        days -= (days + 3) % 7  # 1970-01-01 was a Thursday
-    return days * DAY_NS if interval >= DAY else ts
+    unknown: Find = knows_all
+    account: str = ""  # the live provider whose section says what the own one leaves out
+    access: Access[OptionsT] | None = None  # None: no token that dies
+    listing: InstrumentList[OptionsT] | None = None  # None: the symbol says it all
 
 
 _EXCHANGES = {"NS": "NSE", "BO": "BSE", "BSE": "BSE"}
@@ -288,12 +280,6 @@ def instrument_of(symbol: str, options: ProviderOptions) -> Instrument:
         session = session_class_for(exchange, exchange, "EQ", has_derivatives=False)
         volume = VolumeKind.TRADES if session == ALWAYS else volume
     return Instrument(symbol, exchange, name or symbol, options.session_class_of(symbol, session), volume)
-
-
-def joined(parts: Iterable[Bars]) -> Bars:
-    """All bars, one part after another."""
-    found = list(parts)
-    return Bars(np.concatenate(found) if found else np.empty(0, BAR))
 
 
 def _date_of(ns: int) -> dt.date:

@@ -160,6 +160,28 @@ def test_each_part_knows_only_its_own_password_of_the_database() -> None:
         assert service["profiles"] == ["postgres"]
 
 
+def test_every_part_can_read_a_config_with_a_kite_feed_in_it(tmp_path: Path) -> None:
+    """Secrets that a part has no use for are named there too, and a missing one ends it."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    settings = yaml.safe_load((ROOT / "config/docker.yaml").read_text())
+    settings["api"] = {"tokens": ["${API_TOKEN}"]}
+    settings["alerts"] = {"webhook": "${ALERT_URL}"}
+    settings["providers"] = {
+        "kite_ws": {name: f"${{KITE_{name.upper()}}}" for name in ("api_key", "api_secret", "access_token")}
+    }
+    config = tmp_path / "docker.yaml"
+    config.write_text(yaml.safe_dump(settings))
+
+    for name in ("migrate-postgres", "daemon-postgres", "serve-postgres"):
+        given = {
+            key: re.sub(r"\$\{(\w+):-\}", r"\1", value)
+            for key, value in services[name]["environment"].items()
+        }
+        command = [BIN / "mdingest", "check-config", "--config", config]
+        done = subprocess.run(command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (name, done.returncode) == (name, 0), done.stderr
+
+
 def test_the_container_starts_with_a_config_that_exists() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mdingest"]
     config = service["command"][-1]

@@ -91,6 +91,35 @@ _OTHERS = (
         )""",
     ),
     (
+        "listings",
+        """
+        SELECT symbol, exchange, tradingsymbol, name, underlying, kind, segment, expiry, strike, tick_size,
+            lot_size FROM listings ORDER BY id""",
+        """
+        INSERT INTO listings (symbol, exchange, tradingsymbol, name, underlying, kind, segment, expiry,
+            strike, tick_size, lot_size)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        ON CONFLICT (symbol) DO UPDATE SET name = excluded.name, underlying = excluded.underlying,
+            kind = excluded.kind, segment = excluded.segment, expiry = excluded.expiry,
+            strike = excluded.strike, tick_size = excluded.tick_size, lot_size = excluded.lot_size""",
+    ),
+    (
+        "listing_tokens",
+        """
+        SELECT t.provider, t.token, t.valid_from, t.valid_to, l.symbol FROM listing_tokens AS t
+        JOIN listings AS l ON l.id = t.listing_id ORDER BY t.valid_from""",
+        # A list synced there meanwhile may mean something else by a token today: that is kept.
+        """
+        INSERT INTO listing_tokens (provider, token, valid_from, valid_to, listing_id)
+        SELECT $1::text, $2::text, $3::text, $4::text, id FROM listings WHERE symbol = $5
+        AND ($4::text IS NOT NULL OR NOT EXISTS (
+            SELECT 1 FROM listing_tokens
+            WHERE provider = $1 AND token = $2 AND valid_from <> $3 AND valid_to IS NULL
+        ))
+        ON CONFLICT (provider, token, valid_from)
+        DO UPDATE SET valid_to = excluded.valid_to, listing_id = excluded.listing_id""",
+    ),
+    (
         "positions",  # last: a daemon that finds one trusts all the rest
         "SELECT journal, lsn FROM positions",
         """

@@ -19,6 +19,7 @@ from mdingest.errors import AlreadyRunning, ConfigError
 from mdingest.pipeline.lock import FileLock
 from mdingest.store import moving, open_store
 from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
 from tests.support.postgres import Server, database, execute, fetch
 from tests.support.rows import JOURNAL, NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
@@ -49,6 +50,10 @@ async def here(tmp_path: Path) -> str:
     spans = np.array([(1, 60, 18, ns(0), ns(3000))], FETCHED)
     await store.commit(Transaction(fetched=Fetched(spans)))
     await store.close()
+    today = [Listing("738561", "RELIANCE.NS", "NSE", "RELIANCE", "", "", "EQ", "NSE", None, None, 0.05, 1)]
+    later = [today[0]._replace(token="738562")]
+    await sync_listings(url, "kite", "2026-11-20", today)
+    await sync_listings(url, "kite", "2026-11-21", later)
     return url
 
 
@@ -100,6 +105,27 @@ async def test_everything_arrives_and_is_found_equal(here: str, there: str) -> N
             await store.close()
     kept = await fetch(there, "SELECT symbol, interval, close, source, replaced_by FROM candle_revisions")
     assert kept == [("RELIANCE.NS", "1m", 100.0, 18, 20)]
+
+
+async def test_what_brokers_list_arrives_with_the_history_of_its_tokens(here: str, there: str) -> None:
+    found = await copied(here, there)
+    assert (found["listings"].rows, found["listing_tokens"].rows) == (1, 2)
+    assert all(series.equal for series in found.values())
+    listed, _ = await find_listings(there, ["RELIANCE"], limit=5)
+    assert [(one.symbol, one.token, one.valid_from) for one in listed] == [
+        ("RELIANCE.NS", "738562", "2026-11-21")
+    ]
+    kept = await fetch(there, "SELECT token, valid_from, valid_to FROM listing_tokens ORDER BY valid_from")
+    assert kept == [("738561", "2026-11-20", "2026-11-21"), ("738562", "2026-11-21", None)]
+
+
+async def test_a_token_listed_anew_at_the_target_is_kept(here: str, there: str) -> None:
+    await migrate(there)
+    newer = Listing("738562", "RELIANCE.NS", "NSE", "RELIANCE", "", "", "EQ", "NSE", None, None, 0.05, 1)
+    await sync_listings(there, "kite", "2026-11-22", [newer])
+    await copied(here, there)
+    listed, _ = await find_listings(there, ["RELIANCE"], limit=5)
+    assert [(one.token, one.valid_from) for one in listed] == [("738562", "2026-11-22")]
 
 
 async def test_a_second_copy_finds_everything_there(here: str, there: str) -> None:

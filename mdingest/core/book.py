@@ -103,9 +103,8 @@ class Book:
                 first = touched.setdefault(minute, {})
                 for slot, existed in zip(part["slot"].tolist(), was.tolist(), strict=True):
                     first.setdefault(slot, existed)
-            part = Pieces(part.copy())
-            part["ts"] = minute * MINUTE_NS
             merge_into(book, part["slot"], part)
+            book["ts"][part["slot"]] = minute * MINUTE_NS
         return Pieces(joined(out)), self._close_minutes(touched, before)
 
     def _keep(self, second: int, part: Pieces, before: int) -> Pieces:

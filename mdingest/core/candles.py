@@ -147,9 +147,11 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
 
     ``new`` arrived after what the book holds. A book row with ``trades`` 0 is empty.
     """
-    old: NDArray[np.void] = take(book, at)
+    whole = len(at) == len(book) and bool((at == np.arange(len(at))).all())
+    old: NDArray[np.void] = book if whole else take(book, at)
     empty = old["trades"] == 0
     if empty.any():
+        whole = False
         put(book, at[empty], take(new, empty))
         at, old, new = at[~empty], take(old, ~empty), Pieces(take(new, ~empty))
     opens = new["first"] < old["first"]
@@ -164,7 +166,8 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
     old["volume"] += new["volume"]
     old["trades"] += new["trades"]
     old["flags"] |= new["flags"]
-    put(book, at, old)
+    if not whole:
+        put(book, at, old)
 
 
 def coarsen(

@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 
 from mdingest.core.candles import NS
 from mdingest.core.columns import Columns
-from mdingest.core.events import COVERAGE, GAP, MARK, OPEN_END, Cause, Coverage, Gaps, Marks
+from mdingest.core.events import (
+    COVERAGE,
+    GAP,
+    MARK,
+    NO_COVERAGE,
+    NO_GAPS,
+    NO_MARKS,
+    OPEN_END,
+    Cause,
+    Coverage,
+    Gaps,
+    Marks,
+)
 from mdingest.core.session import SessionTable
 
 MINUTE_NS = 60 * NS
@@ -28,6 +40,9 @@ UPTIME_COLUMNS: dict[str, int | float | bool] = {
     "cause": int(Cause.START),  # of the gap that lasts, or begins next
     "open_gap": False,  # an open-ended gap row was published
     "gap_end": OPEN_END,  # end of its latest gap: what begins later is complete
+    "gaps": 0,  # how many are remembered, and the bounds of one of them
+    "gap_from": 0,
+    "gap_to": 0,
 }
 
 
@@ -65,6 +80,7 @@ class CoverageLog:
         if covered < start:
             gaps.append([covered if covered >= 0 else _LONG_AGO, start])
             gaps.sort(key=lambda gap: gap[1])
+        self._counted(slot)
         c["gap_end"][slot] = max((gap[1] for gap in gaps), default=start)
         c["up_start"][slot] = c["up_end"][slot] = start
         c["open_gap"][slot] = False
@@ -100,6 +116,7 @@ class CoverageLog:
         # turns out to be empty: a row must not depend on when it was published.
         self._recent[slot] += [[until, max(closing, (int(c["top"][slot]) + 1) * NS)], [until, OPEN_END]]
         self._recent[slot].sort(key=lambda gap: gap[1])
+        self._counted(slot)
         c["gap_end"][slot] = OPEN_END
         if cause is not Cause.UNSUBSCRIBED:
             c["open_gap"][slot] = True
@@ -118,6 +135,7 @@ class CoverageLog:
             self._recent[slot].append([start, end])
             # An open gap stays the last of the list: `begin` closes that one.
             self._recent[slot].sort(key=lambda gap: gap[1])
+            self._counted(slot)
             self._slots["gap_end"][slot] = max(int(self._slots["gap_end"][slot]), end)
 
     def mark(self, slot: int, start: int, end: int, *, partial: bool = False, flags: int = 0) -> None:
@@ -130,11 +148,21 @@ class CoverageLog:
         if int(ts.min()) >= int(self._slots["gap_end"][: self._slots.n].max()):
             return np.zeros(len(ts), np.bool_)
         doubt: NDArray[np.bool_] = ts < self._slots["gap_end"][slots]
-        for i in np.flatnonzero(doubt).tolist():
+        gaps = self._slots["gaps"][slots]
+        several = np.flatnonzero(doubt & (gaps > 1))
+        doubt &= gaps > 0
+        doubt &= (self._slots["gap_from"][slots] < ts + length) & (ts < self._slots["gap_to"][slots])
+        for i in several.tolist():
             slot, start = int(slots[i]), int(ts[i])
-            gaps = self._recent.get(slot, ())
-            doubt[i] = any(low < start + length and start < high for low, high in gaps)
+            doubt[i] = any(low < start + length and start < high for low, high in self._recent[slot])
         return doubt
+
+    def _counted(self, slot: int) -> None:
+        """What `partial` can ask of many at once: most have one gap, the one before their snapshot."""
+        gaps = self._recent.get(slot, [])
+        self._slots["gaps"][slot] = len(gaps)
+        if gaps:
+            self._slots["gap_from"][slot], self._slots["gap_to"][slot] = gaps[0]
 
     def forget(self, horizon: int) -> None:
         """Gaps that ended before it can't touch a candle any more. Looks once a minute."""
@@ -147,9 +175,12 @@ class CoverageLog:
                 self._recent[slot] = left
             else:
                 del self._recent[slot]
+            self._counted(slot)
 
     def take(self) -> tuple[Marks, Coverage, Gaps]:
         """What piled up since the last call, in order."""
+        if not (self._marks or self._coverage or self._gaps):
+            return NO_MARKS, NO_COVERAGE, NO_GAPS
         out = (
             Marks(np.array(self._marks, MARK)),
             Coverage(np.array(self._coverage, COVERAGE)),

@@ -102,6 +102,11 @@ Coverage = NewType("Coverage", NDArray[np.void])
 Fetched = NewType("Fetched", NDArray[np.void])
 Gaps = NewType("Gaps", NDArray[np.void])
 
+NO_CANDLES = Candles(np.empty(0, CANDLE))  # there is nothing in them to change: one serves all
+NO_MARKS = Marks(np.empty(0, MARK))
+NO_COVERAGE = Coverage(np.empty(0, COVERAGE))
+NO_GAPS = Gaps(np.empty(0, GAP))
+
 
 class Cause(IntEnum):
     """Why something is missing."""
@@ -130,10 +135,10 @@ class Cause(IntEnum):
 class Events:
     """All rows of one step, in the order they came to be. Each must be passed on."""
 
-    candles: Candles = field(default_factory=lambda: Candles(np.empty(0, CANDLE)))
-    marks: Marks = field(default_factory=lambda: Marks(np.empty(0, MARK)))
-    coverage: Coverage = field(default_factory=lambda: Coverage(np.empty(0, COVERAGE)))
-    gaps: Gaps = field(default_factory=lambda: Gaps(np.empty(0, GAP)))
+    candles: Candles = field(default_factory=lambda: NO_CANDLES)
+    marks: Marks = field(default_factory=lambda: NO_MARKS)
+    coverage: Coverage = field(default_factory=lambda: NO_COVERAGE)
+    gaps: Gaps = field(default_factory=lambda: NO_GAPS)
     streams: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Stream id to (feed, feed-clock ns of its last frame): how far open coverage reaches."""
     counts: Counter[str] = field(default_factory=Counter)

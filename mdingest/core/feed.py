@@ -6,7 +6,6 @@ in the run is not plain go one by one through `core.rules`; the two are proven e
 """
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,7 +181,7 @@ class Feed:
             _, first = np.unique(lines[at], return_index=True)
             snapshot[at[first]] = self.slots["kind"][slots[at[first]]] != TRADES
         stamps = exchange if int(exchange.min()) > 0 else np.where(exchange > 0, exchange, trade)
-        self.before = replace(self.clock)
+        self.before = self.clock.copy()
         run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed)
         rare = ~seen
         if int(trade.min()) <= 0:

@@ -60,6 +60,12 @@ class FeedClock:
         shown = max(self.value, self.anchor_value + mono - self.anchor_mono)
         return shown if self.fresh else max(shown, wall)
 
+    def copy(self) -> "FeedClock":
+        """As it stands now; the candidates stay shared."""
+        return FeedClock(
+            self.value, self.anchor_value, self.anchor_mono, self.fresh, self.has_exchange, self.candidates
+        )
+
     def tick(self, mono: int) -> None:
         """A second of silence, or not: the monotonic clock carries it on."""
         if self.value is not None:

@@ -32,11 +32,14 @@ from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
 from mdingest.core.ticks import Packets
 
+_FRAME = int(Kind.FRAME)  # numpy is slow to compare with an enum
+_FINAL, _PARTIAL = int(State.FINAL), int(State.PARTIAL)
+
 
 class _Run(NamedTuple):
     """A feed's packets between two control records: their records and the clock after each."""
 
-    rec: NDArray[np.uint32]
+    rec: NDArray[np.int64]
     clock: ClockRun
 
 
@@ -64,9 +67,11 @@ class Machine:
         with a part that could not be decoded. The caller must pass every event on.
         """
         events = Events()
-        controls = np.flatnonzero(batch.kinds != Kind.FRAME).tolist()
+        controls = np.flatnonzero(batch.kinds != _FRAME).tolist()
         stops = sorted({*controls, *bad, len(batch)})
-        edges = np.searchsorted(packets["rec"], stops, side="left").tolist()
+        edges = [len(packets)]
+        if len(stops) > 1:
+            edges = np.searchsorted(packets["rec"], stops, side="left").tolist()
         damaged = set(bad)
         begun, taken = 0, 0
         for stop, first in zip(stops, edges, strict=True):
@@ -112,6 +117,13 @@ class Machine:
         runs: dict[str, _Run] = {}
         ids = packets["stream_id"]
         one = bool((ids == ids[0]).all())
+        only = self._streams.get(int(ids[0])) if one else None
+        if only is not None:  # nearly always, and all of it known: no mask is needed
+            lines = only.lines_of(packets["instrument_id"])
+            if int(lines.min()) >= 0:
+                runs[only.feed] = self._run(batch, only.feed, packets, lines)
+                only.heard_data = self._heard(batch, int(packets["rec"][-1]), only, runs)
+                return runs
         unique: list[int] = [int(ids[0])] if one else np.unique(ids).tolist()
         streams = [stream for stream_id in unique if (stream := self._streams.get(stream_id)) is not None]
         lines = np.full(len(packets), -1, np.int64)
@@ -128,14 +140,17 @@ class Machine:
             mask = mine if everything else mine & known
             which = packets if mask.all() else Packets(take(packets, mask))
             if len(which):
-                rec = np.ascontiguousarray(which["rec"])
-                wall, mono = batch.wall_ns[rec], batch.mono_ns[rec]
-                runs[name] = _Run(rec, self._feeds[name].packets(which, lines[mask], wall, mono))
+                runs[name] = self._run(batch, name, which, lines[mask])
         if not everything:
             self._counts["unsubscribed"] += int((~known).sum())
         for stream in streams:
             stream.heard_data = self._heard(batch, int(packets["rec"][last[stream.id]]), stream, runs)
         return runs
+
+    def _run(self, batch: Batch, feed: str, which: Packets, lines: NDArray[np.int64]) -> _Run:
+        """Give a feed its packets."""
+        rec = which["rec"].astype(np.int64)
+        return _Run(rec, self._feeds[feed].packets(which, lines, batch.wall_ns[rec], batch.mono_ns[rec]))
 
     def _heard(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
         """The feed's clock at one frame, after its own packets and before any later one."""
@@ -149,9 +164,7 @@ class Machine:
     def _frames(self, batch: Batch, begin: int, end: int, runs: "dict[str, _Run]") -> None:
         """Remember each stream's last frame of any kind, heartbeats included."""
         for stream in self._streams.values():
-            at = np.flatnonzero(
-                (batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == Kind.FRAME)
-            )
+            at = np.flatnonzero((batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == _FRAME))
             if len(at):
                 stream.heard = self._heard(batch, begin + int(at[-1]), stream, runs)
                 stream.spoke = True
@@ -289,8 +302,10 @@ class Machine:
         rows["instrument_id"] = feed.slots["instrument"][slots]
         rows["interval_s"] = interval_s
         rows["source"] = feed.source
+        rows["state"] = _FINAL
         partial = feed.log.partial(slots, ts, interval_s * NS)
-        rows["state"] = np.where(partial, State.PARTIAL, State.FINAL)
+        if partial.any():
+            rows["state"][partial] = _PARTIAL
         rows["session"] = 0
         classes = feed.slots["class"][slots]
         at_once = int(ts.min()) == int(ts.max())  # a second, as opposed to rows that came again

@@ -120,10 +120,12 @@ class Plain:
         new_low = low < self._shifted(low, lines["low"][line_head])
         top, bottom = price, price
         if new_high.any() or new_low.any():
-            top = np.where(new_high, np.maximum(price, high), price)
-            bottom = np.where(new_low, np.minimum(price, low), price)
+            top, bottom = price.copy(), price.copy()  # few packets show a new one
+            np.maximum(price, high, out=top, where=new_high)
+            np.minimum(price, low, out=bottom, where=new_low)
             event_before = self._shifted(event, lines["event"][line_head])
-            ambiguous = (new_high | new_low) & (event_before // NS < event // NS)
+            new = np.flatnonzero(new_high | new_low)
+            ambiguous = new[event_before[new] // NS < event[new] // NS]
             flags[ambiguous] |= int(Flag.EXTREME_AMBIGUOUS)
         size = self.volume - self.volume_before
         moves = size > 0
@@ -172,6 +174,12 @@ class Plain:
             columns["top"][tail] = np.maximum(columns["top"][tail], second)
             return
         seconds = event // NS
+        if moves.all():
+            columns["mover"][tail] = seconds[last]
+            in_order = event is self.trade  # of each instrument: the last is the latest
+            top = seconds[last] if in_order else np.maximum.reduceat(seconds, self.first)
+            columns["top"][tail] = np.maximum(columns["top"][tail], top)
+            return
         latest = np.maximum.reduceat(np.where(moves, np.arange(len(moves)), -1), self.first)
         moved = latest >= 0
         columns["mover"][tail[moved]] = seconds[latest[moved]]

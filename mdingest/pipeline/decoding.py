@@ -24,6 +24,8 @@ from mdingest.core.rows import joined, take
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.providers.base import BadFrame, FrameDecoder, Frames
 
+_FRAME, _TICK = int(Kind.FRAME), int(Kind.TICK)  # numpy is slow to compare with an enum
+
 
 @dataclass(slots=True, eq=False)
 class Understood:
@@ -53,7 +55,7 @@ class BatchDecoder:
         """All packets of one batch. Batches must come in order, without a hole."""
         out = Understood()
         parts: list[Packets] = []
-        controls = np.flatnonzero((batch.kinds != Kind.FRAME) & (batch.kinds != Kind.TICK)).tolist()
+        controls = np.flatnonzero((batch.kinds != _FRAME) & (batch.kinds != _TICK)).tolist()
         begin = 0
         for stop in [*controls, len(batch)]:
             if stop > begin:
@@ -70,11 +72,14 @@ class BatchDecoder:
         return out
 
     def _frames(self, batch: Batch, begin: int, stop: int, out: Understood, parts: list[Packets]) -> None:
-        frames = begin + np.flatnonzero(batch.kinds[begin:stop] == Kind.FRAME)
+        frames = begin + np.flatnonzero(batch.kinds[begin:stop] == _FRAME)
+        if not len(frames):
+            return
         streams = batch.streams[frames]
-        for stream_id in np.unique(streams).tolist():
+        one = bool((streams == streams[0]).all())
+        for stream_id in [int(streams[0])] if one else np.unique(streams).tolist():
             stream = self._open.get(stream_id)
-            rec = frames[streams == stream_id]
+            rec = frames if one else frames[streams == stream_id]
             if stream is None:
                 out.counts["orphan_frames"] += len(rec)
                 continue

@@ -65,6 +65,10 @@ KINDS = MappingProxyType({8: LTP, 28: INDEX_QUOTE, 32: INDEX_FULL, 44: QUOTE, 18
 
 _COUNT_BYTES = 2
 _LENGTH_BYTES = 2
+_WITH_HEAD = {
+    length: np.dtype([("before", "V2"), ("length", _U2), *layout.descr]) for length, layout in KINDS.items()
+}
+"""Each layout behind its length, and both behind two bytes that leave them aligned."""
 _SMALLEST = _COUNT_BYTES + _LENGTH_BYTES  # of a frame with a packet in it
 
 
@@ -77,6 +81,7 @@ class Located:
     frame: NDArray[np.intp]  # index of its frame
     bad: list[BadFrame]
     texts: int  # frames of text, which carry no packets
+    wire: NDArray[np.void] | None = None  # the packets side by side, if that has been done
 
 
 def locate(frames: Frames, raw: NDArray[np.uint8]) -> Located:
@@ -90,7 +95,7 @@ def locate(frames: Frames, raw: NDArray[np.uint8]) -> Located:
     words = _unaligned(raw, _U2)
     if len(sizes) and int(sizes.min()) >= _SMALLEST:
         step = int(words[starts[0] + _COUNT_BYTES]) + _LENGTH_BYTES
-        found = _locate_equal(words, starts, sizes, step)
+        found = _locate_equal(raw, words, starts, sizes, step)
         if found is not None:
             return found
     live = np.flatnonzero(sizes >= _SMALLEST)  # not: heartbeats, frames without packets, damage
@@ -122,17 +127,34 @@ def locate(frames: Frames, raw: NDArray[np.uint8]) -> Located:
 
 
 def _locate_equal(
-    words: NDArray[np.uint16], starts: NDArray[np.int64], sizes: NDArray[np.int64], step: int
+    raw: NDArray[np.uint8],
+    words: NDArray[np.uint16],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    step: int,
 ) -> Located | None:
-    """All packets, if all of them lie ``step`` apart, which is what a feed mostly looks like."""
+    """All packets, if all of them lie ``step`` apart, which is what a feed mostly looks like.
+
+    Lengths are looked at where the packets have been copied to: each of them is a miss of the
+    cache where it came from, and there need be but one.
+    """
     counts = words[starts].astype(np.int64)
     if not _all(counts * step == sizes - _COUNT_BYTES):
         return None
+    length = step - _LENGTH_BYTES
     heads = _heads(starts, counts, step)
-    if not _all(words[heads] == step - _LENGTH_BYTES):
-        return None
-    heads += _LENGTH_BYTES
-    return Located(heads, step - _LENGTH_BYTES, np.arange(len(starts)).repeat(counts), [], 0)
+    with_head, wire = _WITH_HEAD.get(length), None
+    if with_head is None:
+        if not _all(words[heads] == length):
+            return None
+        heads += _LENGTH_BYTES
+    else:
+        heads -= _COUNT_BYTES  # what comes before a length is never less than that
+        wire = gather(raw, heads, with_head)
+        if not _all(wire["length"] == length):
+            return None
+        heads += _COUNT_BYTES + _LENGTH_BYTES
+    return Located(heads, length, np.arange(len(starts)).repeat(counts), [], 0, wire)
 
 
 def _heads(

@@ -31,6 +31,7 @@ class _Book:
     no_volume: NDArray[np.bool_]
     no_interest: NDArray[np.bool_]  # an open interest of 0 means that there is none
     any_no_volume: bool
+    no_interest_at_all: bool  # in a subscription without derivatives
     one_divisor: float  # of all instruments, or 0 where they differ
 
 
@@ -72,7 +73,7 @@ class KiteDecoder:
         book = self._book = self._book or _book(self._subs)
         rec = frames.rec[found.frame]
         if isinstance(found.length, int):
-            part = _packets(raw, found.body, found.length, book, rec)
+            part = _packets(raw, found.body, found.length, book, rec, found.wire)
         else:
             part = _mixed(raw, found.body, found.length, book, rec)
         part.packets["stream_id"] = frames.stream_id
@@ -107,13 +108,19 @@ def _mixed(
 
 
 def _packets(
-    raw: NDArray[np.uint8], body: NDArray[np.int64], kind: int, book: _Book, rec: NDArray[np.uint32]
+    raw: NDArray[np.uint8],
+    body: NDArray[np.int64],
+    kind: int,
+    book: _Book,
+    rec: NDArray[np.uint32],
+    wire: NDArray[np.void] | None = None,
 ) -> Decoded:
     """Packets of one kind as columns; all but the stream."""
     layout = KINDS.get(kind)
     if layout is None:
         return Decoded(skipped=len(body))
-    wire = gather(raw, body, layout)
+    if wire is None:
+        wire = gather(raw, body, layout)
     rows = book.tokens.find(wire["token"].astype(np.uint32))
     unknown = 0
     if np.count_nonzero(rows) < len(rows):
@@ -159,6 +166,9 @@ def _volume(wire: NDArray[np.uint32], rows: Rows, book: _Book, out: NDArray[np.v
 
 def _interest(wire: NDArray[np.uint32], rows: Rows, book: _Book, out: NDArray[np.void]) -> None:
     """Open interest; NaN for 0 outside of derivatives."""
+    if book.no_interest_at_all and not wire.any():
+        out["oi"] = np.nan
+        return
     interest = wire.astype(np.float64)
     if not interest.all():
         interest[(interest == 0) & book.no_interest.take(rows)] = np.nan
@@ -171,12 +181,14 @@ def _book(subs: dict[int, Subscription]) -> _Book:
     divisors = np.array([1.0, *(sub.divisor for sub in rows)])
     segments = [segment_of(token) for token in subs]
     no_volume = np.array([False, *(sub.volume is VolumeKind.NONE for sub in rows)])
+    no_interest = np.array([False, *(s is None or not s.derivative for s in segments)])
     return _Book(
         tokens=TokenTable(np.array(list(subs), np.uint32)),
         instrument_id=np.array([0, *(sub.instrument_id for sub in rows)], np.uint32),
         divisor=divisors,
         no_volume=no_volume,
-        no_interest=np.array([False, *(s is None or not s.derivative for s in segments)]),
+        no_interest=no_interest,
         any_no_volume=bool(no_volume.any()),
+        no_interest_at_all=bool(no_interest[1:].all()),
         one_divisor=float(divisors[1]) if rows and bool((divisors[1:] == divisors[1]).all()) else 0.0,
     )

@@ -52,8 +52,9 @@ class Book:
             self._pending.setdefault(first, []).append(movers)
             return
         seconds = event // SECOND_NS
-        for second in np.unique(seconds).tolist():
-            self._pending.setdefault(second, []).append(movers.take(seconds == second))
+        for second in (first, last) if last == first + 1 else np.unique(seconds).tolist():
+            part = movers.take(np.flatnonzero(seconds == second))
+            self._pending.setdefault(second, []).append(part)
 
     def flag(self, slot: int, second: int, bits: int) -> None:
         """Add flag bits to a second that has movers, and to its minute."""

@@ -102,8 +102,11 @@ def fold(movers: Movers, bucket_ns: int) -> Pieces:
     out["low"] = np.minimum.reduceat(movers.low[order], starts)
     out["volume"] = np.add.reduceat(movers.size[order], starts)
     out["trades"] = ends - starts + 1
-    if movers.flags.any():
-        out["flags"] = np.bitwise_or.reduceat(movers.flags[order], starts)
+    flags = movers.flags[order]
+    flagged = np.flatnonzero(flags)
+    if len(flagged):  # few are
+        piece = np.searchsorted(starts, flagged, side="right") - 1
+        np.bitwise_or.at(out["flags"], piece, flags[flagged])
     _fold_oi(movers, order, starts, ends, out)
     return Pieces(out)
 

@@ -288,8 +288,9 @@ class Machine:
             if stream.spoke:
                 events.streams[stream.id] = (stream.feed, stream.heard)
                 stream.spoke = False
-        events.counts.update(self._counts)
-        self._counts.clear()
+        if self._counts:
+            events.counts.update(self._counts)
+            self._counts.clear()
 
     def _rows(self, feed: Feed, pieces: Pieces, interval_s: int) -> Candles:
         """Pieces as they are stored: with state, session and source."""

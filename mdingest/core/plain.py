@@ -38,9 +38,9 @@ class Plain:
         exchange: NDArray[np.int64],
         clock: NDArray[np.int64],
     ) -> None:
-        """``order`` sorts all the others."""
+        """``order`` sorts all the others; ``clock`` stays in arrival order."""
         self.feed, self.rows, self.order = feed, rows, order
-        self.lines, self.slots, self.clock = lines[order], slots[order], clock[order]
+        self.lines, self.slots, self.clock = lines[order], slots[order], clock
         self.trade, self.exchange, self.volume = trade[order], exchange[order], rows["volume"][order]
         self.group = np.empty(len(order), np.bool_)  # first packet of its instrument
         self.group[0] = True
@@ -96,7 +96,7 @@ class Plain:
         dropped: NDArray[np.int64] = np.sort(self.order[drop])
         mask = ~drop
         for name in (
-            *("order", "lines", "slots", "clock", "trade", "exchange", "volume", "group"),
+            *("order", "lines", "slots", "trade", "exchange", "volume", "group"),
             *("trade_before", "volume_before", "on_trade"),
         ):
             setattr(self, name, getattr(self, name)[mask])
@@ -142,10 +142,10 @@ class Plain:
     def _late(self, event: NDArray[np.int64], size: NDArray[np.float64], moves: NDArray[np.bool_]) -> None:
         """Movers whose second can't change any more move nothing."""
         patience = NS + self.feed.lateness_ns + self.feed.revise_ns
-        if int(event.min()) // NS * NS + patience >= int(self.clock.max()):
+        if int(event.min()) // NS * NS + patience >= int(self.clock[-1]):  # which never falls
             return
         second = event // NS
-        late = moves & (second * NS + patience < self.clock)
+        late = moves & (second * NS + patience < self.clock[self.order])
         for i in np.flatnonzero(late).tolist():
             self.feed.late(int(self.slots[i]), int(second[i]), float(size[i]))
         moves &= ~late

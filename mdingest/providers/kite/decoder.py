@@ -150,7 +150,7 @@ def _prices(wire: NDArray[np.void], rows: Rows, book: _Book, out: NDArray[np.voi
     for i, name in enumerate(names):
         prices[i] = wire[name]
     prices /= book.one_divisor or book.divisor.take(rows)
-    if not prices.all():
+    if prices.size and not prices.min() > 0:
         prices[prices == 0] = np.nan
     for i, name in enumerate(names):
         out[name] = prices[i]

@@ -1,28 +1,26 @@
 """``mdingest backfill``: history into a database, beside a daemon or without one."""
 
-import asyncio
 import gc
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
 
-from mdingest import calendars
+from mdingest.app.histories import Histories, Ready
 from mdingest.app.instants import instant_of
 from mdingest.app.parts import open_writing, url_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.session import SECOND_NS
-from mdingest.errors import ConfigError
-from mdingest.pipeline.history import Backfill, Order, Progress, Report, SymbolReport
+from mdingest.errors import ConfigError, PermanentError
+from mdingest.pipeline.history import Order, Progress, Report, SymbolReport
 from mdingest.pipeline.history.fetch import Fetcher
-from mdingest.pipeline.history.limits import Pace
+from mdingest.pipeline.history.held import Nothing
 from mdingest.providers import HISTORY
-from mdingest.providers.history import Hours, instrument_of
-from mdingest.providers.options import ProviderOptions
+from mdingest.providers.history import Hours
+from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -39,7 +37,7 @@ objects are alive takes a third of all time (measured)."""
 class Wanted:
     """One request for history. ``start`` and ``end`` are dates of the exchange, or instants."""
 
-    provider: str
+    providers: Sequence[str]  # asked in this order
     symbols: Sequence[str]
     interval: Interval
     start: str | None = None
@@ -50,58 +48,70 @@ class Wanted:
 
 
 async def run_backfill(config: Config, clock: Clock, wanted: Wanted, progress: Progress) -> Report:
-    """Fetch what is wanted; a database that does not exist is made.
+    """Fetch what is wanted; a database that does not exist is made, unless it is a dry run.
 
     Raises ConfigError if nothing of it makes sense, StoreUnavailable if the database stays away.
-    Symbols that the provider does not have are part of the report, unless it has none of them.
+    Symbols that no provider has are part of the report, unless none is anywhere.
     """
-    provider = HISTORY.get(wanted.provider)
-    if provider is None:
-        raise ConfigError(f"backfill has {', '.join(HISTORY)} so far: {wanted.provider} is not available yet")
-    options = config.providers[provider.name]
-    unknown = await asyncio.to_thread(provider.unknown, wanted.symbols, options, wanted.interval)
-    if len(unknown) == len(wanted.symbols):
-        raise ConfigError("\n".join(f"{symbol}: {why}" for symbol, why in unknown.items()))
-    book = calendars.load(config.calendar.file)
     url = url_of(config)
-    for name in await migrate(url):
-        log.info("store.migrated", migration=name)
+    if not wanted.dry_run:
+        check(config, wanted)
+        for name in await migrate(url):
+            log.info("store.migrated", migration=name)
+    opened = _as_it_is(url) if wanted.dry_run else open_writing(url, config)
     with _few_collections():
-        return await _run(config, clock, wanted, progress, unknown, book)
+        async with opened as store, Fetcher() as fetcher:
+            histories = Histories(lambda: config, clock, store, fetcher, read_only=wanted.dry_run)
+            ready = await histories.ready(wanted.providers, wanted.symbols, wanted.interval)
+            return await _run(ready, histories, wanted, progress, clock)
+
+
+def check(config: Config, wanted: Wanted) -> None:
+    """Refuse what no provider can do before a database is made for it. Raises ConfigError."""
+    refused: dict[str, list[str]] = {symbol: [] for symbol in wanted.symbols}
+    for name in wanted.providers:
+        provider = HISTORY.get(name)
+        if provider is None:
+            raise ConfigError(f"backfill has {', '.join(HISTORY)}: {name} is not available yet")
+        unknown = provider.unknown(wanted.symbols, config.providers.get(name), wanted.interval)
+        for symbol in set(wanted.symbols) - set(unknown):
+            refused.pop(symbol, None)
+        for symbol in refused.keys() & unknown.keys():
+            refused[symbol].append(unknown[symbol])
+    if len(refused) == len(set(wanted.symbols)):
+        raise ConfigError("\n".join(f"{symbol}: {'; '.join(why)}" for symbol, why in refused.items()))
 
 
 async def _run(
-    config: Config,
-    clock: Clock,
-    wanted: Wanted,
-    progress: Progress,
-    unknown: dict[str, str],
-    book: calendars.Calendars,
+    ready: Ready, histories: Histories, wanted: Wanted, progress: Progress, clock: Clock
 ) -> Report:
-    provider, options = HISTORY[wanted.provider], config.providers[wanted.provider]
     report = Report()
-    async with open_writing(url_of(config), config) as store, Fetcher() as fetcher:
-        history = provider.history(options)
-        backfill = Backfill(
-            provider.name,
-            history,
-            store,
-            hours=lambda instrument: Hours(book, instrument.session_class),
-            fetcher=fetcher,
-            pace=Pace(history.capabilities.limits, time.monotonic),
-            now_ns=clock.wall_ns,
-        )
-        known = {instrument.symbol: instrument for instrument in await store.instruments()}
-        for symbol in wanted.symbols:
-            if symbol in unknown:
-                said = SymbolReport(symbol, wanted.interval.text, provider.name, failures=[unknown[symbol]])
-                progress.finished(said)
-                report.symbols.append(said)
-                continue
-            instrument = await _instrument(symbol, options, known.get(symbol), store)
-            order = _order(wanted, instrument, Hours(book, instrument.session_class), clock)
-            report.symbols += (await backfill.run(order, progress)).symbols
+    of = {instrument.symbol: instrument for instrument in ready.instruments}
+    for symbol in dict.fromkeys(wanted.symbols):
+        if symbol in ready.nowhere:
+            names = ", ".join(wanted.providers)
+            said = SymbolReport(symbol, wanted.interval.text, names, failures=[ready.nowhere[symbol]])
+            progress.finished(said)
+            report.symbols.append(said)
+            continue
+        order = _order(wanted, of[symbol], histories.hours_of(of[symbol]), clock)
+        report.symbols += (await ready.chain.run(order, progress)).symbols
     return report
+
+
+@asynccontextmanager
+async def _as_it_is(url: str) -> AsyncIterator[Store | Nothing]:
+    """The database for reading, or an empty one in its place where there is none that can be read."""
+    try:
+        store = await open_store(url, read_only=True)
+    except (ConfigError, PermanentError) as exc:
+        log.info("backfill.planned_from_nothing", reason=str(exc))
+        yield Nothing()
+        return
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @contextmanager
@@ -112,19 +122,6 @@ def _few_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-async def _instrument(symbol: str, options: object, known: Instrument | None, store: Store) -> Instrument:
-    """What the database knows of it, unless the options correct its hours; else made from its symbol."""
-    told = options if isinstance(options, ProviderOptions) else ProviderOptions()
-    if known is None:
-        wanted = instrument_of(symbol, told)
-    else:
-        wanted = replace(known, session_class=told.session_class_of(symbol, known.session_class))
-        if wanted == known:
-            return known
-    (instrument,) = await store.ensure_instruments([wanted])
-    return instrument
 
 
 def _order(wanted: Wanted, instrument: Instrument, hours: Hours, clock: Clock) -> Order:

@@ -45,7 +45,8 @@ def ingest_mark(url: str, command: str) -> Iterator[None]:
 @asynccontextmanager
 async def open_writing(url: str, config: Config) -> AsyncIterator[Store]:
     """A migrated database for writing, closed at the end of the block."""
-    order = [entry.provider for entry in config.realtime] + [entry.provider for entry in config.backfill]
+    order = [entry.provider for entry in config.realtime]
+    order += [name for entry in config.backfill for name in entry.providers]
     store = await open_store(url, source_order=list(dict.fromkeys(order)))
     try:
         yield store

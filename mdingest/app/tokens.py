@@ -12,6 +12,7 @@ from mdingest.config import Config
 from mdingest.errors import ConfigError
 from mdingest.pipeline.credentials import Credentials
 from mdingest.providers.base import LiveProvider, Token
+from mdingest.providers.history import HistoryProvider
 from mdingest.telemetry.clock import Clock
 
 log = structlog.get_logger()
@@ -56,7 +57,9 @@ def credentials_of(
     )
 
 
-def tokens_of(provider: LiveProvider[Any], config: Config, problems: list[str]) -> list[Token]:
+def tokens_of(
+    provider: LiveProvider[Any] | HistoryProvider[Any], config: Config, problems: list[str]
+) -> list[Token]:
     """The token of the configuration and that of the file, the newer one first.
 
     What can't be read is told in ``problems``.

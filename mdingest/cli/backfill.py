@@ -23,7 +23,10 @@ def add(command: AddCommand) -> None:
     )
     backfill.add_argument("--interval", metavar="LENGTH", help="1m (default), 5m, 15m, 30m, 1h, 1d, 1w or 1s")
     backfill.add_argument(
-        "--provider", metavar="NAME", help="csv, ...; default: the requests of the configuration"
+        "--provider",
+        metavar="NAME",
+        help="kite, csv ..., or several in the order in which they are asked: kite,yfinance; "
+        "default: the requests of the configuration",
     )
     backfill.add_argument(
         "--file", metavar="PATH", help="csv: read this file, whatever providers.csv.files says"
@@ -90,7 +93,7 @@ def _requests(args: Namespace) -> "tuple[Config, list[Wanted]]":
     chosen = {"provider": args.provider, "interval": args.interval, "symbols": args.symbols}
     if any(value is not None for value in chosen.values()):
         entries = load_config(args, overrides).backfill if args.provider is None else ()
-        usual = entries[0].provider if entries else _DEFAULT_PROVIDER
+        usual = ",".join(entries[0].providers) if entries else _DEFAULT_PROVIDER
         request: dict[str, Any] = {"provider": usual, "interval": _DEFAULT_INTERVAL, "symbols": "all"}
         overrides["backfill"] = [request | {key: value for key, value in chosen.items() if value is not None}]
     config = load_config(args, overrides)
@@ -104,7 +107,7 @@ def _requests(args: Namespace) -> "tuple[Config, list[Wanted]]":
         told = args.period is not None or args.start is not None or "backfill" in overrides
         wanted.append(
             Wanted(
-                entry.provider,
+                entry.providers,
                 symbols,
                 Interval.parse(entry.interval),
                 start=args.start,

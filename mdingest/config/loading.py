@@ -164,23 +164,25 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         elif not config.symbols_of(entry):
             mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
     for i, request in enumerate(config.backfill):
-        if request.provider not in HISTORY and request.provider not in LATER[1:]:
-            known = ", ".join(sorted({*HISTORY, *LATER[1:]}))
-            said = f"no history provider of this name; known: {known}"
-            mistakes.append((("backfill", i, "provider"), said))
+        for name in request.providers:
+            if name not in HISTORY and name not in LATER[1:]:
+                known = ", ".join(sorted({*HISTORY, *LATER[1:]}))
+                said = f"no history provider of this name; known: {known}"
+                mistakes.append((("backfill", i, "provider"), said))
     feeds = [entry.provider for entry in config.realtime]
     mistakes += [
         (("realtime", i, "provider"), f"{name} is listed twice: put its symbols into one entry")
         for i, name in enumerate(feeds)
         if name in feeds[:i]
     ]
-    sources = [request.provider for request in config.backfill]
+    sources = [name for request in config.backfill for name in request.providers]
     names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
     data = config.journal.dir.parent
     sections = {
         name: without_unset(name, _OPTIONS.get(name), sections.get(name), mistakes, data, forgive)
         for name in names
     }
+    sections = {name: _with_account(name, sections) for name in names}
     options = {name: _options(name, sections[name], mistakes) for name in names}
     checked = {
         name: value.beside(data) if isinstance(value, ProviderOptions) else value
@@ -189,6 +191,18 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     }
     _check_calendars(config, checked, mistakes)
     return config.model_copy(update={"providers": checked})
+
+
+def _with_account(name: str, sections: Mapping[str, object]) -> object:
+    """A section, and what it leaves out as the live feed of the same account has it."""
+    own = sections.get(name)
+    if name not in HISTORY or not HISTORY[name].account:
+        return own
+    account = sections.get(HISTORY[name].account)
+    if not isinstance(account, dict) or not isinstance(own, dict | None):
+        return own
+    keys = HISTORY[name].Options.model_fields
+    return {key: value for key, value in account.items() if key in keys} | (own or {})
 
 
 def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistakes: list[Mistake]) -> None:

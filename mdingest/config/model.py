@@ -160,13 +160,33 @@ class Realtime(Section):
 
 
 class Backfill(Section):
-    """One scheduled request for history."""
+    """One scheduled request for history.
 
-    provider: str
+    ``provider: kite``, or ``providers: [kite, yfinance]``: what the first can't bring is asked of
+    the next.
+    """
+
+    providers: tuple[str, ...] = Field(min_length=1)
     interval: IntervalText = "1m"
     period_s: Span = Field(604_800.0, alias="period")
     at: str = "16:15"
     symbols: WhichSymbols = "all"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        if not isinstance(given, dict) or "provider" not in given:
+            return given
+        if "providers" in given:
+            raise ValueError("has provider and providers: give one of them")
+        name = given["provider"]
+        names = [part.strip() for part in name.split(",")] if isinstance(name, str) else name
+        return {key: value for key, value in given.items() if key != "provider"} | {"providers": names}
+
+    @property
+    def provider(self) -> str:
+        """The one that is asked first."""
+        return self.providers[0]
 
     @field_validator("at")
     @classmethod

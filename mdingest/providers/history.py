@@ -200,7 +200,10 @@ class Reply:
 class History(Protocol):
     """One provider, told its options."""
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; the options may have a say in it."""
+        ...
 
     def requests(self, ask: Ask) -> Sequence[Request]:
         """What to fetch for a wish that keeps the limits of a single request.

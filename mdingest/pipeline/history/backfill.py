@@ -1,9 +1,9 @@
 """Fetches history into a store, symbol by symbol, in short transactions of rows with coverage."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -12,27 +12,26 @@ from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.spans import Span
-from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError
+from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.history.candles import fetched
 from mdingest.pipeline.history.fetch import Fetcher
-from mdingest.pipeline.history.limits import Pace
+from mdingest.pipeline.history.held import Commit, Held
+from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace
 from mdingest.pipeline.history.plan import plan
 from mdingest.pipeline.history.ratio import constant_ratio
 from mdingest.pipeline.history.replies import Reading, date, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
 from mdingest.providers.history import Ask, FileRequest, History, Hours, Reply, Request
-from mdingest.store.base import Committed, Store, Transaction
+from mdingest.store.base import Committed, Transaction
 
 log = structlog.get_logger()
 
 EARLIEST_NS, LATEST_NS = -(1 << 61), 1 << 61
 COMMIT_ROWS = 40_000  # a fraction of a second: a daemon beside us waits no longer
 ATTEMPTS = 5
-LONGEST_WAIT_S = 300.0  # a provider that wants us to wait longer has failed for now
+GIVE_UP_AFTER = 2  # requests in a row that failed however often they were tried: it is down
 _COMPARED = 2_000  # stored rows that a part of a reply is compared with
-
-Commit = Callable[[Transaction], Awaitable[Committed]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,17 @@ class Order:
     end_ns: int | None = None
     force: bool = False  # covered ranges too
     dry_run: bool = False  # say what would be asked for, and ask for nothing
+    only: Sequence[Span] | None = None  # nothing else of the range: what another provider left
 
 
 class Backfill:
-    """One provider's way into one store."""
+    """One provider's way into one store, for one run: what it refused for good is not asked again."""
 
     def __init__(
         self,
         name: str,
         history: History,
-        store: Store,
+        store: Held,
         *,
         hours: Callable[[Instrument], Hours],
         fetcher: Fetcher,
@@ -72,6 +72,21 @@ class Backfill:
         self._pace = pace
         self._now_ns = now_ns
         self._commit: Commit = store.commit if commit is None else commit
+        self._failed_in_a_row = 0
+        self._refused: PermanentError | TransientError | None = None  # all of it, not one symbol
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self._name
+
+    def lacks(self, interval: Interval) -> str:
+        """Why the provider can't be asked for candles of this length; empty if it can."""
+        known = self._capabilities.intervals
+        if interval.seconds in known:
+            return ""
+        names = ", ".join(Interval(seconds).text for seconds in sorted(known))
+        return f"{self._name} has no candles of {interval}; it has {names}"
 
     async def run(self, order: Order, progress: Progress) -> Report:
         """All symbols, one after another. What fails for one does not touch the others.
@@ -79,38 +94,52 @@ class Backfill:
         Raises ConfigError for an order that the provider can't take, StoreUnavailable if the
         database stays away. Cancelling leaves what was committed, which is whole.
         """
-        self._check(order)
+        self.check(order)
         report = Report()
         for instrument in order.instruments:
-            said = SymbolReport(instrument.symbol, order.interval.text, self._name)
+            said = await self.one(instrument, order, progress)
             report.symbols.append(said)
-            try:
-                await self._symbol(instrument, order, said, progress)
-            except (PermanentError, TransientError) as exc:
-                said.failures.append(str(exc))
             progress.finished(said)
         return report
 
-    def _check(self, order: Order) -> None:
-        known = self._capabilities.intervals
-        if order.interval.seconds not in known:
-            names = ", ".join(Interval(seconds).text for seconds in sorted(known))
-            raise ConfigError(f"{self._name} has no candles of {order.interval}; it has {names}")
+    async def one(self, instrument: Instrument, order: Order, progress: Progress) -> SymbolReport:
+        """One symbol of an order that was checked; ``progress`` does not hear of its end."""
+        said = SymbolReport(instrument.symbol, order.interval.text, self._name)
+        try:
+            await self._symbol(instrument, order, said, progress)
+        except (PermanentError, TransientError) as exc:
+            said.failures.append(str(exc))
+            said.left = said.planned or [self.range_of(order)]
+        return said
+
+    def check(self, order: Order) -> None:
+        """Raises ConfigError for an order that the provider can't take."""
+        if why := self.lacks(order.interval):
+            raise ConfigError(why)
         if order.start_ns is None and not self._capabilities.local:
             raise ConfigError(f"{self._name} needs a range: give --period or --start")
+
+    def range_of(self, order: Order) -> Span:
+        """From the beginning to now, or as the order has it."""
+        start = EARLIEST_NS if order.start_ns is None else order.start_ns
+        if self._capabilities.local:
+            return start, LATEST_NS if order.end_ns is None else order.end_ns
+        now = self._now_ns()
+        return start, now if order.end_ns is None else min(order.end_ns, now)
 
     async def _symbol(
         self, instrument: Instrument, order: Order, said: SymbolReport, progress: Progress
     ) -> None:
-        hours, now = self._hours(instrument), self._now_ns()
-        start = EARLIEST_NS if order.start_ns is None else order.start_ns
+        hours, wanted = self._hours(instrument), self.range_of(order)
         if self._capabilities.local:
-            ranges = [(start, LATEST_NS if order.end_ns is None else order.end_ns)]
+            ranges = [wanted]
         else:
-            wanted = (start, now if order.end_ns is None else min(order.end_ns, now))
             said.planned = ranges = await self._missing(instrument, order, wanted, hours, said)
-        asks = [Ask(instrument, order.interval, *span, hours) for span in ranges]
-        requests = [(ask, request) for ask in asks for request in self._history.requests(ask)]
+        now = self._now_ns()
+        asks = [Ask(instrument, order.interval, *span, hours, now_ns=now) for span in ranges]
+        requests = [
+            (_narrowed(ask, request), request) for ask in asks for request in self._history.requests(ask)
+        ]
         said.requests = [str(request) for _, request in requests]
         if order.dry_run:
             return
@@ -122,7 +151,11 @@ class Backfill:
             try:
                 await self._request(ask, request, said, heard)
             except (PermanentError, TransientError) as exc:
+                said.left.append((ask.start_ns, ask.end_ns))
                 said.failures.append(f"{request}: {exc}")
+                if self._refused is not None:
+                    said.left += [(later.start_ns, later.end_ns) for later, _ in requests[number + 1 :]]
+                    break
 
     async def _missing(
         self, instrument: Instrument, order: Order, wanted: Span, hours: Hours, said: SymbolReport
@@ -137,6 +170,7 @@ class Backfill:
             capabilities=self._capabilities,
             now_ns=self._now_ns(),
             force=order.force,
+            only=order.only,
         )
         said.beyond = list(planned.beyond)
         return list(planned.ranges)
@@ -147,6 +181,8 @@ class Backfill:
         self, ask: Ask, request: Request, said: SymbolReport, heard: Callable[[float], None]
     ) -> None:
         """Raises PermanentError, or TransientError after the last attempt."""
+        if self._refused is not None:
+            raise self._refused
         waits = full_jitter(cap_s=60.0)
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -155,14 +191,27 @@ class Backfill:
                 async with self._fetcher.reply(request) as reply:
                     await self._refuse_adjusted(ask, reply)
                     await self._keep(ask, reply, said, heard)
+            except Unauthorized as exc:
+                self._refused = exc
+                raise
             except TransientError as exc:
-                wait = next(waits) if exc.retry_after_s is None else exc.retry_after_s
-                if attempt == ATTEMPTS or wait > LONGEST_WAIT_S:
-                    raise
-                log.warning("backfill.retry_scheduled", delay_s=round(wait, 1), error=str(exc))
-                await asyncio.sleep(wait)
+                await self._wait(exc, next(waits), last=attempt == ATTEMPTS)
             else:
+                self._failed_in_a_row = 0
                 return
+
+    async def _wait(self, exc: TransientError, jitter_s: float, *, last: bool) -> None:
+        """Until the next attempt; raises ``exc`` if there is none."""
+        wait = jitter_s if exc.retry_after_s is None else exc.retry_after_s
+        self._failed_in_a_row += last
+        if wait > LONGEST_WAIT_S or self._failed_in_a_row >= GIVE_UP_AFTER:
+            self._refused = exc
+        if exc.retry_after_s is not None:
+            self._pace.hold(wait)  # for all that share it
+        if last or wait > LONGEST_WAIT_S:
+            raise exc
+        log.warning("backfill.retry_scheduled", provider=self._name, delay_s=round(wait, 1), error=str(exc))
+        await asyncio.sleep(wait)
 
     async def _refuse_adjusted(self, ask: Ask, reply: Reply) -> None:
         """Compare a reply with what is stored before any of it is. Raises PermanentError."""
@@ -191,6 +240,8 @@ class Backfill:
                 candles, spans = reading.candles(part)
                 await self._write(ask, candles, spans, said)
                 heard(reading.share)
+                if part.wait_s:
+                    self._pace.hold(part.wait_s)
         await self._write(ask, Candles(np.empty(0, CANDLE)), reading.end(), said)
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
@@ -217,3 +268,10 @@ class Backfill:
                 log.warning("backfill.store_unavailable", error=str(exc))
                 await asyncio.sleep(next(waits))
         return await self._commit(transaction)
+
+
+def _narrowed(ask: Ask, request: Request) -> Ask:
+    """The part of a wish that a request answers for."""
+    if request.span is None:
+        return ask
+    return replace(ask, start_ns=max(ask.start_ns, request.span[0]), end_ns=min(ask.end_ns, request.span[1]))

@@ -102,11 +102,7 @@ def covered(
     if not len(ts):
         return []
     if interval.is_daily_or_longer:
-        spans = []
-        for name in ts.tolist():
-            days = [table.day(name // DAY_NS + n) for n in range(7 if interval == WEEK else 1)]
-            spans += [(day.start_ns, day.end_ns) for day in days if day is not None]
-        return union(spans)
+        return spans_of(ts, interval, table)
     low, high = int(ts[0]), int(ts[-1]) + interval.ns
     dates = set(np.unique(table.trade_date_of(ts)).tolist())
     if before is not None:  # the minutes between two parts are inside the file
@@ -123,6 +119,24 @@ def covered(
         for stamp in holes.tolist()
     )
     return subtract([(low, high)], union([*lacked, *wrong]))
+
+
+def spans_of(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> list[Span]:
+    """What candles of these names stretch over: days from midnight to midnight of the exchange."""
+    if not interval.is_daily_or_longer:
+        return union((stamp, stamp + interval.ns) for stamp in ts.tolist())
+    spans = []
+    for name in ts.tolist():
+        days = [table.day(name // DAY_NS + n) for n in range(7 if interval == WEEK else 1)]
+        spans += [(day.start_ns, day.end_ns) for day in days if day is not None]
+    return union(spans)
+
+
+def settled_edge(settled_ns: int, interval: Interval, table: SessionTable) -> int:
+    """Up to where candles are over at an instant: the start of the one that is not, else its end."""
+    here = buckets(np.array([settled_ns], np.int64), interval, table)
+    over = int(final_at(here.names, interval, table)[0]) <= settled_ns
+    return int(here.ends[0] if over else here.starts[0])
 
 
 def fetched(spans: list[Span], interval: Interval, *, instrument_id: int, source: str) -> Fetched:

@@ -3,12 +3,14 @@
 Pure: instants come in, ranges go out. All ranges are half-open, UTC ns.
 """
 
-from collections.abc import Iterable, Sequence
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from mdingest.core.interval import Interval
+from mdingest.core.interval import Interval, buckets
 from mdingest.core.rank import BY_NAME
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
@@ -38,22 +40,29 @@ def plan(
     capabilities: Capabilities,
     now_ns: int,
     force: bool = False,
+    only: Iterable[Span] | None = None,
 ) -> Plan:
-    """The fewest requests that bring what is missing of ``wanted``.
+    """The fewest requests that bring what is missing of ``wanted``, or of ``only`` that.
 
-    Each range keeps the span and the number of rows that one request may have. Greedy from the
-    left is optimal for pieces of one length. What has not settled at ``now_ns`` is left for later.
+    Each range keeps the span, the number of rows and the month that one request may have. Greedy
+    from the left is optimal for pieces of one length. What has not settled at ``now_ns`` is left
+    for later.
     """
     reach = capabilities.intervals[interval.seconds]
-    settled = now_ns - round(capabilities.settle_s * SECOND_NS)
-    earliest = wanted[0] if reach.depth_s is None else now_ns - round(reach.depth_s * SECOND_NS)
+    settled = now_ns - round(capabilities.settle_of(interval) * SECOND_NS)
+    earliest = earliest_of(reach, now_ns, wanted[0])
     windows = _grid(wanted, settled, interval, table)
     covered = union((row.start_ns, row.end_ns) for row in coverage if serves(row, interval))
     missing = windows if force else subtract(windows, covered)
+    if only is not None:
+        missing = intersect(missing, union(only))
     reachable = [(max(start, earliest), end) for start, end in missing if end > earliest]
     length = longest(reach, interval)
     known = intersect(windows, covered)
-    ranges = [_overlapping(piece, known, length, interval) for piece in _pieces(reachable, length)]
+    if reach.months is not None:
+        ranges = _monthly(reachable, known, interval, ZoneInfo(reach.months))
+    else:
+        ranges = [_overlapping(piece, known, length, interval) for piece in _pieces(reachable, length)]
     beyond = [(start, min(end, earliest)) for start, end in missing if start < earliest]
     return Plan(tuple(ranges), tuple(union(beyond)))
 
@@ -63,6 +72,16 @@ def serves(row: CoverageRow, interval: Interval) -> bool:
     if row.interval_s:
         return row.interval_s == interval.seconds
     return interval.seconds == 60 or (interval.seconds == 1 and BY_NAME[row.source].live)  # noqa: PLR2004 - a minute
+
+
+def earliest_of(reach: Reach, now_ns: int, default: int) -> int:
+    """The first instant that a provider has, UTC ns; ``default`` if it has no limit."""
+    limits = []
+    if reach.depth_s is not None:
+        limits.append(now_ns - round(reach.depth_s * SECOND_NS))
+    if reach.since is not None:
+        limits.append((reach.since - dt.date(1970, 1, 1)).days * DAY_NS)
+    return max(limits, default=default)
 
 
 def longest(reach: Reach, interval: Interval) -> int | None:
@@ -78,7 +97,8 @@ def longest(reach: Reach, interval: Interval) -> int | None:
 def _grid(wanted: Span, settled: int, interval: Interval, table: SessionTable) -> list[Span]:
     """Where candles that have settled may open; whole days for those of a day or longer."""
     if not interval.is_daily_or_longer:
-        return table.windows_between(wanted[0], min(wanted[1], settled))
+        forming = int(buckets(np.array([settled], np.int64), interval, table).starts[0])
+        return table.windows_between(wanted[0], min(wanted[1], forming))
     first = np.array([day.ordinal * DAY_NS for day in table.days], np.int64)
     ends = final_at(dated(first, interval, None), interval, table)
     traded = [
@@ -116,3 +136,29 @@ def _overlapping(piece: Span, known: Sequence[Span], length: int | None, interva
     start = max(before[-1][0], before[-1][1] - OVERLAP_BARS * interval.ns)
     fits = length is None or piece[1] - start <= length
     return (start, piece[1]) if fits else piece
+
+
+def _monthly(
+    missing: Sequence[Span], known: Sequence[Span], interval: Interval, zone: ZoneInfo
+) -> list[Span]:
+    """One range for each calendar month that lacks something."""
+    lacking: dict[Span, list[Span]] = {}
+    for span in missing:
+        for month in months_of(span, zone):
+            lacking.setdefault(month, []).extend(intersect([span], [month]))
+    pieces = [(month, (parts[0][0], parts[-1][1])) for month, parts in sorted(lacking.items())]
+    overlapped = [(month, _overlapping(piece, known, None, interval)) for month, piece in pieces]
+    return [(max(month[0], start), end) for month, (start, end) in overlapped]
+
+
+def months_of(span: Span, zone: ZoneInfo) -> Iterator[Span]:
+    """The calendar months of a zone that a span touches, whole, UTC ns."""
+    local = dt.datetime.fromtimestamp(span[0] // SECOND_NS, zone)
+    year, month = local.year, local.month
+    while (start := _first_of(year, month, zone)) < span[1]:
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)  # noqa: PLR2004 - December
+        yield start, _first_of(year, month, zone)
+
+
+def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
+    return int(dt.datetime(year, month, 1, tzinfo=zone).timestamp()) * SECOND_NS

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
-from mdingest.pipeline.history.candles import covered, place
+from mdingest.pipeline.history.candles import covered, place, settled_edge, spans_of
 from mdingest.pipeline.history.report import SymbolReport
 from mdingest.providers.history import NAMED_REJECTS, Ask, Bars, Capabilities, Parsed, Reply
 
@@ -27,12 +28,13 @@ class Reading:
         self._capabilities = capabilities
         self._source = source
         self._now_ns = now_ns
-        self._settled_ns = now_ns - round(capabilities.settle_s * SECOND_NS)
+        self._settled_ns = now_ns - round(capabilities.settle_of(ask.interval) * SECOND_NS)
         self._said = said
         self._named = 0
         self._unnamed = 0
         self._before: Span | None = None
         self._holes: list[Span] = []
+        self._answered: list[Span] | None = None  # None: the whole wish, as far as we were told
 
     def candles(self, part: Parsed) -> tuple[Candles, list[Span]]:
         """What a part brings, ascending and final, and what may be called covered with it."""
@@ -42,7 +44,9 @@ class Reading:
         for reject in part.rejects:
             self._reject(reject.line, reject.why)
         self._unnamed += part.rejected - len(part.rejects)
-        self._holes += [(stamp, stamp + ask.interval.ns) for stamp in part.holes.tolist()]
+        self._holes += self._lost(part)
+        if part.answered is not None:
+            self._answered = [*(self._answered or []), part.answered]
         bars = part.bars
         if not len(bars):
             return Candles(np.empty(0, CANDLE)), []
@@ -66,6 +70,8 @@ class Reading:
                 self._reject(bar[-1], f"{instant(bar[0])} lies in the future")
             else:
                 said.unfinished += 1
+        if ask.instrument.volume is VolumeKind.NONE:
+            placed.candles["volume"] = np.nan  # an index: a vendor's 0 says nothing
         said.rows += len(placed.candles)
         return placed.candles, self._covered(placed.candles, part, table)
 
@@ -76,8 +82,14 @@ class Reading:
             self._said.rejects.append(f"{self._reply.request}: {self._unnamed} more wrong rows")
         if self._capabilities.local or not self._capabilities.absence_is_no_trade:
             return []
-        answered = (self._ask.start_ns, min(self._ask.end_ns, self._settled_ns))
-        return subtract([answered], union(self._holes)) if answered[0] < answered[1] else []
+        ask = self._ask
+        end = ask.end_ns
+        if self._settled_ns < end:
+            table = ask.hours.around(self._settled_ns, self._settled_ns)
+            end = min(end, settled_edge(self._settled_ns, ask.interval, table))
+        wish = union([(ask.start_ns, end)])
+        answered = wish if self._answered is None else intersect(wish, union(self._answered))
+        return subtract(answered, union(self._holes))
 
     @property
     def share(self) -> float:
@@ -98,7 +110,15 @@ class Reading:
             return intersect(spans, [(ask.start_ns, ask.end_ns)])
         if self._capabilities.absence_is_no_trade:
             return []  # the whole range is, at the end
-        return union((ts, ts + ask.interval.ns) for ts in mine["ts"].tolist())
+        return spans_of(mine["ts"], ask.interval, table)
+
+    def _lost(self, part: Parsed) -> list[Span]:
+        ask, day = self._ask, max(self._ask.interval.ns, DAY_NS)
+        holes = part.holes[(part.holes >= ask.start_ns - day) & (part.holes < ask.end_ns + day)]
+        if self._capabilities.local or not len(holes):
+            return []
+        table = ask.hours.around(int(holes.min()), int(holes.max()))
+        return spans_of(holes, ask.interval, table)
 
     def _reject(self, line: int, why: str) -> None:
         if self._named >= NAMED_REJECTS:

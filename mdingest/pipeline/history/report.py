@@ -24,6 +24,7 @@ class SymbolReport:
     unfinished: int = 0  # candles that may still change, and were left for later
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  # requests or the whole symbol
+    left: list[Span] = field(default_factory=list)  # ranges that failed, UTC ns
 
     @property
     def failed(self) -> bool:

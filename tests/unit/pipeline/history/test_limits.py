@@ -65,3 +65,31 @@ async def test_two_tasks_share_the_pace(monkeypatch: pytest.MonkeyPatch) -> None
     pace = Pace(Limits(per_second=1), clock)
     await asyncio.gather(turns(pace, 3), turns(pace, 3))
     assert clock.now == pytest.approx(1_005)
+
+
+async def test_half_an_hour_holds_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Hand(monkeypatch)
+    pace = Pace(Limits(per_half_hour=2), clock)
+    await turns(pace, 2)
+    with pytest.raises(TransientError, match="2 requests in half an hour is used up"):
+        await pace.turn()
+    clock.now += 1_600
+    await pace.turn()
+    assert clock.now == pytest.approx(1_000 + 1_800)
+
+
+async def test_who_asks_for_a_pause_gets_it_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Hand(monkeypatch)
+    pace = Pace(Limits(), clock)
+    pace.hold(20)
+    await asyncio.gather(turns(pace, 1), turns(pace, 1))
+    assert clock.now == pytest.approx(1_020)
+
+
+async def test_a_pause_that_nobody_waits_for_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Hand(monkeypatch)
+    pace = Pace(Limits(), clock)
+    pace.hold(301)
+    with pytest.raises(TransientError, match="asked not to be asked for another 301 s"):
+        await pace.turn()
+    assert clock.slept == []

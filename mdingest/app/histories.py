@@ -1,0 +1,202 @@
+"""Providers of history, ready to be asked: options with today's token, names looked up, pace and quota."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mdingest import calendars
+from mdingest.app.tokens import tokens_of
+from mdingest.config import Config
+from mdingest.core.instrument import Instrument
+from mdingest.core.interval import Interval
+from mdingest.errors import ConfigError, PermanentError, TransientError
+from mdingest.pipeline.history.backfill import Backfill
+from mdingest.pipeline.history.fallback import Chain, Listed
+from mdingest.pipeline.history.fetch import Fetcher
+from mdingest.pipeline.history.held import Commit, Nothing
+from mdingest.pipeline.history.limits import Pace
+from mdingest.pipeline.history.quota import Quota
+from mdingest.pipeline.lists import instrument_list
+from mdingest.providers import HISTORY
+from mdingest.providers.base import Resolved
+from mdingest.providers.history import Capabilities, HistoryProvider, Hours, instrument_of
+from mdingest.providers.options import ProviderOptions
+from mdingest.store.base import Store
+from mdingest.telemetry.clock import Clock
+
+_LIST_FRESH_S = 6 * 3600.0  # lists are made anew once a day
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Providers that can be asked for some symbols."""
+
+    chain: Chain
+    instruments: Sequence[Instrument]  # in the order of the symbols; ids are 0 if nothing may be stored
+    nowhere: Mapping[str, str]
+    """Symbols that no provider has, and why: they have no instrument here."""
+
+
+class Histories:
+    """All providers of one process, which share their pace, whoever asks."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        clock: Clock,
+        store: Store | Nothing,
+        fetcher: Fetcher,
+        *,
+        commit: Commit | None = None,
+        read_only: bool = False,
+    ) -> None:
+        """``config`` gives the configuration in force; ``commit`` is the way into a daemon's writer.
+
+        ``read_only``: for dry runs, nothing is added to the store.
+        """
+        self._config = config
+        self._clock = clock
+        self._store = store
+        self._fetcher = fetcher
+        self._read_only = read_only
+        self._commit = commit
+        self._book = calendars.load(config().calendar.file)
+        self._paces: dict[str, Pace] = {}
+
+    async def ready(self, providers: Sequence[str], symbols: Sequence[str], interval: Interval) -> Ready:
+        """Look the symbols up at each provider.
+
+        Raises ConfigError for a provider that does not exist or lacks options, or if no provider
+        has any of the symbols; StoreUnavailable.
+        """
+        found: dict[str, Instrument] = {}
+        why: dict[str, list[str]] = {symbol: [] for symbol in symbols}
+        backfills = []
+        known = {instrument.symbol: instrument for instrument in await self._store.instruments()}
+        for name in dict.fromkeys(providers):
+            provider, options = self._provider(name)
+            resolved, absent = await self._look_up(provider, options, symbols, interval)
+            for symbol in symbols:
+                if symbol in absent:
+                    why[symbol].append(absent[symbol])
+                elif symbol not in found:
+                    row = resolved.get(symbol)
+                    own = None if row is None else row.instrument
+                    found[symbol] = _instrument(symbol, options, own, known.get(symbol))
+            keys = {symbol: row.subscription.key for symbol, row in resolved.items()}
+            backfills.append(self._backfill(provider, options, keys, absent))
+        nowhere = {symbol: "; ".join(why[symbol]) for symbol in symbols if symbol not in found}
+        if len(nowhere) == len(why):
+            raise ConfigError("\n".join(f"{symbol}: {said}" for symbol, said in nowhere.items()))
+        wanted = [found[symbol] for symbol in dict.fromkeys(symbols) if symbol in found]
+        if self._read_only:
+            ids = {symbol: instrument.id for symbol, instrument in known.items()}
+            wanted = [replace(one, id=ids.get(one.symbol, 0)) for one in wanted]
+        else:
+            wanted = await self._store.ensure_instruments(wanted)
+        return Ready(Chain(backfills), wanted, nowhere)
+
+    def hours_of(self, instrument: Instrument) -> Hours:
+        """When an instrument trades."""
+        return Hours(self._book, instrument.session_class)
+
+    def _provider(self, name: str) -> tuple[HistoryProvider[Any], BaseModel]:
+        provider = HISTORY.get(name)
+        if provider is None:
+            raise ConfigError(f"backfill has {', '.join(HISTORY)}: {name} is not available yet")
+        config = self._config()
+        options = config.providers.get(name)
+        if options is None:
+            try:
+                options = provider.Options()
+            except ValidationError as exc:
+                raise ConfigError(f"providers.{name}: is missing: it says how {name} is asked") from exc
+        if provider.access is not None:
+            for token in tokens_of(provider, config, []):
+                if token.expires_ns is None or token.expires_ns > self._clock.wall_ns():
+                    return provider, provider.access.using(options, token.secret)
+        return provider, options
+
+    async def _look_up(
+        self,
+        provider: HistoryProvider[Any],
+        options: BaseModel,
+        symbols: Sequence[str],
+        interval: Interval,
+    ) -> tuple[Mapping[str, Resolved], dict[str, str]]:
+        """What the symbols stand for there, and which are not there."""
+        unknown = await asyncio.to_thread(provider.unknown, symbols, options, interval)
+        listing = provider.listing
+        if listing is None:
+            return {}, unknown
+        problems: list[str] = []
+        try:
+            cache = self._config().journal.dir.parent / "instruments" / listing.file
+            path = await self._list(listing.source(options), cache)
+            resolved = await asyncio.to_thread(listing.find, symbols, options, path, problems)
+        except (PermanentError, TransientError) as exc:  # its turn is over before it began
+            return {}, dict.fromkeys(symbols, f"{provider.name}: {exc}")
+        for symbol in symbols:
+            if symbol not in resolved:
+                said = next((text for text in problems if text.startswith(f"{symbol}:")), "")
+                said = said.removeprefix(f"{symbol}:").strip() or f"not in the list of {provider.name}"
+                unknown.setdefault(symbol, said)
+        return resolved, unknown
+
+    async def _list(self, source: str, cache: Path) -> Path:
+        if source.startswith(("http://", "https://")) and await asyncio.to_thread(_is_fresh, cache):
+            return cache
+        return await instrument_list(source, cache)
+
+    def _backfill(
+        self,
+        provider: HistoryProvider[Any],
+        options: BaseModel,
+        keys: Mapping[str, str],
+        absent: Mapping[str, str],
+    ) -> Backfill:
+        history = Listed(provider.history(options), keys, absent)
+        return Backfill(
+            provider.name,
+            history,
+            self._store,
+            hours=self.hours_of,
+            fetcher=self._fetcher,
+            pace=self._pace(provider.name, history.capabilities),
+            now_ns=self._clock.wall_ns,
+            commit=self._commit,
+        )
+
+    def _pace(self, name: str, capabilities: Capabilities) -> Pace:
+        if name not in self._paces:
+            limits = capabilities.limits
+            quota = None
+            if limits.per_day is not None:
+                path = self._config().journal.dir.parent / "quota" / f"{name}.json"
+                quota = Quota(path, limits.per_day, self._clock.wall_ns)
+            self._paces[name] = Pace(limits, time.monotonic, quota)
+        return self._paces[name]
+
+
+def _instrument(
+    symbol: str, options: object, listed: Instrument | None, known: Instrument | None
+) -> Instrument:
+    """As the provider's list has it; else what the database knows, unless the options correct its hours."""
+    if listed is not None:
+        return listed
+    told = options if isinstance(options, ProviderOptions) else ProviderOptions()
+    if known is None:
+        return instrument_of(symbol, told)
+    return replace(known, session_class=told.session_class_of(symbol, known.session_class))
+
+
+def _is_fresh(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime > time.time() - _LIST_FRESH_S
+    except OSError:
+        return False

@@ -150,7 +150,15 @@ class FeedClock:
         offset = np.full(len(stamps), self.anchor_value - self.anchor_mono)
         if int(stamps.max()) <= self.value:  # nearly always, where stamps are whole seconds
             return ClockRun(np.full(len(stamps), self.value), offset, fresh)
-        heard = np.where(snapshot, 0, stamps)
+        heard = np.where(snapshot, 0, stamps) if snapshot.any() else stamps
+        if int(heard[-1]) == int(heard.max()) <= self.value + JUMP_NS:
+            first = int(np.argmax(heard > self.value))
+            if int(heard[first]) == int(heard[-1]) > self.value:  # a new second, and that is all
+                clock = np.full(len(stamps), self.value)
+                clock[first:] = heard[first]
+                self._take(int(heard[first]), int(mono[first]))
+                offset[first:] = self.anchor_value - self.anchor_mono
+                return ClockRun(clock, offset, fresh)
         clock = np.maximum.accumulate(np.maximum(heard, self.value))
         before = np.empty_like(clock)
         before[0] = self.value

@@ -57,8 +57,9 @@ class Stream:
 
     def lines_of(self, instruments: NDArray[np.uint32]) -> NDArray[np.int64]:
         """The line of each instrument, -1 where it has none. ``(n,)`` to ``(n,)``."""
+        instruments = instruments.astype(np.uint32)  # side by side, as opposed to a field of packets
         if int(instruments.max(initial=0)) < len(self._lut):
-            return self._lut[instruments]
+            return self._lut.take(instruments)
         known = instruments < len(self._lut)
         return np.where(known, self._lut[np.where(known, instruments, 0)], -1)
 

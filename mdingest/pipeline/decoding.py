@@ -24,6 +24,7 @@ from mdingest.core.rows import joined, take
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.providers.base import BadFrame, FrameDecoder, Frames
 
+_NONE = empty_packets()
 _FRAME, _TICK = int(Kind.FRAME), int(Kind.TICK)  # numpy is slow to compare with an enum
 
 
@@ -31,7 +32,7 @@ _FRAME, _TICK = int(Kind.FRAME), int(Kind.TICK)  # numpy is slow to compare with
 class Understood:
     """A batch's packets in record order, the frames with damage, and what was passed over."""
 
-    packets: Packets = field(default_factory=empty_packets)
+    packets: Packets = field(default_factory=lambda: _NONE)
     bad: list[BadFrame] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 

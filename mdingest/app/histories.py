@@ -54,6 +54,7 @@ class Histories:
         *,
         commit: Commit | None = None,
         read_only: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """``config`` gives the configuration in force; ``commit`` is the way into a daemon's writer.
 
@@ -64,6 +65,7 @@ class Histories:
         self._store = store
         self._fetcher = fetcher
         self._read_only = read_only
+        self._now_s = now_s
         self._commit = commit
         self._book = calendars.load(config().calendar.file)
         self._paces: dict[str, Pace] = {}
@@ -179,7 +181,7 @@ class Histories:
             if limits.per_day is not None:
                 path = self._config().journal.dir.parent / "quota" / f"{name}.json"
                 quota = Quota(path, limits.per_day, self._clock.wall_ns)
-            self._paces[name] = Pace(limits, time.monotonic, quota)
+            self._paces[name] = Pace(limits, self._now_s, quota)
         return self._paces[name]
 
 

@@ -19,6 +19,13 @@ PROVIDERS: MappingProxyType[str, LiveProvider[Any]] = MappingProxyType(
 """Live feeds by name."""
 
 HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
-    {provider.name: provider for provider in (csvfile.PROVIDER,)}
+    {
+        provider.name: provider
+        for provider in (
+            csvfile.PROVIDER,
+            kite.HISTORY,
+            binance.HISTORY,
+        )
+    }
 )
 """Sources of history by name."""

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
+from mdingest.core.session import SECOND_NS
 from mdingest.errors import TransientError
+from mdingest.providers.bars import Parsed, Row
 from mdingest.providers.history import Reply
 
 OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY = 200, 401, 403, 429
@@ -21,6 +23,7 @@ _HUGE = 1e300
 
 def json_of(reply: Reply, who: str) -> Any:  # noqa: ANN401 - whatever they sent
     """The document in a reply. Raises TransientError for anything else: half of one, or a web page."""
+    reply.body.seek(0)  # a reply is parsed twice where rows are stored already
     body = reply.body.read()
     try:
         return orjson.loads(body)
@@ -71,6 +74,41 @@ def number(value: object) -> float:
         return float("nan")
 
 
+def dated_rows(raw: object, who: str, out: Parsed, *, oi: bool) -> list[Row]:
+    """Rows ``[time with offset, open, high, low, close, volume, open interest if any]``.
+
+    Wrong ones are rejected in ``out``. Raises TransientError if there is no list at all.
+    """
+    if not isinstance(raw, list):
+        raise TransientError(f"{who} answered without candles")
+    rows: list[Row] = []
+    for line, row in enumerate(raw, 1):
+        at = _instant(row[0]) if isinstance(row, list) and len(row) >= _COLUMNS else None
+        if at is None:
+            out.reject(line, "is no candle: a time with its offset and five numbers")
+            continue
+        o, h, l, c, v = (number(value) for value in row[1:_COLUMNS])  # noqa: E741 - as they are called
+        interest = number(row[_COLUMNS]) if oi and len(row) > _COLUMNS else float("nan")
+        rows.append((at, o, h, l, c, v, interest, line))
+    return rows
+
+
+_COLUMNS = 6
+
+
+def _instant(text: object) -> int | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if found.tzinfo is None or not _YEARS[0] < found.year < _YEARS[1]:
+        return None
+    return int(found.timestamp()) * SECOND_NS
+
+
+_YEARS = (1900, 2200)
 _PLAIN = frozenset("0123456789.+-eE")  # `float` alone takes "inf", "1_000" and digits of other scripts
 
 

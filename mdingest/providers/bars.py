@@ -114,8 +114,17 @@ Row = tuple[int, float, float, float, float, float, float, int]
 """Of a reply, as `BAR` has it."""
 
 
-def parsed_rows(rows: Sequence[Row], *, volume: bool, bad: Parsed | None = None) -> Parsed:
+def parsed_rows(
+    rows: Sequence[Row],
+    interval: Interval,
+    zone: dt.tzinfo | None,
+    *,
+    volume: bool,
+    bad: Parsed | None = None,
+) -> Parsed:
     """Rows of a reply, in any order, as a part: ascending, each stamp once, only good ones.
+
+    Stamps are instants; those of days and weeks become their dates in ``zone``, see `dated`.
 
     ``volume``: the instrument has one, so that a bar with none is a bar without a trade, which
     is counted and left out. ``bad`` holds what was rejected before. The first of two rows with
@@ -123,6 +132,7 @@ def parsed_rows(rows: Sequence[Row], *, volume: bool, bad: Parsed | None = None)
     """
     out = Parsed() if bad is None else bad
     bars = np.array(rows, BAR) if rows else np.empty(0, BAR)
+    bars["ts"] = dated(bars["ts"], interval, zone)
     bars = bars[np.argsort(bars["ts"], kind="stable")]
     codes = faults(Bars(bars))
     codes[np.isinf(bars["volume"]) | np.isinf(bars["oi"])] = 6

@@ -20,7 +20,8 @@ _PIECE = 1 << 16
 class Fetcher:
     """Opens what is asked for. A context, so that connections are kept between requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = _TOTAL_S) -> None:
+        self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,7 +54,7 @@ class Fetcher:
         import aiohttp
 
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=_CONNECT_S)
+            timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S)
             self._session = aiohttp.ClientSession(timeout=timeout)
         body = io.BytesIO()
         params = [*request.params, *request.secret_params]

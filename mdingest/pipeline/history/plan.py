@@ -18,6 +18,7 @@ from mdingest.pipeline.history.candles import final_at
 from mdingest.providers.history import Capabilities, Reach, dated
 from mdingest.store.base import CoverageRow
 
+_EVER = -(1 << 62)
 OVERLAP_BARS = 5
 """Bars that are covered already and asked for again where that costs no request: a series that was
 adjusted since shows itself in them."""
@@ -50,7 +51,7 @@ def plan(
     """
     reach = capabilities.intervals[interval.seconds]
     settled = now_ns - round(capabilities.settle_of(interval) * SECOND_NS)
-    earliest = earliest_of(reach, now_ns, wanted[0])
+    earliest = earliest_of(reach, now_ns)
     windows = _grid(wanted, settled, interval, table)
     covered = union((row.start_ns, row.end_ns) for row in coverage if serves(row, interval))
     missing = windows if force else subtract(windows, covered)
@@ -74,14 +75,14 @@ def serves(row: CoverageRow, interval: Interval) -> bool:
     return interval.seconds == 60 or (interval.seconds == 1 and BY_NAME[row.source].live)  # noqa: PLR2004 - a minute
 
 
-def earliest_of(reach: Reach, now_ns: int, default: int) -> int:
-    """The first instant that a provider has, UTC ns; ``default`` if it has no limit."""
-    limits = []
+def earliest_of(reach: Reach, now_ns: int) -> int:
+    """The first instant that a provider has, UTC ns."""
+    limits = [_EVER]
     if reach.depth_s is not None:
         limits.append(now_ns - round(reach.depth_s * SECOND_NS))
     if reach.since is not None:
         limits.append((reach.since - dt.date(1970, 1, 1)).days * DAY_NS)
-    return max(limits, default=default)
+    return max(limits)
 
 
 def longest(reach: Reach, interval: Interval) -> int | None:

@@ -21,8 +21,8 @@ venv: $(VENV)/.dev try-chart ## Make .venv with everything for development
 test: $(VENV)/.dev try-chart ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-soak: $(VENV)/.dev ## A whole NSE day with real processes, seven minutes at 60x
-	@$(BIN)/python -m benchmarks.soak
+soak: $(VENV)/.dev ## Long runs of the real process; ARGS=PART runs one, ARGS=--help lists them
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 check: $(VENV)/.dev try-chart ## All that CI demands: format, lint, types, floors, tests
 	$(BIN)/ruff format --check

@@ -1,17 +1,15 @@
-"""A whole NSE day with real processes: ``python -m benchmarks.soak``, seven minutes at sixty-fold speed.
+"""A whole NSE day with real processes, seven minutes at sixty-fold speed.
 
 ``mdingest mock kite`` plays Friday 2026-11-20 from 08:55 to 16:05 in India as the broker would:
 pre-open, continuous trading with bursts and pauses, closing auction, post-close, conflated to
 one packet a second, order books in between, and connections that break now and then.
 ``mdingest run`` listens on a real socket. What it stored is then held against the simulator's tape
-and the hours of the day. The exit code is 1 if anything is wrong.
+and the hours of the day.
 """
 
 import asyncio
 import json
 import sqlite3
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.report import Row, at_most
 from mdingest.telemetry.clock import parse_clock
 from tests.support.processes import Process, free_port, get, started, until, write_config
 
@@ -209,17 +208,11 @@ def _tape(path: Path) -> dict[str, Told]:
     return found
 
 
-def main() -> None:
-    """Play, judge, print."""
-    begun = time.monotonic()
+def run() -> list[Row]:
+    """Play and judge."""
     with TemporaryDirectory(prefix="mdingest-soak-") as name:
         folder = Path(name)
         problems = asyncio.run(play(folder)) + judge(folder)
-    print(f"\n{len(problems)} problems in {time.monotonic() - begun:.0f} s")
     for problem in problems:
         print(f"  {problem}")
-    sys.exit(bool(problems))
-
-
-if __name__ == "__main__":
-    main()
+    return [at_most("problems", len(problems), 0, "")]

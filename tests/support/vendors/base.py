@@ -16,6 +16,7 @@ from tests.support.rows import ns
 IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 SECOND = 1_000_000_000
 MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
+_IST_NS = 19_800 * SECOND
 SECRET = "hush-hush-4711"
 FAULTS = ("500", "html", "half", "cut", "nothing", "wrong", "slow", "throttle")
 """What a vendor may be told to do instead of answering; after each it answers again."""
@@ -44,6 +45,7 @@ class Vendor(ABC):
         self.asked: list[str] = []  # path and query of each request
         self.answered = 0
         self.factor = 1.0  # prices after an adjustment
+        self.every_ns = MINUTE  # a trade in one of its bars of a minute, and in no other
         self.quiet: set[int] = set()  # openings of bars without a trade
         self.zeros: set[int] = set()  # openings of bars that claim a volume of 0
         self.wrong: set[int] = set()  # openings of bars whose high is below their low
@@ -117,10 +119,11 @@ class Vendor(ABC):
         found = {}
         first = -(-start_ns // MINUTE) * MINUTE
         if interval_ns == DAY:
-            offset = 0 if self.always_open else 19_800 * SECOND
+            offset = 0 if self.always_open else _IST_NS
             first = -(-(start_ns + offset) // DAY) * DAY - offset
         for at in range(first, end_ns, interval_ns):
-            if at not in self.quiet and (interval_ns == DAY or self.is_open(at)) and self._trades(at):
+            idle = at in self.quiet or (interval_ns == MINUTE and at % self.every_ns)
+            if not idle and (interval_ns == DAY or self.is_open(at)) and self._trades(at):
                 found[at] = self.bar(at)
         return found
 
@@ -139,12 +142,12 @@ class Vendor(ABC):
         """09:15 to 15:30 in Mumbai, on working days."""
         if self.always_open:
             return True
-        local = dt.datetime.fromtimestamp(at // SECOND, IST)
-        minute = local.hour * 60 + local.minute
-        return local.weekday() < 5 and 555 <= minute < 930
+        minute = (at + _IST_NS) % DAY // MINUTE
+        return self._trades(at) and 555 <= minute < 930
 
     def _trades(self, at: int) -> bool:
-        return self.always_open or dt.datetime.fromtimestamp(at // SECOND, IST).weekday() < 5
+        weekday = ((at + _IST_NS) // DAY + 3) % 7  # 1970-01-01 was a Thursday
+        return self.always_open or weekday < 5
 
 
 async def _broken(request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:

@@ -19,6 +19,23 @@ from mdingest.core.events import (
     Marks,
 )
 from mdingest.core.instrument import Instrument
+from mdingest.store.upkeep import Difference, GapRow, Run, Upkeep
+
+__all__ = [
+    "Claim",
+    "Committed",
+    "CoverageRow",
+    "Difference",
+    "GapRow",
+    "Position",
+    "Retention",
+    "Run",
+    "Store",
+    "StoreSize",
+    "SymbolRow",
+    "Transaction",
+    "Upkeep",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,8 @@ class Transaction:
     Order inside: candles, then marks, then coverage and gaps, then the position. Two rows
     of one key in ``candles``: the later wins. ``position`` is None for history, whose
     coverage is ``fetched``: spans of one source and interval that touch become one.
+    ``repairs`` are known, closed gaps and how their repair stands now; a gap that has grown
+    meanwhile is left alone. ``runs`` and ``differences`` take the place of what was said before.
     """
 
     candles: Candles = field(default_factory=lambda: Candles(np.empty(0, CANDLE)))
@@ -51,6 +70,9 @@ class Transaction:
     coverage: Coverage = field(default_factory=lambda: Coverage(np.empty(0, COVERAGE)))
     gaps: Gaps = field(default_factory=lambda: Gaps(np.empty(0, GAP)))
     fetched: Fetched = field(default_factory=lambda: Fetched(np.empty(0, FETCHED)))
+    repairs: Sequence[GapRow] = ()
+    runs: Sequence[Run] = ()
+    differences: Sequence[Difference] = ()
     streams: dict[int, tuple[str, int]] = field(default_factory=dict)
     position: Position | None = None
     epoch: int = 0
@@ -61,19 +83,6 @@ class Committed:
     """What a commit did. ``changed``: candles that are new or say something else now."""
 
     changed: int
-
-
-@dataclass(frozen=True, slots=True)
-class GapRow:
-    """A hole as the store keeps it. Instants are UTC ns; ``end_ns`` None while it lasts."""
-
-    instrument_id: int
-    source: str
-    cause: str
-    start_ns: int
-    end_ns: int | None
-    volume: float | None
-    repair: str  # open, repairing, repaired, unfillable
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,11 @@ class Store(Protocol):
     Cancelling a write leaves it either wholly committed or not at all.
     """
 
+    @property
+    def upkeep(self) -> Upkeep:
+        """What is asked by those who keep the record whole."""
+        ...
+
     async def close(self) -> None:
         """Release everything; a second call does nothing."""
         ...
@@ -147,6 +161,13 @@ class Store(Protocol):
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """The last ``limit`` stored candles of ``[start, end)``, ascending."""
+        ...
+
+    async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
+        """Candles of ``[start, end)`` as they were before another source took their place.
+
+        By opening instant; of several the one replaced last comes last.
+        """
         ...
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:

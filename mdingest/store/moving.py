@@ -64,13 +64,39 @@ _OTHERS = (
     (
         "gap_spans",
         """
-        SELECT i.symbol, g.start_ns, g.source, g.cause, g.end_ns, g.volume, g.repair FROM gap_spans AS g
-        JOIN instruments AS i ON i.id = g.instrument_id""",
+        SELECT i.symbol, g.start_ns, g.source, g.cause, g.end_ns, g.volume, g.repair, g.reason, g.attempts,
+            g.retry_ns FROM gap_spans AS g JOIN instruments AS i ON i.id = g.instrument_id""",
         """
-        INSERT INTO gap_spans (instrument_id, start_ns, source, cause, end_ns, volume, repair)
-        SELECT id, $2, $3, $4, $5, $6, $7 FROM instruments WHERE symbol = $1
+        INSERT INTO gap_spans (
+            instrument_id, start_ns, source, cause, end_ns, volume, repair, reason, attempts, retry_ns
+        )
+        SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM instruments WHERE symbol = $1
         ON CONFLICT (instrument_id, start_ns, source, cause)
-        DO UPDATE SET end_ns = excluded.end_ns, volume = excluded.volume, repair = excluded.repair""",
+        DO UPDATE SET end_ns = excluded.end_ns, volume = excluded.volume, repair = excluded.repair,
+            reason = excluded.reason, attempts = excluded.attempts, retry_ns = excluded.retry_ns""",
+    ),
+    (
+        "candle_differences",
+        """
+        SELECT i.symbol, d.date, d.interval_s, d.other, d.field, d.compared, d.differing, d.worst_ns,
+            d.ours, d.theirs FROM candle_differences AS d JOIN instruments AS i ON i.id = d.instrument_id""",
+        """
+        INSERT INTO candle_differences (
+            instrument_id, date, interval_s, other, field, compared, differing, worst_ns, ours, theirs
+        )
+        SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM instruments WHERE symbol = $1
+        ON CONFLICT (instrument_id, date, interval_s, other, field)
+        DO UPDATE SET compared = excluded.compared, differing = excluded.differing,
+            worst_ns = excluded.worst_ns, ours = excluded.ours, theirs = excluded.theirs""",
+    ),
+    (
+        "schedule_runs",
+        "SELECT name, due_ns, ended_ns, failed, attempts, said FROM schedule_runs",
+        """
+        INSERT INTO schedule_runs (name, due_ns, ended_ns, failed, attempts, said)
+        VALUES ($1, $2, $3, $4::integer = 1, $5, $6)
+        ON CONFLICT (name) DO UPDATE SET due_ns = excluded.due_ns, ended_ns = excluded.ended_ns,
+            failed = excluded.failed, attempts = excluded.attempts, said = excluded.said""",
     ),
     (
         "candle_revisions",

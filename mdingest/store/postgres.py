@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import asyncpg
 
 from mdingest.core.control import VolumeKind
-from mdingest.core.events import Candles, Cause
+from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES
 from mdingest.core.session import DAY_NS
 from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
+from mdingest.store import upkeep
 from mdingest.store.base import (
     Claim,
     Committed,
@@ -98,6 +99,7 @@ class PostgresStore:
         self._wants_role = False
         self._holder: asyncpg.Connection | None = None
         """The session that has the ingest role's lock."""
+        self.upkeep: upkeep.Upkeep = upkeep.SqlUpkeep(self._fetch)
 
     async def prepare(self) -> None:
         """Check the schema; bring the names of sources up to date. Called once."""
@@ -236,6 +238,12 @@ class PostgresStore:
         )
         return rows.candles_of(instrument_id, interval_s, found)
 
+    async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
+        """See `Store.replaced`."""
+        bounds = (rows.us_of(start_ns), rows.us_of(end_ns))
+        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
+        return rows.candles_of(instrument_id, interval_s, found)
+
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """See `Store.last_candle_ns`."""
         return {key: last for key, (_, last) in (await self._bounds()).items()}
@@ -262,12 +270,7 @@ class PostgresStore:
 
     async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:
         """See `Store.gaps`."""
-        return [
-            GapRow(instrument_id, BY_ID[source].name, Cause(cause).text, start, end, volume, repair)
-            for source, cause, start, end, volume, repair in await self._fetch(
-                sql.GAPS, instrument_id, start_ns, end_ns
-            )
-        ]
+        return [upkeep.gap_of(row) for row in await self._fetch(upkeep.GAPS, instrument_id, start_ns, end_ns)]
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """See `Store.coverage`."""

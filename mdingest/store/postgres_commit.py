@@ -16,6 +16,7 @@ from mdingest.errors import Fenced
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
 from mdingest.store import sqlite_rows as plain
+from mdingest.store import upkeep
 from mdingest.store.base import Committed, Position, Transaction
 from mdingest.store.postgres_connections import is_outage
 
@@ -115,12 +116,17 @@ class Writer:
             await connection.executemany(sql.CLOSE_GAPS, plain.begun_rows(new.coverage))
         if len(new.gaps):
             await connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
+        await self._write_upkeep(connection, new)
+        return changed
+
+    async def _write_upkeep(self, connection: asyncpg.Connection, new: Transaction) -> None:
         if len(new.fetched):
             await connection.execute(sql.LOCK_HISTORY)
         for span in plain.fetched_rows(new.fetched):
             bounds = await connection.fetchrow(sql.JOIN_HISTORY, *span)
             await connection.execute(sql.ADD_HISTORY, *span[:3], *bounds)
-        return changed
+        for statement, values in upkeep.statements(new.repairs, new.runs, new.differences):
+            await connection.executemany(statement, values)
 
     async def _upsert(self, connection: asyncpg.Connection, staged: NDArray[np.void]) -> int:
         await connection.copy_to_table(

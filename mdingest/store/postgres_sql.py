@@ -143,6 +143,13 @@ UPSERT = {seconds: upsert(seconds) for seconds in INTERVALS}
 INSERT = {seconds: insert(seconds) for seconds in INTERVALS}
 MARK = {seconds: mark(seconds) for seconds in LIVE}
 CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
+REPLACED = """
+SELECT ts_utc, open, high, low, close, volume, oi, coalesce(trades, -1),
+    source, state, session, flags, revision
+FROM candle_revisions
+WHERE symbol = (SELECT symbol FROM instruments WHERE id = $1) AND interval = $2
+AND ts_utc >= $3 AND ts_utc < $4
+ORDER BY ts_utc DESC, id DESC"""
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 ADD_PARTITIONS = "SELECT add_partitions($1, $2, $3)"
 ANALYZE_PARTITION = "SELECT analyze_partition($1, $2)"
@@ -224,7 +231,7 @@ AND (start_ns, source, cause) IN (
     WHERE g.instrument_id = $1 AND g.source = $2 AND g.start_ns <= $3 ORDER BY g.start_ns DESC LIMIT 16
 )"""
 
-# A gap is open, then closed; once closed it only grows. An empty one may open again.
+# See `sqlite_sql`.
 SET_GAP = """
 INSERT INTO gap_spans AS g (instrument_id, source, cause, start_ns, end_ns, volume)
 VALUES ($1, $2, $3, $4, nullif($5::bigint, 9223372036854775807), nullif($6::double precision, 'NaN'))
@@ -234,14 +241,16 @@ ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
         WHEN excluded.end_ns IS NULL THEN CASE WHEN g.end_ns = g.start_ns THEN NULL ELSE g.end_ns END
         ELSE greatest(g.end_ns, excluded.end_ns)
     END,
-    volume = greatest(g.volume, excluded.volume)
+    volume = greatest(g.volume, excluded.volume),
+    (repair, reason, attempts, retry_ns) = (
+        SELECT CASE WHEN c.changed THEN 'open' ELSE g.repair END,
+            CASE WHEN c.changed THEN '' ELSE g.reason END,
+            CASE WHEN c.changed THEN 0 ELSE g.attempts END, CASE WHEN c.changed THEN 0 ELSE g.retry_ns END
+        FROM (SELECT g.end_ns < coalesce(excluded.end_ns, 9223372036854775807)
+            AND (excluded.end_ns IS NOT NULL OR g.end_ns = g.start_ns) AS changed) AS c
+    )
 WHERE g.end_ns IS DISTINCT FROM excluded.end_ns OR g.volume IS DISTINCT FROM excluded.volume"""
 
-GAPS = """
-SELECT source, cause, start_ns, end_ns, volume, repair
-FROM gap_spans WHERE instrument_id = $1 AND start_ns < $3
-AND (end_ns IS NULL OR end_ns > $2 OR (end_ns = start_ns AND start_ns = $2))
-ORDER BY start_ns"""
 COVERAGE = """
 SELECT source, start_ns, end_ns, interval_s FROM (
     SELECT c.source, c.start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns, 0 AS interval_s

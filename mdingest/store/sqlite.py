@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 
 from mdingest.core.control import VolumeKind
-from mdingest.core.events import Candles, Cause
+from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
+from mdingest.store import upkeep
 from mdingest.store.base import (
     Claim,
     Committed,
@@ -103,6 +104,7 @@ class SqliteStore:
         self._closed = False
         self.checkpoint_error: str | None = None
         """Why the WAL could not be copied into the database last time; None if it could."""
+        self.upkeep: upkeep.Upkeep = upkeep.SqlUpkeep(self._fetch)
 
     async def close(self) -> None:
         """Finish what runs, copy the WAL into the database, release the files. Twice is once."""
@@ -188,6 +190,12 @@ class SqliteStore:
         found = await self._read(lambda connection: connection.execute(query, values).fetchall())
         return rows.candles_of(instrument_id, interval_s, found)
 
+    async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
+        """See `Store.replaced`."""
+        bounds = (rows.text_of(start_ns), rows.text_of(end_ns))
+        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
+        return rows.candles_of(instrument_id, interval_s, found)
+
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """See `Store.last_candle_ns`."""
         return {key: last for key, (_, last) in (await self._read(_bounds)).items()}
@@ -223,12 +231,7 @@ class SqliteStore:
 
     async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:
         """See `Store.gaps`."""
-        values = (instrument_id, start_ns, end_ns)
-        found = await self._read(lambda connection: connection.execute(sql.GAPS, values).fetchall())
-        return [
-            GapRow(instrument_id, BY_ID[source].name, Cause(cause).text, start, end, volume, repair)
-            for source, cause, start, end, volume, repair in found
-        ]
+        return [upkeep.gap_of(row) for row in await self._fetch(upkeep.GAPS, instrument_id, start_ns, end_ns)]
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """See `Store.coverage`."""
@@ -244,6 +247,10 @@ class SqliteStore:
         if self._writer is None:
             raise StoreUnavailable("the store was opened for reading only")
         return await self._writer.run(work)
+
+    async def _fetch(self, query: str, *values: float | str) -> list[rows.Row]:
+        text = query.replace("$", "?")
+        return await self._read(lambda connection: connection.execute(text, values).fetchall())
 
     async def _read(self, work: Work[T]) -> T:
         if self._closed:

@@ -15,6 +15,7 @@ from pathlib import Path
 from mdingest.errors import Fenced
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
+from mdingest.store import upkeep
 from mdingest.store.base import Transaction
 
 FRESH_SECONDS = 32  # more cost readers a step each, and the move more time at once
@@ -51,9 +52,15 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
         connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
         connection.executemany(sql.CLOSE_GAPS, rows.begun_rows(new.coverage))
     connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+    _write_upkeep(connection, new)
+    return changed
+
+
+def _write_upkeep(connection: sqlite3.Connection, new: Transaction) -> None:
     for span in rows.fetched_rows(new.fetched):
         _join(connection, span)
-    return changed
+    for statement, values in upkeep.statements(new.repairs, new.runs, new.differences):
+        connection.executemany(statement.replace("$", "?"), values)
 
 
 def settle(connection: sqlite3.Connection, until: str = "") -> str:

@@ -148,6 +148,11 @@ def _fresh(order: str) -> str:
 UPSERT = {seconds: upserts(f"candles_{name}", name) for seconds, name in NAMES.items()}
 UPSERT_FRESH = upserts("fresh_1s", "1s")
 CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
+REPLACED = """
+SELECT unixepoch(ts_utc), open, high, low, close, volume, oi, coalesce(trades, -1),
+    source, state, session, flags, revision
+FROM candle_revisions WHERE instrument_id = ?1 AND interval = ?2 AND ts_utc >= ?3 AND ts_utc < ?4
+ORDER BY ts_utc DESC, id DESC"""
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 
 # Doubt cast on stored live rows of one source: partial, flag bits. ?4 < ts_utc < ?5.
@@ -229,7 +234,8 @@ AND (start_ns, source, cause) IN (
     WHERE g.instrument_id = ?1 AND g.source = ?2 AND g.start_ns <= ?3 ORDER BY g.start_ns DESC LIMIT 16
 )"""
 
-# A gap is open, then closed; once closed it only grows. An empty one may open again.
+# A gap is open, then closed; once closed it only grows. An empty one may open again. What has
+# changed so is to be repaired anew.
 SET_GAP = """
 INSERT INTO gap_spans (instrument_id, source, cause, start_ns, end_ns, volume)
 VALUES (?1, ?2, ?3, ?4, nullif(?5, 9223372036854775807), ?6)
@@ -239,14 +245,15 @@ ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
         WHEN excluded.end_ns IS NULL THEN iif(gap_spans.end_ns = gap_spans.start_ns, NULL, gap_spans.end_ns)
         ELSE max(gap_spans.end_ns, excluded.end_ns)
     END,
-    volume = max(coalesce(gap_spans.volume, excluded.volume), coalesce(excluded.volume, gap_spans.volume))
+    volume = max(coalesce(gap_spans.volume, excluded.volume), coalesce(excluded.volume, gap_spans.volume)),
+    (repair, reason, attempts, retry_ns) = (
+        SELECT iif(c.changed, 'open', gap_spans.repair), iif(c.changed, '', gap_spans.reason),
+            iif(c.changed, 0, gap_spans.attempts), iif(c.changed, 0, gap_spans.retry_ns)
+        FROM (SELECT gap_spans.end_ns < coalesce(excluded.end_ns, 9223372036854775807)
+            AND (excluded.end_ns IS NOT NULL OR gap_spans.end_ns = gap_spans.start_ns) AS changed) AS c
+    )
 WHERE gap_spans.end_ns IS NOT excluded.end_ns OR gap_spans.volume IS NOT excluded.volume"""
 
-GAPS = """
-SELECT g.source, g.cause, g.start_ns, g.end_ns, g.volume, g.repair
-FROM gap_spans AS g WHERE g.instrument_id = ?1 AND g.start_ns < ?3
-AND (g.end_ns IS NULL OR g.end_ns > ?2 OR (g.end_ns = g.start_ns AND g.start_ns = ?2))
-ORDER BY g.start_ns"""
 COVERAGE = """
 SELECT source, start_ns, end_ns, interval_s FROM (
     SELECT c.source AS source, c.start_ns AS start_ns, coalesce(c.end_ns, t.last_ns) AS end_ns,

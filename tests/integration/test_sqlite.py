@@ -172,7 +172,7 @@ async def test_gaps_and_coverage_read_as_times_too(store: SqliteStore, client: s
         )
     )
     assert client.execute("SELECT * FROM gaps ORDER BY start_utc").fetchall() == [
-        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.250Z", None, "disconnect", 7.0, "open"),
+        ("RELIANCE.NS", "kite_ws", "2026-11-20T03:45:00.250Z", None, "disconnect", 7.0, "open", "", 0),
         (
             "RELIANCE.NS",
             "kite_ws",

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from mdingest.providers import binance, csvfile, kite
+from mdingest.providers import alphavantage, binance, csvfile, kite
 from mdingest.providers.base import LiveProvider
 from mdingest.providers.history import HistoryProvider
 
@@ -25,6 +25,7 @@ HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
             csvfile.PROVIDER,
             kite.HISTORY,
             binance.HISTORY,
+            alphavantage.PROVIDER,
         )
     }
 )

@@ -4,13 +4,14 @@ Pure: instants come in, ranges go out. All ranges are half-open, UTC ns.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from mdingest.core.interval import Interval, buckets
+from mdingest.core.months import months_of
 from mdingest.core.rank import BY_NAME
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
@@ -150,16 +151,3 @@ def _monthly(
     pieces = [(month, (parts[0][0], parts[-1][1])) for month, parts in sorted(lacking.items())]
     overlapped = [(month, _overlapping(piece, known, None, interval)) for month, piece in pieces]
     return [(max(month[0], start), end) for month, (start, end) in overlapped]
-
-
-def months_of(span: Span, zone: ZoneInfo) -> Iterator[Span]:
-    """The calendar months of a zone that a span touches, whole, UTC ns."""
-    local = dt.datetime.fromtimestamp(span[0] // SECOND_NS, zone)
-    year, month = local.year, local.month
-    while (start := _first_of(year, month, zone)) < span[1]:
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)  # noqa: PLR2004 - December
-        yield start, _first_of(year, month, zone)
-
-
-def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
-    return int(dt.datetime(year, month, 1, tzinfo=zone).timestamp()) * SECOND_NS

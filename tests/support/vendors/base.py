@@ -90,7 +90,7 @@ class Vendor(ABC):
             return web.Response()
         if fault == "slow":
             with suppress(TimeoutError):  # `asyncio.sleep` is what tests take over
-                await asyncio.wait_for(asyncio.Event().wait(), 0.6)
+                await asyncio.wait_for(asyncio.Event().wait(), 0.8)
         if fault == "throttle":
             return self.throttled()
         if fault == "500":
@@ -121,10 +121,15 @@ class Vendor(ABC):
         if interval_ns == DAY:
             offset = 0 if self.always_open else _IST_NS
             first = -(-(start_ns + offset) // DAY) * DAY - offset
-        for at in range(first, end_ns, interval_ns):
+        at = first
+        while at < end_ns:
+            if interval_ns != DAY and not self.is_open(at):
+                at += 15 * MINUTE if interval_ns == MINUTE and at % (15 * MINUTE) == 0 else interval_ns
+                continue
             idle = at in self.quiet or (interval_ns == MINUTE and at % self.every_ns)
-            if not idle and (interval_ns == DAY or self.is_open(at)) and self._trades(at):
+            if not idle and self._trades(at):
                 found[at] = self.bar(at)
+            at += interval_ns
         return found
 
     def bar(self, at: int) -> Bar:

@@ -14,6 +14,11 @@ _BY_EXCHANGE = {
     "BCD": "BSE.CDS",
     "MCX": "MCX.FO",
     "NCO": "MCX.FO",  # commodities on NSE keep the same hours and holidays
+    "US": "US.EQ",
+    "NYSE": "US.EQ",
+    "NASDAQ": "US.EQ",
+    "AMEX": "US.EQ",
+    "ARCA": "US.EQ",
     "BINANCE": ALWAYS,
 }
 _DERIVATIVES = {"FUT", "CE", "PE"}

@@ -62,12 +62,12 @@ class KnownRow:
 
 @dataclass(frozen=True, slots=True)
 class DayRow:
-    """A window of the ordinary day from a date on, or what one date is."""
+    """A window of the ordinary day from a date on, or what some dates are."""
 
     where: str
     scopes: tuple[str, ...]
     kind: str
-    date: dt.date
+    dates: tuple[dt.date, ...]  # one for the kind hours
     hours: Hours | None  # for the kinds hours and special
 
 
@@ -82,7 +82,9 @@ def read(text: str, name: str, problems: list[str]) -> Iterator[Row]:
             continue
         where = f"{name}:{number}"
         try:
-            cells = [cell.strip() for cell in next(csv.reader([line], strict=True))]
+            quoted = '"' in line
+            split = next(csv.reader([line], strict=True)) if quoted else line.split(",")
+            cells = [cell.strip() for cell in split]
             if header_seen:
                 yield _row(cells, where)
             elif tuple(cells) != HEADER:
@@ -105,13 +107,14 @@ def _row(cells: list[str], where: str) -> Row:
             raise ValueError(f"scope must look like NSE or NSE.EQ.cas, was {scope!r}")
     if kind == "class":
         return _class(fields, scopes, where)
-    date = _field(fields, "date", _date)
     if kind == "known":
+        date = _field(fields, "date", _date)
         until = _field(fields, "until", _date)
         if until < date:
             raise ValueError(f"until must not lie before date, was {until}")
         return KnownRow(where, scopes, date, until)
-    return DayRow(where, scopes, kind, date, _hours(fields) if fields["what"] else None)
+    dates = (_field(fields, "date", _date),) if kind == "hours" else _field(fields, "date", _dates)
+    return DayRow(where, scopes, kind, dates, _hours(fields) if fields["what"] else None)
 
 
 def _check_filled(kind: str, fields: dict[str, str]) -> None:
@@ -161,6 +164,10 @@ def _date(text: str) -> dt.date:
         except ValueError as exc:
             raise ValueError("a date that exists") from exc
     raise ValueError("a date like 2026-11-08")
+
+
+def _dates(text: str) -> tuple[dt.date, ...]:
+    return tuple(map(_date, text.split()))
 
 
 def _time(text: str) -> int:

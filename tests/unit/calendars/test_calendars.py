@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
+import mdingest.calendars
 from mdingest.calendars import Calendars, load, session_class_for
 from mdingest.core.interval import Interval, buckets
 from mdingest.core.session import SECOND_NS, Session
@@ -129,6 +131,98 @@ def test_the_budget_sunday_is_an_ordinary_day(shipped: Calendars) -> None:
     assert hours(shipped, "NSE.EQ.cas", D(2026, 2, 8)) == ""
 
 
+def test_weekends_with_sessions_since_2015_trade_and_those_of_unknown_hours_are_unknown(
+    shipped: Calendars,
+) -> None:
+    for exchange in ("NSE", "BSE"):
+        years = shipped.table(f"{exchange}.EQ.noncas", D(2015, 1, 1), D(2027, 1, 1)).days
+        weekends = [day for day in years if day.date.weekday() >= 5]
+        assert [f"{day.date}" for day in weekends if day.windows] == [
+            "2020-11-14", "2023-11-12", "2024-01-20", "2024-03-02", "2024-05-18", "2025-02-01", "2026-02-01",
+            "2026-11-08",
+        ]  # fmt: skip
+        assert [f"{day.date}" for day in weekends if not day.known] == [
+            "2015-02-28", "2016-10-30", "2019-10-27", "2020-02-01",
+        ]  # fmt: skip
+    assert hours(shipped, "NSE.EQ.cas", D(2024, 5, 18)) == "regular 09:15-10:00, regular 11:45-12:40"
+    assert not shipped.day("NSE.FO", D(2024, 5, 18)).known
+
+
+def test_the_outage_of_2021_halted_nse_for_four_hours(shipped: Calendars) -> None:
+    assert hours(shipped, "NSE.FO", D(2021, 2, 24)) == "regular 09:15-11:40, regular 15:45-17:00"
+    assert not shipped.day("BSE.EQ.noncas", D(2021, 2, 24)).known
+
+
+@pytest.mark.parametrize(
+    ("session_class", "first", "last"),
+    [
+        ("NSE.EQ.cas", D(2015, 1, 1), D(2026, 12, 31)),
+        ("BSE.FO", D(2015, 1, 1), D(2026, 12, 31)),
+        ("NSE.CDS", D(2026, 1, 1), D(2026, 12, 31)),
+        ("MCX.FO", D(2026, 1, 1), D(2026, 12, 31)),
+        ("US.EQ", D(2015, 1, 1), D(2027, 12, 31)),
+    ],
+)
+def test_each_venue_says_how_far_it_is_known(
+    shipped: Calendars, session_class: str, first: dt.date, last: dt.date
+) -> None:
+    assert shipped.valid_through(session_class) == last
+    assert shipped.day(session_class, first).known
+    for beyond in (first - dt.timedelta(days=1), last + dt.timedelta(days=1)):
+        assert not shipped.day(session_class, beyond).known
+
+
+def test_commodities_close_by_the_clocks_of_new_york(shipped: Calendars) -> None:
+    new_york = ZoneInfo("America/New_York")
+    closes = set()
+    for day in shipped.table("MCX.FO", D(2026, 1, 1), D(2027, 1, 1)).days:
+        if day.windows and clock(day.windows[-1].end_ns) != "17:00":
+            noon = dt.datetime(day.date.year, day.date.month, day.date.day, 12, tzinfo=new_york)
+            closes.add((bool(noon.dst()), clock(day.windows[-1].end_ns)))
+
+    assert closes == {(True, "23:30"), (False, "23:55")}
+
+
+def test_us_shares_keep_new_york_time_and_half_days(shipped: Calendars) -> None:
+    def local(date: dt.date) -> str:
+        day = shipped.day("US.EQ", date)
+        return ", ".join(
+            f"{w.session.text} "
+            + "-".join(
+                f"{dt.datetime.fromtimestamp(ns // SECOND_NS, ZoneInfo('America/New_York')):%H:%M}"
+                for ns in (w.start_ns, w.end_ns)
+            )
+            for w in day.windows
+        )
+
+    full = "preopen 04:00-09:30, regular 09:30-16:00, postclose 16:00-20:00"
+    assert local(D(2026, 3, 6)) == local(D(2026, 3, 9)) == full
+    assert local(D(2026, 11, 27)) == "preopen 04:00-09:30, regular 09:30-13:00, postclose 13:00-17:00"
+    assert local(D(2026, 11, 26)) == ""
+    assert session_at(shipped, "US.EQ", D(2026, 11, 30), "20:00:00") == "regular"  # 09:30 in New York
+
+
+def test_a_row_may_name_several_dates(tmp_path: Path) -> None:
+    calendars = corrected(tmp_path, "closed,NSE.FO,2026-12-02  2026-12-04,,,,,")
+
+    assert [bool(calendars.day("NSE.FO", D(2026, 12, day)).windows) for day in (2, 3, 4)] == [
+        False,
+        True,
+        False,
+    ]
+    with pytest.raises(ConfigError, match=r"date must be a date like 2026-11-08, was '2026-12-02 later'"):
+        corrected(tmp_path, "closed,NSE.FO,2026-12-02 later,,,,,")
+    with pytest.raises(ConfigError, match="date must be a date like"):
+        corrected(tmp_path, "hours,NSE.FO,2026-12-02 2026-12-03,,regular,09:15,15:30,")
+
+
+def test_every_shipped_row_is_good() -> None:
+    folder = Path(mdingest.calendars.__file__).parent / "data"
+    files = [(file.name, file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.csv"))]
+
+    assert Calendars(files).classes == load().classes
+
+
 def test_muhurat_has_hours_of_its_own(shipped: Calendars) -> None:
     assert hours(shipped, "NSE.EQ.cas", D(2026, 11, 8)) == "preopen 18:00-18:15, regular 18:15-19:15"
     assert hours(shipped, "NSE.FO", D(2026, 11, 8)) == "regular 18:15-19:15"
@@ -149,7 +243,7 @@ def test_currency_keeps_the_cash_holidays_and_adds_its_own(shipped: Calendars) -
     assert hours(shipped, "NSE.EQ.cas", D(2026, 2, 19)) != ""
 
 
-@pytest.mark.parametrize("date", [D(2027, 1, 4), D(2027, 1, 2), D(2024, 12, 31), D(2014, 1, 1)])
+@pytest.mark.parametrize("date", [D(2027, 1, 4), D(2027, 1, 2), D(2014, 12, 31), D(2014, 1, 1)])
 def test_a_date_beyond_the_data_is_unknown_and_never_closed(shipped: Calendars, date: dt.date) -> None:
     day = shipped.day("NSE.EQ.cas", date)
     table = shipped.table("NSE.EQ.cas", date, date + dt.timedelta(days=1))
@@ -393,6 +487,7 @@ def test_a_spreadsheet_may_have_saved_the_file_with_a_byte_order_mark(tmp_path: 
         ("CDS", "CDS-FUT", "FUT", False, "NSE.CDS"),
         ("BCD", "BCD-FUT", "FUT", False, "BSE.CDS"),
         ("MCX", "MCX-FUT", "FUT", False, "MCX.FO"),
+        ("NASDAQ", "NASDAQ", "EQ", False, "US.EQ"),
         ("BINANCE", "SPOT", "SPOT", False, "always"),
         ("GLOBAL", "INDICES", "EQ", False, "unknown"),
     ],

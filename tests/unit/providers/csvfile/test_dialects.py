@@ -30,7 +30,7 @@ STOCK = (1500.0, 1502.0, 1499.5, 1501.0)
             "stooq_bulk.txt",
             "AAPL.US",
             "5m",
-            {"timezone": "Europe/Warsaw"},
+            {"timezone": "Europe/Warsaw", "stamp": "open"},  # of US shares it is known when they open
             ("2026-11-20T14:35:00", 100, 101, 99, 100.5, 1000),
         ),
         ("yahoo.csv", "X.NS", "1d", {}, ("2026-11-19T00:00:00", 1490, 1502, 1488, 1499.900024, 398765)),

@@ -1,6 +1,6 @@
 """``mock``: a broker simulator that real client libraries can talk to."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,27 @@ if TYPE_CHECKING:
     from mdingest.telemetry.clock import Clock
 
 _MAX_SPEED = 60
+_FAULTS = """\
+faults: a comma-separated list of KIND@WHEN (once, so long after the start) or KIND~MEAN (again and
+again at random instants, the same for the same seed), for some kinds with /HOWLONG; units ms, s, m, h."""
+
+
+class _WithFaults(RawDescriptionHelpFormatter):
+    """Adds the kinds of faults, which are heavy to import, only where help is asked for."""
+
+    def add_text(self, text: str | None) -> None:
+        """Text as it is, and the kinds behind what introduces them."""
+        if text == _FAULTS:
+            from mdingest.simulators.faults import described
+
+            text = f"{text}\n{described()}"
+        super().add_text(text)
 
 
 def add(command: AddCommand) -> None:
     """The commands of this group."""
     mock = command("mock", "a broker simulator that real client libraries can talk to")
+    mock.formatter_class, mock.epilog = _WithFaults, _FAULTS
     mock.add_argument("broker", choices=("kite", "upstox"), help=f"upstox: {NOT_YET}")
     mock.add_argument("--host", default="127.0.0.1")
     mock.add_argument("--port", type=int, default=8765, help="default: 8765; 0: any free one")
@@ -25,7 +41,9 @@ def add(command: AddCommand) -> None:
     mock.add_argument("--rate", type=float, default=2.0, help="trades per second and instrument (default: 2)")
     mock.add_argument("--speed", type=_speed, default=1.0, help="how fast its clock runs, up to 60")
     mock.add_argument("--seed", type=_seed, default=0, help="the same seed, the same market")
-    mock.add_argument("--faults", default="", metavar="LIST", help="such as disconnect@20s,mute~2m/15s")
+    mock.add_argument(
+        "--faults", default="", metavar="LIST", help="such as disconnect@20s,mute~2m/15s; see below"
+    )
     mock.add_argument(
         "--session",
         default="always",

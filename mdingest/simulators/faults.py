@@ -20,19 +20,32 @@ S = 1_000_000_000
 INSTANT = {
     "disconnect": "every connection is cut off, without a closing handshake",
     "close": "every connection is closed in good order",
+    "expire": "every access token used so far is refused from now on, and its connections are cut off",
     "truncate": "the next data frame of every connection loses its end",
     "unknown": "the next data frame carries a packet of an unknown length as well",
     "lie": "the next data frame claims more packets than it has",
+    "hostile": "before the next data frame come a score of frames that no broker would send",
     "notime": "the next data frame carries 0 for each last trade time",
     "back": "the next data frame carries totals of volume as they were a while ago",
+    "duplicate": "the next data frame comes twice",
+    "reorder": "the next data frame comes after the one that follows it",
     "correct": "the exchange takes back a part of the day's volumes, for good",
+    "reset": "the day's volumes begin again at nothing, for good",
+    "roll": "a new trading day begins: volumes, open, high and low start anew",
     "order": "every connection gets an order update, as text",
 }
 LASTING = {
     "mute": "connections open then send heartbeats but no data",
     "silent": "connections open then send nothing at all",
+    "halfopen": "connections open then neither send nor read nor end; new ones get no answer",
+    "trickle": "what connections open then send comes in drops, 4 KiB a second",
     "late": "a third of the instruments is held back, then delivered at once with its old stamps",
-    "403": "every new connection is refused",
+    "stale": "who subscribes sees the state at its beginning, and at its end everybody is told that again",
+    "conflate": "connections open then tell of each instrument once a second at most",
+    "burst": "twenty times as much trades",
+    "403": "every new connection is refused: the token is not good",
+    "429": "every new connection is refused: too many; Retry-After says for how long",
+    "503": "every new connection is refused: the server is down for maintenance",
 }
 
 _UNITS = {"ms": S // 1000, "s": S, "m": 60 * S, "h": 3600 * S}
@@ -127,3 +140,10 @@ def span_ns(text: str) -> int:
     if match is None:
         raise ConfigError(f"{text!r} is no span of time; write it like 250ms, 1s or 2m")
     return round(float(match[1]) * _UNITS[match[2]])
+
+
+def described() -> str:
+    """Every kind and what it does, a line each."""
+    instant = [f"  {kind:10}  {text}" for kind, text in INSTANT.items()]
+    lasting = [f"  {kind:10}  {text}" for kind, text in LASTING.items()]
+    return "\n".join(["at once (KIND@WHEN, KIND~MEAN):", *instant, "for a while (/HOWLONG):", *lasting])

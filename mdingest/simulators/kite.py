@@ -9,6 +9,7 @@ which. It runs inside an event loop, the daemon's own if need be.
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.http11 import Request, Response
@@ -29,8 +30,9 @@ from mdingest.errors import ConfigError
 from mdingest.simulators.faults import parse_faults
 from mdingest.simulators.hours import Hours
 from mdingest.simulators.instruments import SimInstrument, default_instruments, instruments_csv
+from mdingest.simulators.kite_client import Client
 from mdingest.simulators.kite_exchange import KiteExchange
-from mdingest.simulators.kite_wire import HEARTBEAT
+from mdingest.simulators.kite_troubles import HANG
 from mdingest.simulators.market import Market
 from mdingest.simulators.sampling import Pace
 from mdingest.simulators.tape import Journal
@@ -41,12 +43,14 @@ _LONGEST_TURN_S = 0.05  # real
 _SHORTEST_TURN_S = 0.01
 _MOST_BEHIND_S = 1.0  # of the market: then it halts instead of delivering late
 _MOST_BEHIND_REAL_S = 0.2  # the same for a fast clock
-_HEARTBEAT_S = 1.0
 _CLOSE_S = 1.0
 _LONGEST_S = 60
 _WIRE_VOLUME = 1 << 32
-_GOING_AWAY = 1001
-_DENIED = "Incorrect `api_key` or `access_token`."
+_REFUSALS = {
+    "403": (HTTPStatus.FORBIDDEN, "Incorrect `api_key` or `access_token`.", "TokenException"),
+    "429": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "NetworkException"),
+    "503": (HTTPStatus.SERVICE_UNAVAILABLE, "Down for maintenance", "NetworkException"),
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -169,8 +173,10 @@ class KiteSimulator:
             await asyncio.sleep(turn_s)
             self._exchange.turn(self._now_ns())
             for line, peer in self._exchange.lines.items():
-                if isinstance(peer, _Client) and not line.silent:
-                    peer.beat()
+                if isinstance(peer, Client):
+                    peer.drip()
+                    if not line.silent:
+                        peer.beat()
 
     def _stop(self, market: asyncio.Task[None]) -> None:
         market.cancel()
@@ -180,7 +186,7 @@ class KiteSimulator:
     async def _serve_client(self, socket: ServerConnection) -> None:
         """One client, until it or we hang up."""
         query = parse_qs(urlsplit(_request_of(socket).path).query)
-        client = _Client(socket, self._tasks)
+        client = Client(socket, self._tasks)
         line = self._exchange.join(query["api_key"][0], client)
         cause = "peer_lost"
         try:
@@ -195,12 +201,12 @@ class KiteSimulator:
         finally:
             self._exchange.leave(line, cause)
 
-    def _answer(self, _: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, _: ServerConnection, request: Request) -> Response | None:
         """Plain HTTP, or None to go on with the upgrade."""
         url = urlsplit(request.path)
         match url.path.strip("/").split("/"):
             case [""]:
-                return self._admit(parse_qs(url.query))
+                return await self._admit(parse_qs(url.query))
             case ["instruments"]:
                 return _response(HTTPStatus.OK, "text/csv", self.instruments_csv())
             case ["instruments", exchange]:
@@ -208,44 +214,19 @@ class KiteSimulator:
                 return _response(HTTPStatus.OK, "text/csv", instruments_csv(chosen))
         return _error(HTTPStatus.NOT_FOUND, "Route not found", "GeneralException")
 
-    def _admit(self, query: dict[str, list[str]]) -> Response | None:
+    async def _admit(self, query: dict[str, list[str]]) -> Response | None:
+        troubles = self._exchange.troubles
         (token,) = query.get("access_token", [""])[:1]
-        known = bool(token) and "api_key" in query and token not in self.refused_tokens
-        if known and self._now_ns() >= self._exchange.refuse_until_ns:
-            return None
-        return _error(HTTPStatus.FORBIDDEN, _DENIED, "TokenException")
-
-
-class _Client:
-    """A `Peer` over a websocket."""
-
-    def __init__(self, socket: ServerConnection, tasks: asyncio.TaskGroup) -> None:
-        self._socket = socket
-        self._tasks = tasks
-        self._clock = asyncio.get_running_loop().time
-        self._sent_at = self._clock()
-
-    def write(self, message: bytes | str) -> None:
-        """Send at once; what the client does not read waits in this process."""
-        broadcast((self._socket,), message)
-        self._sent_at = self._clock()
-
-    def beat(self) -> None:
-        """Send a heartbeat if nothing else was sent for a second."""
-        if self._clock() - self._sent_at >= _HEARTBEAT_S:
-            self.write(HEARTBEAT)
-
-    def buffered(self) -> int:
-        """Bytes in this process."""
-        return self._socket.transport.get_write_buffer_size()
-
-    def abort(self) -> None:
-        """As a crash of the broker would look."""
-        self._socket.transport.abort()
-
-    def close(self) -> None:
-        """The closing handshake, beside everything else."""
-        self._tasks.create_task(self._socket.close(_GOING_AWAY), name="simulator.close")
+        if not token or "api_key" not in query or token in self.refused_tokens | troubles.dead_tokens:
+            return _error(*_REFUSALS["403"])
+        while (refusal := troubles.refusal(self._now_ns())) is not None:
+            kind, left_ns = refusal
+            left_s = self.clock.real_s(left_ns / S)
+            if kind != HANG:
+                return _error(*_REFUSALS[kind], retry_s=left_s if kind == "429" else None)
+            await asyncio.sleep(left_s)  # the client has long given up
+        troubles.admit(token)
+        return None
 
 
 def _request_of(socket: ServerConnection) -> Request:
@@ -259,9 +240,12 @@ def _port_of(server: Server) -> int:
     return port
 
 
-def _error(status: HTTPStatus, why: str, kind: str) -> Response:
+def _error(status: HTTPStatus, why: str, kind: str, *, retry_s: float | None = None) -> Response:
     body = {"status": "error", "message": why, "data": None, "error_type": kind}
-    return _response(status, "application/json", json.dumps(body))
+    reply = _response(status, "application/json", json.dumps(body))
+    if retry_s is not None:
+        reply.headers["Retry-After"] = str(math.ceil(retry_s))
+    return reply
 
 
 def _response(status: HTTPStatus, content_type: str, text: str) -> Response:

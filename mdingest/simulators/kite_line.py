@@ -2,12 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from mdingest.simulators.kite_damage import Damage, damaged
 from mdingest.simulators.kite_wire import Frame, Mode, frames_of, parcels_of
 from mdingest.simulators.tape import Sent
 from mdingest.simulators.trades import Ints, Last, Trades, Universe, joined, no_trades
@@ -17,22 +17,10 @@ MOST_TOKENS = 3000
 
 _MODES = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
 _HEADER_BYTES = ((126, 2), (1 << 16, 4), (1 << 64, 10))  # of a websocket frame, by payload size
-_UNKNOWN_LENGTH = 12
-_LIE = 3
-_STEP_BACK = 1_000  # an old total lacks one unit in so many
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """What a damaged frame cost: the trades lost, and whether a reader has to doubt the frame."""
-
-    cause: str
-    lost: Trades
-    doubt: bool
 
 
 class KiteLine:
-    """State of one connection. It has no socket: ``write`` takes the bytes of each data frame.
+    """State of one connection. It has no socket: ``write`` takes each frame.
 
     ``rows`` maps a token to its row in the universe.
     """
@@ -43,7 +31,7 @@ class KiteLine:
         api_key: str,
         universe: Universe,
         rows: dict[int, int],
-        write: Callable[[bytes], None],
+        write: Callable[[bytes | str], None],
     ) -> None:
         self.number = number
         self.api_key = api_key
@@ -51,6 +39,7 @@ class KiteLine:
         self.muted = False  # heartbeats only
         self.muted_until_ns = 0
         self.silent = False  # not even those
+        self.conflating = 0  # spells in which packets wait for `tell`
         self.damages: deque[str] = deque()  # kinds waiting for the next data frame
         self._universe = universe
         self._rows = rows
@@ -60,6 +49,8 @@ class KiteLine:
         self._fresh = np.zeros(len(rows), dtype=np.bool_)  # rows whose snapshot is to be sent
         self._late = np.zeros(len(rows), dtype=np.bool_)  # rows held back
         self._held: list[Trades] = []
+        self._untold: list[Trades] = []  # waiting for `tell`
+        self._behind: tuple[bytes, Trades] | None = None  # a frame that lets the next one pass
         self._written = 0
         self._unread: deque[tuple[int, Ints, Ints]] = deque()  # end in bytes written, rows and ns in it
 
@@ -131,8 +122,9 @@ class KiteLine:
         self.flowing |= self._fresh
         self._fresh[:] = False
         for frame in self._frames(trades, most):
-            rows = frame.trades()["row"]
-            self._put(frame.encode(), rows, np.full(len(rows), until_ns))
+            told = frame.trades()
+            told["since"] = until_ns
+            self._put(frame.encode(), told)
         return [int(one) for one in self._universe.token[trades["row"]]]
 
     def send(self, trades: Trades, most: int) -> tuple[Sent, list[Damage]]:
@@ -142,6 +134,9 @@ class KiteLine:
         sent = flows & ~held
         if held.any():
             self._held.append(Trades(trades[held]))
+        if self.conflating:
+            self._untold.append(Trades(trades[sent]))
+            return Sent(self.number, np.zeros_like(sent), flows), []
         damages = self._send(Trades(trades[sent]), most)
         for damage in damages:  # 62 random bits name a trade
             sent &= ~np.isin(trades["noise"], damage.lost["noise"])
@@ -154,21 +149,48 @@ class KiteLine:
 
     def release(self, most: int) -> list[Damage]:
         """Send what was kept back, in its order and with its own stamps."""
-        held = joined(self._held)
-        self._held = []
+        held, self._held = joined(self._held), []
         self._late[:] = False
-        return self._send(Trades(held[self.flowing[held["row"]] & (not self.muted)]), most)
+        return self._send(Trades(held[self.flowing[held["row"]]]), most)
+
+    def tell(self, at_ns: int, most: int) -> list[Damage]:
+        """Send what waited while `conflating`: of each instrument one packet, made now."""
+        waited, self._untold = joined(self._untold), []
+        waited = Trades(waited[self.flowing[waited["row"]]])
+        since = np.full(len(self.flowing), at_ns)
+        np.minimum.at(since, waited["row"], waited["since"])
+        _, from_end = np.unique(waited["row"][::-1], return_index=True)
+        told = Trades(waited[np.sort(len(waited) - 1 - from_end)])
+        told["since"], told["sent"] = since[told["row"]], at_ns
+        return self._send(told, most)
+
+    def repeat(self, last: Last, most: int) -> None:
+        """Send all that flows as it was some time ago."""
+        for frame in self._frames(Trades(last[self.flowing]), most):
+            self._put(frame.encode(), no_trades())
+
+    def catch_up(self) -> list[Damage]:
+        """Send the frame that waits for another to pass it, if there is one."""
+        if self._behind is None:
+            return []
+        (data, told), self._behind = self._behind, None
+        self._put(data, told)
+        return [Damage("reorder", no_trades(), doubt=True, since_ns=int(told["ts"].min()))]
 
     def _send(self, trades: Trades, most: int) -> list[Damage]:
         damages = []
         for frame in self._frames(trades, most):
-            told = frame.trades()
-            if self.damages:
-                data, damage = _damaged(frame, self.damages.popleft())
+            kind, told = self.damages.popleft() if self.damages else "", frame.trades()
+            if kind == "reorder" and self._behind is None:
+                self._behind = (frame.encode(), told)
+                continue
+            messages: list[bytes | str] = [frame.encode()]
+            if kind and kind != "reorder":
+                messages, damage = damaged(frame, kind)
                 damages.append(damage)
-            else:
-                data = frame.encode()
-            self._put(data, told["row"], told["since"])
+            for message in messages:
+                self._put(message, told if message is messages[-1] else no_trades())
+            damages += self.catch_up()
         return damages
 
     def _frames(self, trades: Trades, most: int) -> Iterator[Frame]:
@@ -179,10 +201,10 @@ class KiteLine:
 
     # --- what the socket still holds
 
-    def _put(self, data: bytes, rows: Ints, ts: Ints) -> None:
+    def _put(self, data: bytes | str, told: Trades) -> None:
         self._write(data)
         self._written += len(data) + next(size for below, size in _HEADER_BYTES if len(data) < below)
-        self._unread.append((self._written, rows, ts))
+        self._unread.append((self._written, told["row"], told["since"]))
 
     def settle(self, buffered: int) -> None:
         """Forget frames that left the process; ``buffered`` bytes are still in it."""
@@ -197,7 +219,8 @@ class KiteLine:
         since = np.minimum(waiting, now_ns)
         for _, rows, ts in self._unread:
             np.minimum.at(since, rows, ts)
-        for part in self._held:
+        behind = [] if self._behind is None else [self._behind[1]]
+        for part in (*self._held, *self._untold, *behind):
             np.minimum.at(since, part["row"], part["since"])
         instants = np.unique(since[self.flowing])
         return {int(ns): self._tokens_at(self.flowing & (since == ns)) for ns in instants}
@@ -211,29 +234,3 @@ def error_text(why: str) -> str:
 def _integers(values: list[object]) -> list[int]:
     """The broker takes numbers only; a text is silently nothing."""
     return [one for one in values if isinstance(one, int) and not isinstance(one, bool)]
-
-
-def _older(volume: Ints) -> Ints:
-    """Totals as they were a while ago."""
-    older: Ints = np.maximum(volume - volume // _STEP_BACK - 1, 0)
-    return older
-
-
-def _damaged(frame: Frame, kind: str) -> tuple[bytes, Damage]:
-    trades = frame.trades()
-    match kind:
-        case "truncate":
-            packet = len(frame) // 2
-            lost = Trades(trades[packet:])
-            # how much of the torn packet is left depends on the trade in it: any byte, reproducibly
-            share = int(lost["noise"][0]) % 1000 / 1000
-            return frame.cut_in(packet, share), Damage(kind, lost, doubt=True)
-        case "unknown":
-            return frame.with_unknown(_UNKNOWN_LENGTH), Damage(kind, no_trades(), doubt=False)
-        case "notime":
-            return frame.with_field("traded_at", np.zeros_like), Damage(kind, no_trades(), doubt=False)
-        case "back":
-            return frame.with_field("volume", _older), Damage(kind, no_trades(), doubt=True)
-        case "lie":
-            return frame.encode(count=len(frame) + _LIE), Damage(kind, no_trades(), doubt=True)
-    raise AssertionError(kind)

@@ -62,6 +62,9 @@ __all__ = [
 ]
 
 
+_OF_THE_DAY = ("volume", "turnover", "size", "open", "high", "low")
+
+
 class _Trade(NamedTuple):
     row: int
     ts: int
@@ -141,6 +144,25 @@ class Market:
         self._ahead["volume"] -= less[self._ahead["row"]]
         return less
 
+    def reset(self) -> None:
+        """The day's volumes begin again at nothing."""
+        for name in ("volume", "turnover"):
+            less = np.where(self._seeded > 0, self.last[name], 0)
+            self.last[name] -= less
+            self._ahead[name] -= less[self._ahead["row"]]
+
+    def roll(self) -> None:
+        """A new day begins at once: it shows nothing until its first trade."""
+        rows = np.flatnonzero(self._seeded > 0)
+        self.last["close"][rows] = self.last["price"][rows]
+        for name in _OF_THE_DAY:
+            self.last[name][rows] = 0
+        self._ahead = Trades(self._ahead[self._seeded[self._ahead["row"]] == 0])
+
+    def hurry(self, factor: float) -> None:
+        """So many times as much trades, from the next whole second on."""
+        self._rate *= factor
+
     def _make_up(self, second: int) -> Trades:
         """All trades of ``[second, second + 1)`` (epoch seconds), one row each."""
         universe, last = self.universe, self.last
@@ -171,7 +193,7 @@ class Market:
             rows = np.flatnonzero(begins)
             self.last["close"][rows] = self.last["price"][rows]
             self.last["day"][rows] = moment.day[rows]
-            for name in ("volume", "turnover", "size", "open", "high", "low"):
+            for name in _OF_THE_DAY:
                 self.last[name][rows] = 0
 
     def _matches(self, moment: Moment, second: int, rng: np.random.Generator) -> list[_Trade]:

@@ -14,8 +14,9 @@ Cuts, one line a cut of one cause on one connection: ``connection``, ``api_key``
 lines; what was still cut when the simulator ended has ``end_ns`` null. Causes: the kinds of
 `faults`, ``peer_closed`` and ``peer_lost`` (the client went; found at ``start_ns`` or later),
 ``slow`` (the client did not read), ``stop`` (the simulator ended). A fault that loses nothing
-(``unknown``, ``lie``, ``late``, ``notime``, ``back``, ``correct``) is a line too, with
-``start_ns == end_ns`` where it is an instant, ``lost`` false, and the tokens that a reader may have to doubt.
+(``unknown``, ``late``, ``reset`` ...) is a line too, with ``start_ns == end_ns`` where it is an instant,
+``lost`` false, and the tokens that a reader may have to doubt. What is no connection's own (``403``,
+``halfopen`` for those who come meanwhile, ``burst``) has ``connection`` 0 and no tokens.
 """
 
 from collections import defaultdict

@@ -77,6 +77,8 @@ class _Ear:
 
     def close(self) -> None: ...
 
+    def throttle(self, bytes_s: float | None) -> None: ...
+
 
 class BrokerDay:
     """The broker, one feed and what a store would hold by now.

@@ -72,6 +72,9 @@ class _Socket:
     def close(self) -> None:
         self.closed = True
 
+    def throttle(self, bytes_s: float | None) -> None:
+        self.dead = bytes_s == 0
+
 
 @dataclass
 class Recording:

@@ -183,6 +183,7 @@ class Feed:
         stamps = exchange if int(exchange.min()) > 0 else np.where(exchange > 0, exchange, trade)
         self.before = self.clock.copy()
         run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed)
+        run.told = exchange if seen.all() else np.where(snapshot, 0, exchange)
         rare = ~seen
         if int(trade.min()) <= 0:
             rare |= trade <= 0

@@ -23,11 +23,18 @@ class ClockRun:
     """The clock after each packet of a run (`UNSET` while it has no value), never falling.
 
     ``fresh`` and ``offset`` (anchor less monotonic anchor) serve to project from any packet.
+    ``told`` is the exchange time in each packet, 0 or less for none and for snapshots.
     """
 
     clock: NDArray[np.int64]
     offset: NDArray[np.int64]
     fresh: NDArray[np.bool_]
+    told: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def newest(self, mask: NDArray[np.bool_] | None = None) -> int:
+        """The greatest exchange time told, as far as the clock believes it; 0 if there is none."""
+        told = np.minimum(self.told, self.clock)
+        return int((told if mask is None else told[mask]).max(initial=0))
 
     def project(self, at: int, mono: int, wall: int) -> int:
         """Where the clock stood at a monotonic instant, after packet ``at`` and before the next."""

@@ -37,9 +37,10 @@ _FINAL, _PARTIAL = int(State.FINAL), int(State.PARTIAL)
 
 
 class _Run(NamedTuple):
-    """A feed's packets between two control records: their records and the clock after each."""
+    """A feed's packets between two control records: record and stream of each, the clock after it."""
 
     rec: NDArray[np.int64]
+    streams: NDArray[np.uint32]
     clock: ClockRun
 
 
@@ -122,7 +123,8 @@ class Machine:
             lines = only.lines_of(packets["instrument_id"])
             if int(lines.min()) >= 0:
                 runs[only.feed] = self._run(batch, only.feed, packets, lines)
-                only.heard_data = self._heard(batch, int(packets["rec"][-1]), only, runs)
+                only.newest = max(only.newest, runs[only.feed].clock.newest())
+                only.packets_at(self._clock_at(batch, int(packets["rec"][-1]), only, runs))
                 return runs
         unique: list[int] = [int(ids[0])] if one else np.unique(ids).tolist()
         streams = [stream for stream_id in unique if (stream := self._streams.get(stream_id)) is not None]
@@ -144,15 +146,18 @@ class Machine:
         if not everything:
             self._counts["unsubscribed"] += int((~known).sum())
         for stream in streams:
-            stream.heard_data = self._heard(batch, int(packets["rec"][last[stream.id]]), stream, runs)
+            if (run := runs.get(stream.feed)) is not None:
+                stream.newest = max(stream.newest, run.clock.newest(run.streams == stream.id))
+            stream.packets_at(self._clock_at(batch, int(packets["rec"][last[stream.id]]), stream, runs))
         return runs
 
     def _run(self, batch: Batch, feed: str, which: Packets, lines: NDArray[np.int64]) -> _Run:
         """Give a feed its packets."""
         rec = which["rec"].astype(np.int64)
-        return _Run(rec, self._feeds[feed].packets(which, lines, batch.wall_ns[rec], batch.mono_ns[rec]))
+        run = self._feeds[feed].packets(which, lines, batch.wall_ns[rec], batch.mono_ns[rec])
+        return _Run(rec, which["stream_id"], run)
 
-    def _heard(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
+    def _clock_at(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
         """The feed's clock at one frame, after its own packets and before any later one."""
         wall, mono = int(batch.wall_ns[rec]), int(batch.mono_ns[rec])
         feed, run = self._feeds[stream.feed], runs.get(stream.feed)
@@ -166,7 +171,7 @@ class Machine:
         for stream in self._streams.values():
             at = np.flatnonzero((batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == _FRAME))
             if len(at):
-                stream.heard = self._heard(batch, begin + int(at[-1]), stream, runs)
+                stream.heard = self._clock_at(batch, begin + int(at[-1]), stream, runs) - stream.lag
                 stream.spoke = True
 
     def _damage(self, batch: Batch, rec: int) -> None:
@@ -205,7 +210,7 @@ class Machine:
             connect = decode_connect(payload)
             if connect.feed not in self._feeds:
                 self._feeds[connect.feed] = Feed(connect.feed, self.settings, self._tables)
-            self._streams[stream_id] = Stream(stream_id, connect.feed)
+            self._streams[stream_id] = Stream(stream_id, connect.feed, connect.resolution_ns)
             self.last_stream = max(self.last_stream, stream_id)
         elif stream_id in self._streams:
             self._stream_control(kind, self._streams[stream_id], payload, wall, mono)

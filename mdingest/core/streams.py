@@ -21,12 +21,17 @@ class Stream:
     """An open connection. ``heard`` and ``heard_data`` are feed-clock ns, 0 never.
 
     They are taken when the frame is: later the clock may have moved on without this stream.
+    A line that slows down falls behind the clock, which time carries on: what its last packets
+    lag by may still be under way, and is not heard.
     """
 
     id: int
     feed: str
+    resolution: int  # ns, step of its exchange stamps: an honest one is behind by so much at most
     heard: int = 0  # of its last frame
     heard_data: int = 0  # of its last frame with packets
+    newest: int = 0  # the greatest exchange time in its packets, snapshots left out; 0 none yet
+    lag: int = 0  # ns between the clock and that, at its last frame with packets
     spoke: bool = False  # a frame came since the last step
     damage_start: int = 0
     damage_end: int = -(1 << 62)
@@ -37,6 +42,12 @@ class Stream:
     def lines(self) -> list[int]:
         """Lines of all its instruments."""
         return [line for _, line in self.keys.values()]
+
+    def packets_at(self, clock: int) -> None:
+        """A frame with packets came when the feed's clock showed this."""
+        behind = clock - self.newest if self.newest else 0
+        self.lag = behind if behind > self.resolution else 0
+        self.heard_data = clock - self.lag
 
     def add(self, key: str, instrument_id: int, line: int) -> None:
         """An instrument is subscribed."""
@@ -68,17 +79,32 @@ class Stream:
         return [
             self.id,
             self.feed,
+            self.resolution,
             self.heard,
             self.heard_data,
             self.damage_start,
             self.damage_end,
+            self.newest,
+            self.lag,
             [[key, *value] for key, value in self.keys.items()],
         ]
 
     @classmethod
     def load(cls, row: list[Any]) -> "Stream":
         """The opposite of `dump`."""
-        stream = cls(row[0], row[1], row[2], row[3], damage_start=row[4], damage_end=row[5])
-        for key, instrument_id, line in row[6]:
+        *plain, keys = row
+        names = (
+            "id",
+            "feed",
+            "resolution",
+            "heard",
+            "heard_data",
+            "damage_start",
+            "damage_end",
+            "newest",
+            "lag",
+        )
+        stream = cls(**dict(zip(names, plain, strict=True)))
+        for key, instrument_id, line in keys:
             stream.add(key, instrument_id, line)
         return stream

@@ -4,77 +4,17 @@ import asyncio
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mdingest.simulators import KiteSimulator
-from mdingest.telemetry.clock import Clock, parse_clock
+from mdingest.telemetry.clock import Clock
 from tests.support.evidence import read_evidence
 from tests.support.oracle import EVIDENCE_CHECKS, judged_buckets, story
 from tests.support.oracle_journal import committed_problems, replay_problems
-from tests.support.processes import Process, free_port, get, started, until, write_config
-
-SYMBOL = "RELIANCE.NS"
-GOOD, BAD = "good", "bad"  # access tokens, to the simulator
-
-
-@dataclass
-class Place:
-    """A simulator, and where a daemon that listens to it keeps its things."""
-
-    folder: Path
-    simulator: KiteSimulator
-    port: int
-
-    def mdingest(self, *arguments: str | Path) -> AbstractAsyncContextManager[Process]:
-        """Start a command on this place's config."""
-        config = self.folder / "config.yaml"
-        log = self.folder / f"{arguments[0]}.log"
-        return started("--config", config, *arguments, log=log, cwd=self.folder, clock=self.simulator.clock)
-
-    async def finished(self, *arguments: str | Path) -> tuple[int, str]:
-        """Exit code and output of a command that ends by itself."""
-        async with self.mdingest(*arguments) as process:
-            return await process.ended(within_s=15), process.said()
-
-    async def get(self, path: str, port: int | None = None) -> tuple[int, Any]:
-        """Ask over HTTP."""
-        return await get(f"http://127.0.0.1:{port or self.port}{path}")
-
-    async def candles(self, port: int | None = None) -> list[dict[str, Any]]:
-        """The newest stored seconds of one symbol; none while there is no answer."""
-        status, body = await self.get(f"/candles?symbol={SYMBOL}&interval=1s&limit=1000", port)
-        return body["candles"] if status == 200 else []  # type: ignore[no-any-return]
-
-    async def until_candles(self, process: Process, count: int, port: int | None = None) -> None:
-        """Wait until there are so many."""
-
-        async def enough() -> bool:
-            return len(await self.candles(port)) >= count
-
-        await until(f"{count} candles", enough, process)
-
-
-@asynccontextmanager
-async def place_of(folder: Path, clock: Clock, *, access_token: str) -> AsyncIterator[Place]:
-    files = {"tape": folder / "tape.jsonl", "cuts": folder / "cuts.jsonl"}
-    async with KiteSimulator(clock=clock, rate=3.0, **files) as simulator:
-        place = Place(folder, simulator, free_port())
-        (folder / "instruments.csv").write_text(simulator.instruments_csv())
-        write_config(
-            folder,
-            simulator=simulator.ws_url,
-            instruments=folder / "instruments.csv",
-            symbols=[one.symbol for one in simulator.instruments],
-            port=place.port,
-            access_token=access_token,
-        )
-        yield place
+from tests.support.place import BAD, GOOD, SYMBOL, Place, fast_clock, place_of
+from tests.support.processes import free_port, until
 
 
 @pytest.fixture
@@ -82,10 +22,6 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """With a market six times as fast as real time, so that nobody waits for candles."""
     async with place_of(tmp_path, fast_clock(6), access_token=GOOD) as one:
         yield one
-
-
-def fast_clock(speed: int) -> Clock:
-    return parse_clock(f"{datetime(2026, 11, 20, 3, 58, 30, tzinfo=UTC).isoformat()}x{speed}")
 
 
 async def test_candles_grow_and_a_stop_leaves_everything_committed(tmp_path: Path) -> None:

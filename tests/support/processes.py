@@ -82,17 +82,30 @@ class Process:
 
 @asynccontextmanager
 async def started(
-    *arguments: str | Path, log: Path, cwd: Path, clock: Clock | None = None
+    *arguments: str | Path,
+    log: Path,
+    cwd: Path,
+    clock: Clock | None = None,
+    prelude: str = "",
+    wrapper: Sequence[str] = (),
 ) -> AsyncIterator[Process]:
-    """``mdingest ARGUMENTS`` in a directory. ``clock``: a shifted one, shared with this process."""
-    command = ["-m", "mdingest"]
+    """``mdingest ARGUMENTS`` in a directory. ``clock``: a shifted one, shared with this process.
+
+    ``prelude`` is code that runs in the process before anything else. ``wrapper`` is a command
+    that becomes the process (its pid stays), such as ``strace -D``.
+    """
+    command = ["-c", f"{prelude}\nimport sys\nfrom mdingest.cli import main\nsys.exit(main(sys.argv[1:]))"]
     if clock is not None and clock.shifted:
-        command = ["-c", CLOCKED, str(clock.wall_origin_ns), str(clock.origin_ns), str(clock.speed)]
+        origin = (str(clock.wall_origin_ns), str(clock.origin_ns), str(clock.speed))
+        command = ["-c", f"{prelude}\n{CLOCKED}", *origin]
+    elif not prelude:
+        command = ["-m", "mdingest"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MDINGEST_")}
     root = str(Path(__file__).parents[2])
     with log.open("ab") as out:
         begin = out.tell()
         inner = await asyncio.create_subprocess_exec(
+            *wrapper,
             sys.executable,
             *command,
             *map(str, arguments),

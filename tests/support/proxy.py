@@ -12,12 +12,18 @@ class Proxy:
         self.port = 0
         self.silent = False
         """Nothing passes in either direction; connections stay open, new ones are accepted."""
+        self.delay_s = 0.0
+        """What the server says waits for so long, each piece by itself."""
+        self.piece_bytes = 0
+        """What the server says passes in pieces of so many bytes; 0: as it comes."""
         self.eat_answer_to = b""
         """The line is cut when the server has answered to these bytes, before the answer passes."""
         self.cut_before = b""
         """The line is cut when a client sends these bytes, before they pass."""
         self.seen = bytearray()
         """All that clients sent and that passed."""
+        self.connections = 0
+        """So many were accepted."""
         self._upstream = upstream
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -28,6 +34,7 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, until either side is gone."""
+        self.connections += 1
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:
@@ -67,8 +74,12 @@ class Proxy:
             await self._voice()
             if eating.is_set():
                 raise ConnectionResetError
-            writer.write(data)
-            await writer.drain()
+            await asyncio.sleep(self.delay_s)
+            size = self.piece_bytes or len(data)
+            for at in range(0, len(data), size):
+                writer.write(data[at : at + size])
+                await writer.drain()
+                await asyncio.sleep(0)  # each piece is a packet of its own
         raise ConnectionResetError
 
     async def _voice(self) -> None:

@@ -75,9 +75,9 @@ class Reference(ReferencePackets):
                     table = SessionTable.from_json(value)
                     self.tables[name] = self.tables[name].merged(table) if name in self.tables else table
             case Kind.CONNECT:
-                feed = control.decode_connect(record.payload).feed
-                self.streams[record.stream_id] = Stream(feed)
-                self.clocks.setdefault(feed, FeedClock())
+                connect = control.decode_connect(record.payload)
+                self.streams[record.stream_id] = Stream(connect.feed, connect.resolution_ns)
+                self.clocks.setdefault(connect.feed, FeedClock())
             case Kind.SUBSCRIBE:
                 self._subscribe(record)
             case Kind.UNSUBSCRIBE:
@@ -143,9 +143,12 @@ class Reference(ReferencePackets):
                 self._packet(record, stream, packet)
         if damaged:
             self._damaged(record, stream)
-        stream.heard = clock.projection(record.wall_ns, record.mono_ns)
+        now = clock.projection(record.wall_ns, record.mono_ns)
         if packets:
-            stream.heard_data = stream.heard
+            behind = now - stream.newest if stream.newest else 0
+            stream.lag = behind if behind > stream.resolution else 0
+            stream.heard_data = now - stream.lag
+        stream.heard = now - stream.lag
         self.out_streams[record.stream_id] = (stream.feed, stream.heard)
 
     def _damaged(self, record: Record, stream: Stream) -> None:

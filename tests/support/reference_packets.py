@@ -26,6 +26,8 @@ class ReferencePackets(ReferenceState):
         if not snapshot:
             stamp = packet.ts_exchange if packet.ts_exchange > 0 else max(packet.ts_trade, 0)
             clock.hear(stamp, packet.instrument_id, self._subscribed(stream.feed), wall, mono)
+            if clock.value is not None:
+                stream.newest = max(stream.newest, min(packet.ts_exchange, clock.value))
         now = clock.projection(wall, mono)
         limit = max(now, wall) + 5 * S
         packet.ts_trade = packet.ts_trade if 0 < packet.ts_trade <= limit else 0

@@ -102,9 +102,12 @@ class Stream:
     """A connection. The two instants are feed-clock times of its last frames."""
 
     feed: str
+    resolution: int
     lines: dict[int, Line] = field(default_factory=dict)
     heard: int = 0
     heard_data: int = 0
+    newest: int = 0  # exchange time of its packets
+    lag: int = 0
     damage: tuple[int, int] | None = None
 
 

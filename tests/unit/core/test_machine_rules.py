@@ -564,6 +564,31 @@ class TestRule11Coverage:
 
         assert story.coverage(1) == [(1.0, 8.0)]
 
+    def test_what_a_line_that_fell_behind_still_held_when_it_was_cut_was_not_heard(
+        self, story: Story
+    ) -> None:
+        late = packet(1, t=6, x=6, price=102, volume=1030)
+        story.kite(1).trade(1, 5, 101, 1010).at(8.9).tick().at(9).frame(1, late).disconnect(1)
+
+        assert story.coverage(1) == [(1.0, 6.0)]
+        assert (6.0, math.inf, "disconnect", None) in story.gaps(1)
+
+    def test_nor_does_a_heartbeat_on_such_a_line_prove_it(self, story: Story) -> None:
+        late = packet(1, t=6, x=6, price=102, volume=1030)
+        story.kite(1).trade(1, 5, 101, 1010).at(8.9).tick().at(9).frame(1, late).at(11.5).frame(1).disconnect(
+            1
+        )
+
+        assert story.coverage(1) == [(1.0, 8.0)]
+
+    def test_a_line_that_caught_up_is_heard_as_before(self, story: Story) -> None:
+        late = packet(1, t=6, x=6, price=102, volume=1030)
+        story.kite(1).trade(1, 5, 101, 1010).at(8.9).tick().at(9).frame(1, late).trade(
+            1, 12, 102, 1031
+        ).disconnect(1)
+
+        assert story.coverage(1) == [(1.0, 12.0)]
+
     def test_another_streams_packets_do_not_prove_it(self, story: Story) -> None:
         story.kite(1, stream=1).kite(2, stream=2).trade(1, 5, 101, 1010).trade(2, 20, 50, 1001, stream=2)
         story.disconnect(1)

@@ -1,0 +1,150 @@
+"""A simulated broker in this process, a daemon that listens to it, and the verdict on what it stored."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mdingest.simulators import KiteSimulator
+from mdingest.telemetry.clock import Clock, parse_clock
+from tests.support.evidence import NS, Evidence, read_evidence
+from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, story
+from tests.support.oracle_journal import (
+    committed_problems,
+    frames_received,
+    replay_problems,
+    stream_problems,
+)
+from tests.support.processes import Process, free_port, get, started, until, write_config
+
+SYMBOL = "RELIANCE.NS"
+GOOD, BAD = "good", "bad"  # access tokens, to the simulator
+
+
+@dataclass
+class Place:
+    """A simulator, and where a daemon that listens to it keeps its things."""
+
+    folder: Path
+    simulator: KiteSimulator
+    port: int
+
+    @property
+    def database(self) -> Path:
+        """Where its candles are."""
+        return self.folder / "mdingest.db"
+
+    @property
+    def journal(self) -> Path:
+        """Where its journal is."""
+        return self.folder / "journal"
+
+    def mdingest(
+        self, *arguments: str | Path, prelude: str = "", wrapper: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[Process]:
+        """Start a command on this place's config. The rest as for `started`."""
+        return started(
+            "--config",
+            self.folder / "config.yaml",
+            *arguments,
+            log=self.folder / f"{arguments[0]}.log",
+            cwd=self.folder,
+            clock=self.simulator.clock,
+            prelude=prelude,
+            wrapper=wrapper,
+        )
+
+    def listens_to(self, address: str) -> None:
+        """Let the daemon go another way to the broker, from its next start on."""
+        config = self.folder / "config.yaml"
+        config.write_text(config.read_text().replace(self.simulator.ws_url, address))
+
+    async def finished(self, *arguments: str | Path) -> tuple[int, str]:
+        """Exit code and output of a command that ends by itself."""
+        async with self.mdingest(*arguments) as process:
+            return await process.ended(within_s=15), process.said()
+
+    async def get(self, path: str, port: int | None = None) -> tuple[int, Any]:
+        """Ask over HTTP."""
+        return await get(f"http://127.0.0.1:{port or self.port}{path}")
+
+    async def candles(self, port: int | None = None) -> list[dict[str, Any]]:
+        """The newest stored seconds of one symbol; none while there is no answer."""
+        status, body = await self.get(f"/candles?symbol={SYMBOL}&interval=1s&limit=1000", port)
+        return body["candles"] if status == 200 else []
+
+    async def until_candles(
+        self, process: Process, count: int, port: int | None = None, within_s: float = 15
+    ) -> None:
+        """Wait until there are so many."""
+
+        async def enough() -> bool:
+            return len(await self.candles(port)) >= count
+
+        await until(f"{count} candles", enough, process, within_s)
+
+    async def until_more(self, process: Process, count: int, within_s: float = 30) -> None:
+        """Wait until there are so many more than now."""
+        await self.until_candles(process, len(await self.candles()) + count, within_s=within_s)
+
+    def evidence(self) -> Evidence:
+        """What it left behind."""
+        return read_evidence(self.database, self.folder / "tape.jsonl", self.folder / "cuts.jsonl")
+
+    def heard_without_a_gap(self) -> bool:
+        """Whether nothing was lost between a symbol's first snapshot and the end."""
+        found = self.evidence()
+        return not any(
+            gap.start >= found.first_heard(symbol) and gap.start + NS < found.horizon()
+            for symbol in found.symbols
+            for gap in found.gaps.get(symbol, [])
+        )
+
+    async def verdict(self, *, whole_journal: bool = True, honest_clock: bool = True) -> str:
+        """All problems that the oracle finds, after a clean stop; empty if all is well.
+
+        ``whole_journal``: nothing of it was damaged, so that a replay gives the same rows.
+        ``honest_clock``: the stamps of its records can be compared with the simulator's.
+        """
+        found = self.evidence()
+        problems = [check(found) for check in EVIDENCE_CHECKS]
+        problems.append(stream_problems(self.journal))
+        if honest_clock:
+            problems.append(excess_problems(found, frames_received(self.journal)))
+        if whole_journal:
+            problems.append(committed_problems(self.journal, self.database))
+            problems.append(await replay_problems(self.journal, self.database, self.folder))
+        return story(problems)
+
+
+@asynccontextmanager
+async def place_of(
+    folder: Path,
+    clock: Clock,
+    *,
+    access_token: str = GOOD,
+    faults: str = "",
+    rate: float = 3.0,
+) -> AsyncIterator[Place]:
+    """A market that trades while the block runs."""
+    async with KiteSimulator(
+        clock=clock, rate=rate, faults=faults, tape=folder / "tape.jsonl", cuts=folder / "cuts.jsonl"
+    ) as simulator:
+        place = Place(folder, simulator, free_port())
+        (folder / "instruments.csv").write_text(simulator.instruments_csv())
+        write_config(
+            folder,
+            simulator=simulator.ws_url,
+            instruments=folder / "instruments.csv",
+            symbols=[one.symbol for one in simulator.instruments],
+            port=place.port,
+            access_token=access_token,
+        )
+        yield place
+
+
+def fast_clock(speed: int) -> Clock:
+    """A morning at several times real speed, so that nobody waits for candles."""
+    return parse_clock(f"{datetime(2026, 11, 20, 3, 58, 30, tzinfo=UTC).isoformat()}x{speed}")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # heavy, and wanted by the type checker only
     from mdingest.config import Config
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DATABASE_ONLY = ("alerts", "providers")
+"""`unused` for commands that neither ask a provider nor alert anybody."""
 
 
 class AddCommand(Protocol):
@@ -31,11 +33,15 @@ def set_up_logging(args: Namespace) -> None:
 
 
 def load_config(
-    args: Namespace, overrides: Mapping[str, object] | None = None, *, forgive: Sequence[str] = ()
+    args: Namespace,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    forgive: Sequence[str] = (),
+    unused: Sequence[str] = (),
 ) -> "Config":
     """The configuration of the options. Raises ConfigError. Also sets up logging.
 
-    ``forgive``: keys of providers whose variables need not be set.
+    ``forgive``: keys of providers whose variables need not be set. ``unused``: whole sections.
     """
     set_up_logging(args)
     from mdingest.config import load
@@ -43,7 +49,7 @@ def load_config(
     given = dict(overrides or {})
     if "database" in args:
         given["database.url"] = args.database
-    return load(getattr(args, "config", None), overrides=given, forgive=forgive)
+    return load(getattr(args, "config", None), overrides=given, forgive=forgive, unused=unused)
 
 
 class Stopping:

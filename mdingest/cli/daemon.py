@@ -1,10 +1,12 @@
 """``realtime``, ``run``, ``serve`` and ``demo``: what goes on until it is stopped."""
 
 from argparse import Namespace
+from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdingest.cli.common import (
+    DATABASE_ONLY,
     AddCommand,
     Stopping,
     load_config,
@@ -82,7 +84,7 @@ def _run(args: Namespace) -> int:
 
 def _serve(args: Namespace) -> int:
     with (stopping := Stopping()).installed():
-        config = load_config(args)
+        config = load_config(args, unused=DATABASE_ONLY)
         from mdingest.app import run_serve
         from mdingest.config import read_clock
 
@@ -95,6 +97,7 @@ def _demo(args: Namespace) -> int:
     with (stopping := Stopping()).installed():
         if "config" not in args:
             args.config = _demo_file()
+            environ.pop("MDINGEST_DATABASE", None)  # is not for made-up candles either
         config = load_config(args)
         from mdingest.app import run_demo
         from mdingest.config import read_clock, real_addresses

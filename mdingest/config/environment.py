@@ -1,7 +1,7 @@
 """``${NAME}`` in the file, from the environment or a ``.env`` file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ KeyPath = tuple[str | int, ...]
 class Environment:
     """Variables, and which of them the file used, so that no error repeats their values."""
 
-    def __init__(self, env: Mapping[str, str], directories: list[Path]) -> None:
+    def __init__(self, env: Mapping[str, str], directories: list[Path], unused: Collection[str] = ()) -> None:
+        """``unused`` names keys under which a variable need not be set: nobody will look at its value."""
+        self._unused = unused
         self._values: dict[str, str] = {}
         self._used: dict[str, str] = {}
         for directory in reversed(directories):
@@ -47,6 +49,8 @@ class Environment:
                 errors.append((path, "a reference looks like ${KITE_API_KEY}; write $${ for a plain ${"))
                 return ""
             if not self._values.get(name):
+                if path[0] in self._unused:
+                    return "unset"
                 errors.append((path, f"{name} is not set; put it into the environment or .env"))
                 return ""
             self._used[name] = self._values[name]

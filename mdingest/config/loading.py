@@ -40,17 +40,23 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     *,
     forgive: Sequence[str] = (),
+    unused: Sequence[str] = (),
 ) -> Config:
     """Read and check everything; nothing is started or created.
 
     ``path`` None means ``$MDINGEST_CONFIG``, else ``config/config.yaml`` if there is one,
-    else defaults. ``overrides`` maps dotted keys to values that the command line gave.
+    else defaults. ``overrides`` maps dotted keys to values that the command line gave;
+    ``$MDINGEST_DATABASE``, if not empty, stands for a ``database.url`` of it.
     ``forgive`` names dotted keys of providers whose variables need not be set: they count as
-    not given then, as does a secret whose stand-in (a token file) exists. Raises ConfigError
-    whose text has one line a mistake and no secret.
+    not given then, as does a secret whose stand-in (a token file) exists. ``unused`` names
+    sections that the caller has no use for: whatever variables they name, none need be set.
+    Raises ConfigError whose text has one line a mistake and no secret.
     """
     env = os.environ if env is None else env
-    overrides = overrides or {}
+    given = dict.fromkeys(overrides or {}, "command line")
+    overrides = dict(overrides or {})
+    if (url := env.get("MDINGEST_DATABASE")) and "database.url" not in given:
+        overrides["database.url"], given["database.url"] = url, "$MDINGEST_DATABASE"
     file = _find(path, env)
     raw = {} if file is None else read_yaml(file)
     if raw is None:
@@ -58,7 +64,7 @@ def load(
     if not isinstance(raw, dict):
         raise ConfigError(f"{file}: must be a mapping of keys, like in config/config.example.yaml")
     directories = [Path()] if file is None else [file.parent, Path()]
-    environment = Environment(env, directories)
+    environment = Environment(env, directories, unused)
     for key, value in overrides.items():
         raw = _with(raw, key.split("."), value)
     mistakes: list[Mistake] = []
@@ -66,9 +72,9 @@ def load(
     _read_symbols(expanded, directories, mistakes)
     config = _check(expanded, mistakes, forgive)
     if mistakes:
-        raise ConfigError(environment.hide(_report(mistakes, file, list(overrides))))
+        raise ConfigError(environment.hide(_report(mistakes, file, given)))
     read = [*([] if file is None else [file]), *(directory / ".env" for directory in directories)]
-    return config.reloaded_by(partial(load, path, env, overrides, forgive=forgive), read)
+    return config.reloaded_by(partial(load, path, env, overrides, forgive=forgive, unused=unused), read)
 
 
 def read_clock(config: Config | None = None, env: Mapping[str, str] | None = None) -> Clock:
@@ -281,8 +287,8 @@ def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _report(mistakes: list[Mistake], file: Path | None, overrides: list[str]) -> str:
-    """One line a mistake, under the source that it comes from.
+def _report(mistakes: list[Mistake], file: Path | None, given: Mapping[str, str]) -> str:
+    """One line a mistake, under the source that it comes from; ``given``: of keys not in the file.
 
     What follows from a mistake at the same place (a variable that is not set) is left out.
     """
@@ -292,7 +298,7 @@ def _report(mistakes: list[Mistake], file: Path | None, overrides: list[str]) ->
         if first[loc] != said and loc != ("calendar", "file"):
             continue
         path = ".".join(str(step) for step in loc)
-        given = any(path == key or path.startswith(f"{key}.") for key in overrides)
-        source = "command line" if given else "built-in defaults" if file is None else str(file)
+        where = "built-in defaults" if file is None else str(file)
+        source = next((given[key] for key in given if path == key or path.startswith(f"{key}.")), where)
         sources.setdefault(source, []).append(f"  {path}: {said}")
     return "\n".join(line for source, lines in sources.items() for line in (f"{source}:", *lines))

@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ import mdingest
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 BIN = Path(sys.executable).parent
+_REFERENCE = re.compile(r"\$\{(\w+)(:[-+])([^}]*)\}")
 
 
 def pins(lock: Path) -> list[Requirement]:
@@ -145,46 +147,89 @@ def test_the_container_has_no_more_rights_than_it_needs() -> None:
     assert "\nUSER 10001:10001\n" in (ROOT / "Dockerfile").read_text()
 
 
-def test_each_part_knows_only_its_own_password_of_the_database() -> None:
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    given = {
-        "migrate-postgres": ("mdingest_owner", "${POSTGRES_OWNER_PASSWORD:-}"),
-        "daemon-postgres": ("mdingest_writer", "${POSTGRES_WRITER_PASSWORD:-}"),
-        "serve-postgres": ("mdingest_reader", "${POSTGRES_READER_PASSWORD:-}"),
-    }
-    for name, (role, password) in given.items():
-        service = services[name]
-        assert f"postgresql://{role}@postgres/mdingest" in service["command"]
-        assert [value for value in service["environment"].values() if "POSTGRES" in value] == [password]
-        assert "env_file" not in service  # which would bring all of .env
-        assert service["profiles"] == ["postgres"]
+def compose(**variables: str) -> dict[str, Any]:
+    """The services of the compose file, as they are with these in ``.env``."""
+    text = (ROOT / "docker-compose.yml").read_text()
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, word = found.groups()
+        given = variables.get(name, "")
+        return given or word if operator == ":-" else given and word
+
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    for service in services.values():  # after YAML, as compose does: an empty value stays a text
+        for name, text in service.get("environment", {}).items():
+            service["environment"][name] = _REFERENCE.sub(value, text)
+    return services
 
 
-def test_every_part_can_read_a_config_with_a_kite_feed_in_it(tmp_path: Path) -> None:
-    """Secrets that a part has no use for are named there too, and a missing one ends it."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+PASSWORDS = {f"POSTGRES_{role}_PASSWORD": f"{role.lower()}-pw" for role in ("OWNER", "WRITER", "READER")}
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("mdingest", "writer"), ("migrate", "owner"), ("serve", "reader")]
+)
+def test_each_part_knows_only_its_own_password_of_the_database(name: str, role: str) -> None:
+    service = compose(**PASSWORDS)[name]
+    given = service["environment"]
+    if "env_file" in service:  # which brings all of .env
+        given = PASSWORDS | given
+
+    assert given["MDINGEST_DATABASE"] == f"postgresql://mdingest_{role}@postgres/mdingest"
+    assert {value for value in given.values() if value.endswith("-pw")} == {f"{role}-pw"}
+    assert given["PGPASSWORD"] == f"{role}-pw"
+
+
+def test_the_profile_adds_to_one_daemon_and_replaces_nothing() -> None:
+    """``docker compose --profile postgres up`` starts what has no profile, too.
+
+    And podman-compose knows no dependency that may be absent.
+    """
+    plain, filled = compose(), compose(**PASSWORDS)
+    always = {name for name, one in plain.items() if "profiles" not in one}
+
+    assert always == {"mdingest", "migrate"}
+    assert {tuple(one["profiles"]) for one in plain.values() if "profiles" in one} == {("postgres",)}
+    for name in always:
+        assert plain[name]["environment"]["MDINGEST_DATABASE"] == ""
+        assert filled[name]["environment"]["MDINGEST_DATABASE"].startswith("postgresql://")
+        assert plain[name].get("depends_on", {}).keys() <= always
+    ports = [port for one in plain.values() for port in one.get("ports", [])]
+    assert len({port.rpartition(":")[0] for port in ports}) == len(ports)
+    assert plain["mdingest"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert plain["serve"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
+    assert "healthcheck" in plain["postgres"]
+
+
+def test_every_part_can_read_a_config_with_secrets_in_it(tmp_path: Path) -> None:
+    """Only the daemon is given those of brokers; what the others have no use for need not be set."""
     settings = yaml.safe_load((ROOT / "config/docker.yaml").read_text())
     settings["api"] = {"tokens": ["${API_TOKEN}"]}
     settings["alerts"] = {"webhook": "${ALERT_URL}"}
     settings["providers"] = {
         "kite_ws": {name: f"${{KITE_{name.upper()}}}" for name in ("api_key", "api_secret", "access_token")}
     }
+    settings["database"] = {"url": f"sqlite:///{tmp_path}/candles.db"}
     config = tmp_path / "docker.yaml"
     config.write_text(yaml.safe_dump(settings))
 
-    for name in ("migrate-postgres", "daemon-postgres", "serve-postgres"):
-        given = {
-            key: re.sub(r"\$\{(\w+):-\}", r"\1", value)
-            for key, value in services[name]["environment"].items()
-        }
-        command = [BIN / "mdingest", "check-config", "--config", config]
+    for name in ("migrate", "serve"):
+        service = compose(API_TOKEN="some-token", **PASSWORDS)[name]
+        given = service["environment"]
+        if name == "serve":
+            given["MDINGEST_DATABASE"] = f"sqlite:///{tmp_path}/none.db"
+        else:
+            del given["MDINGEST_DATABASE"]
+        command = [BIN / "mdingest", name, "--config", config]
         done = subprocess.run(command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (name, done.returncode) == (name, 0), done.stderr
+        # Without a database `serve` ends, but only after it has read its configuration.
+        assert (name, done.returncode) == (name, 0 if name == "migrate" else 2), done.stderr
+        assert name == "migrate" or "there is no database" in done.stderr
 
 
 def test_the_container_starts_with_a_config_that_exists() -> None:
-    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["mdingest"]
-    config = service["command"][-1]
+    service = compose()["mdingest"]
+    *_, config = service["command"]
 
     assert service["command"] == ["run", "--config", config]
     assert "./config:/config:ro" in service["volumes"]

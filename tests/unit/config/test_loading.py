@@ -166,6 +166,30 @@ def test_a_missing_variable_is_named_once_and_other_mistakes_beside_it(refused: 
     ]
 
 
+def test_variables_of_sections_without_a_use_need_not_be_set(here: Path) -> None:
+    (here / "c.yaml").write_text(KITE + 'api: {tokens: ["${API_TOKEN}"]}\nalerts: {webhook: "${ALERT_URL}"}')
+    unused = ("alerts", "providers")
+
+    config = load("c.yaml", {"API_TOKEN": "abcdef"}, unused=unused)
+
+    assert [token.get_secret_value() for token in config.api.tokens] == ["abcdef"]
+    assert "kite_ws" in config.providers  # whose address still decides what the clock may do
+    with pytest.raises(ConfigError, match="API_TOKEN is not set"):
+        load("c.yaml", {}, unused=unused)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_environment_may_name_the_database_and_the_command_line_wins() -> None:
+    env = {"MDINGEST_DATABASE": "sqlite:///theirs.db"}
+    given = {"database.url": "sqlite:///given.db"}
+
+    assert load(None, env).database.url.get_secret_value() == "sqlite:///theirs.db"
+    assert load(None, env, given).database.url.get_secret_value() == "sqlite:///given.db"
+    assert load(None, {"MDINGEST_DATABASE": ""}).database == Config().database
+    with pytest.raises(ConfigError, match=r"^\$MDINGEST_DATABASE:\n  database\.url: "):
+        load(None, {"MDINGEST_DATABASE": "mysql://me:hunter2@host/db"})
+
+
 def test_the_environment_wins_over_dotenv_and_the_one_beside_the_config_over_the_other(here: Path) -> None:
     (here / "etc").mkdir()
     (here / "etc/c.yaml").write_text('api: {tokens: ["${A}", "${B}", "${C}", "$${A}"]}')

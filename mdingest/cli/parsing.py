@@ -57,7 +57,9 @@ def _everywhere() -> ArgumentParser:
         help="default: $MDINGEST_CONFIG, else config/config.yaml, else built-in defaults",
     )
     group.add_argument(
-        "--database", metavar="URL", help="default: $MDINGEST_DATABASE, else database.url of the configuration"
+        "--database",
+        metavar="URL",
+        help="default: $MDINGEST_DATABASE, else database.url of the configuration",
     )
     group.add_argument("--log-format", choices=("console", "json"), help="default: console on a terminal")
     group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")

@@ -21,6 +21,7 @@ from mdingest.store import moving, open_store
 from mdingest.store.base import Position, Store, Transaction
 from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
+from mdingest.store.postgres_sql import NAMES
 from tests.support.postgres import Server, database, execute, fetch
 from tests.support.rows import JOURNAL, NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 
@@ -117,6 +118,21 @@ async def test_what_brokers_list_arrives_with_the_history_of_its_tokens(here: st
     ]
     kept = await fetch(there, "SELECT token, valid_from, valid_to FROM listing_tokens ORDER BY valid_from")
     assert kept == [("738561", "2026-11-20", "2026-11-21"), ("738562", "2026-11-21", None)]
+
+
+async def test_no_table_is_forgotten(there: str) -> None:
+    """A new table of the schema is copied, or stands here with why it is not."""
+    await migrate(there)
+    query = """
+    SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    AND NOT relispartition"""
+    tables = {name for (name,) in await fetch(there, query)}
+    apart = {
+        *("instruments", *(f"candles_{name}" for name in NAMES.values())),  # series by series
+        *("sources", "mdingest_migrations"),  # of the program
+        "ingest",  # who has the role there
+    }
+    assert tables - apart == {name for name, *_ in moving._OTHERS}
 
 
 async def test_a_token_listed_anew_at_the_target_is_kept(here: str, there: str) -> None:

@@ -182,7 +182,17 @@ async def test_gaps_and_coverage_read_as_times_too(store: PostgresStore, client:
     at = dt.datetime(2026, 11, 20, 3, 45, tzinfo=dt.UTC)
     (found,) = await client.fetch("SELECT * FROM gaps")
     assert tuple(found) == (
-        *("RELIANCE.NS", "kite_ws", at + dt.timedelta(milliseconds=250), None, "disconnect", 7.0, "open"),
+        *(
+            "RELIANCE.NS",
+            "kite_ws",
+            at + dt.timedelta(milliseconds=250),
+            None,
+            "disconnect",
+            7.0,
+            "open",
+            "",
+            0,
+        ),
     )
     (heard,) = await client.fetch("SELECT start_utc, end_utc, is_open FROM coverage")
     assert tuple(heard) == (at, at + dt.timedelta(seconds=9, microseconds=1), True)
@@ -468,7 +478,16 @@ async def test_the_roles_of_compose_can_do_their_work_and_no_more(guarded: Serve
         for statement in ("DELETE FROM candles_1s", "SELECT add_partitions('1s', now(), now())"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await execute(guarded.url("shared", user="mdingest_reader"), WRITABLE, statement)
-        for statement in ("DROP TABLE candles_1s", "CREATE TABLE mine (x int)"):
+        writer_may_not = (
+            *(
+                "DROP TABLE candles_1s",
+                "CREATE TABLE mine (x int)",
+                "CREATE SCHEMA mine",
+                "TRUNCATE candles_1m",
+            ),
+            *("DELETE FROM mdingest_migrations", "ALTER TABLE instruments ADD COLUMN mine int"),
+        )
+        for statement in writer_may_not:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await execute(guarded.url("shared", user="mdingest_writer"), statement)
     finally:

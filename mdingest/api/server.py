@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Handler, Middleware
 
 from mdingest.api.access import Access
@@ -43,6 +43,7 @@ _STREAM = "/stream"  # asks for its token itself, and is as long as somebody loo
 _TIMEOUT_S = 10.0
 _IN_FLIGHT = 64
 _MAX_BODY_BYTES = 65_536
+_HUNG_UP = 499  # as proxies count it: the client did not wait for the answer
 _KEEPALIVE_S = 30.0
 _SHUTDOWN_S = 2.0
 
@@ -170,10 +171,16 @@ async def _answered(request: web.Request, handler: Handler, timeout_s: float | N
         return problem_response(problem.status, problem.detail, nearest=problem.nearest)
     except web.HTTPException as exc:
         return _routing(request, exc)
-    except StoreUnavailable as exc:
-        return problem_response(503, f"the database can't answer now: {exc}", {"Retry-After": "1"})
-    except TimeoutError:
-        return problem_response(503, f"not done within {_TIMEOUT_S:g} s: ask for less", {"Retry-After": "1"})
+    except (StoreUnavailable, TimeoutError) as exc:
+        known = isinstance(exc, StoreUnavailable)
+        said = (
+            f"the database can't answer now: {exc}"
+            if known
+            else f"not done within {_TIMEOUT_S:g} s: ask for less"
+        )
+        return problem_response(503, said, {"Retry-After": "1"})
+    except ClientConnectionResetError:  # nobody is left to be told
+        return web.Response(status=_HUNG_UP)
     except Exception:  # a bug in a reply must not end the recording
         log.exception("api.failed", path=request.path)
         return problem_response(500, "this is a bug; the log has the details")

@@ -3,6 +3,7 @@
 ======================  ====================================================
 ``ConfigError``         refused before anything starts; exit code 2
 ``TransientError``      retried with full jitter, capped at 60 s
+``NotYet``              left for a later run; nothing else of that provider waits for it
 ``PermanentError``      this feed is parked, health shows it, the others run
 ``Unauthorized``        the same, because of its credentials: they are read again when they change
 ``DecodeError``         counted, the frame is sampled into the log, go on
@@ -33,6 +34,10 @@ class TransientError(MdingestError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class NotYet(TransientError):
+    """What was asked for does not exist yet; asking again at once would not help."""
 
 
 class PermanentError(MdingestError):

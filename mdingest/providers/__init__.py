@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from mdingest.providers import alphavantage, binance, csvfile, kite
+from mdingest.providers import alphavantage, bhavcopy, binance, csvfile, kite
 from mdingest.providers.base import LiveProvider
 from mdingest.providers.history import HistoryProvider
 
@@ -23,6 +23,7 @@ HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
         provider.name: provider
         for provider in (
             csvfile.PROVIDER,
+            bhavcopy.PROVIDER,
             kite.HISTORY,
             binance.HISTORY,
             alphavantage.PROVIDER,

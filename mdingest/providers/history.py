@@ -52,6 +52,7 @@ __all__ = [
     "Hours",
     "HttpRequest",
     "InstrumentList",
+    "Keep",
     "Limits",
     "Parsed",
     "Reach",
@@ -160,6 +161,14 @@ class FileRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Where a reply that never changes is kept for the next who asks."""
+
+    path: Path
+    max_bytes: int  # of all in its folder; those unused longest go
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """GET an address. ``secrets`` are parameters and headers that no text may show.
 
@@ -172,6 +181,7 @@ class HttpRequest:
     secret_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     secret_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     span: Span | None = None
+    keep: Keep | None = None  # once it was understood
 
     def __str__(self) -> str:
         query = "&".join(f"{key}={value}" for key, value in self.params)

@@ -11,9 +11,17 @@ import structlog
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
-from mdingest.core.spans import Span
-from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError, Unauthorized
+from mdingest.core.spans import Span, union
+from mdingest.errors import (
+    ConfigError,
+    NotYet,
+    PermanentError,
+    StoreUnavailable,
+    TransientError,
+    Unauthorized,
+)
 from mdingest.pipeline.backoff import full_jitter
+from mdingest.pipeline.history.batch import BATCH, Batch, Write
 from mdingest.pipeline.history.candles import fetched
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
@@ -22,7 +30,7 @@ from mdingest.pipeline.history.plan import plan
 from mdingest.pipeline.history.ratio import constant_ratio
 from mdingest.pipeline.history.replies import Reading, date, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
-from mdingest.providers.history import Ask, FileRequest, History, Hours, Reply, Request
+from mdingest.providers.history import Ask, History, Hours, Reply, Request
 from mdingest.store.base import Committed, Transaction
 
 log = structlog.get_logger()
@@ -143,19 +151,54 @@ class Backfill:
         said.requests = [str(request) for _, request in requests]
         if order.dry_run:
             return
+        batch = Batch() if self._brings_one_bar(order.interval) else None
         for number, (ask, request) in enumerate(requests):
 
             def heard(share: float, number: int = number) -> None:
                 progress.advanced(said.symbol, (number + share) / len(requests), said.rows)
 
             try:
-                await self._request(ask, request, said, heard)
+                await self._request(ask, request, said, heard, batch)
             except (PermanentError, TransientError) as exc:
                 said.left.append((ask.start_ns, ask.end_ns))
                 said.failures.append(f"{request}: {exc}")
                 if self._refused is not None:
                     said.left += [(later.start_ns, later.end_ns) for later, _ in requests[number + 1 :]]
                     break
+            if batch is not None and len(batch) >= BATCH:
+                await self._store_batch(batch, said)
+        if batch is not None:
+            await self._store_batch(batch, said)
+        await self._settle_unseen(instrument, order, said)
+
+    async def _settle_unseen(self, instrument: Instrument, order: Order, said: SymbolReport) -> None:
+        """Answers for a whole market that lack the instrument: no trade if it is known, else a failure."""
+        if not said.unseen:
+            return
+        known = said.rows or len(
+            await self._store.candles(instrument.id, order.interval.seconds, EARLIEST_NS, LATEST_NS, 1)
+        )
+        if not known:
+            said.failures.append(said.unseen[-1][0])
+            return
+        ask = Ask(instrument, order.interval, *self.range_of(order), self._hours(instrument))
+        spans = union(span for _, answered in said.unseen for span in answered)
+        await self._write(ask, Candles(np.empty(0, CANDLE)), spans, said)
+
+    def _brings_one_bar(self, interval: Interval) -> bool:
+        """Whether each request brings one bar: many of them are then one range to check and to store."""
+        span_s = self._capabilities.intervals[interval.seconds].span_s
+        return span_s is not None and span_s <= interval.seconds
+
+    async def _store_batch(self, batch: Batch, said: SymbolReport) -> None:
+        for ask, rows, spans in batch.taken():
+            try:
+                await self._refuse_ratio(ask, rows)
+            except PermanentError as exc:
+                said.failures.append(str(exc))
+                said.left.append((ask.start_ns, ask.end_ns))
+            else:
+                await self._write(ask, rows, spans, said)
 
     async def _missing(
         self, instrument: Instrument, order: Order, wanted: Span, hours: Hours, said: SymbolReport
@@ -178,7 +221,12 @@ class Backfill:
     # -- one request ------------------------------------------------------------------
 
     async def _request(
-        self, ask: Ask, request: Request, said: SymbolReport, heard: Callable[[float], None]
+        self,
+        ask: Ask,
+        request: Request,
+        said: SymbolReport,
+        heard: Callable[[float], None],
+        batch: Batch | None,
     ) -> None:
         """Raises PermanentError, or TransientError after the last attempt."""
         if self._refused is not None:
@@ -186,15 +234,20 @@ class Backfill:
         waits = full_jitter(cap_s=60.0)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if not isinstance(request, FileRequest):
+                if not self._fetcher.has(request):
                     await self._pace.turn()
                 async with self._fetcher.reply(request) as reply:
-                    await self._refuse_adjusted(ask, reply)
-                    await self._keep(ask, reply, said, heard)
+                    if batch is None:
+                        await self._refuse_adjusted(ask, reply)
+                    await self._keep(ask, reply, said, heard, self._write if batch is None else batch.add)
+                    await self._fetcher.understood(reply)
+            except NotYet:
+                raise
             except Unauthorized as exc:
                 self._refused = exc
                 raise
             except TransientError as exc:
+                self._fetcher.misunderstood(request)
                 await self._wait(exc, next(waits), last=attempt == ATTEMPTS)
             else:
                 self._failed_in_a_row = 0
@@ -222,27 +275,37 @@ class Backfill:
         with closing(self._history.parse(ask, reply)) as parts:
             while (part := await next_part(parts)) is not None:
                 mine, _ = reading.candles(part)
-                if not len(mine):
-                    continue
-                first, last = int(mine["ts"][0]), int(mine["ts"][-1])
-                stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
-                ratio = constant_ratio(stored, mine)
-                if ratio is not None:
-                    raise PermanentError(
-                        f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
-                        "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
-                    )
+                if len(mine):
+                    await self._refuse_ratio(ask, mine)
 
-    async def _keep(self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None]) -> None:
+    async def _refuse_ratio(self, ask: Ask, mine: Candles) -> None:
+        if not len(mine):
+            return
+        first, last = int(mine["ts"][0]), int(mine["ts"][-1])
+        who, interval_s = ask.instrument.id, ask.interval.seconds
+        stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
+        ratio = constant_ratio(stored, mine)
+        if ratio is not None:
+            raise PermanentError(
+                f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
+                "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
+            )
+
+    async def _keep(
+        self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None], write: Write
+    ) -> None:
         reading = self._reading(ask, reply, said)
         with closing(self._history.parse(ask, reply)) as parts:
             while (part := await next_part(parts)) is not None:
                 candles, spans = reading.candles(part)
-                await self._write(ask, candles, spans, said)
+                await write(ask, candles, spans, said)
                 heard(reading.share)
                 if part.wait_s:
                     self._pace.hold(part.wait_s)
-        await self._write(ask, Candles(np.empty(0, CANDLE)), reading.end(), said)
+        if reading.unseen:
+            said.unseen.append((reading.unseen, reading.end()))
+            return
+        await write(ask, Candles(np.empty(0, CANDLE)), reading.end(), said)
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
         return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)

@@ -1,12 +1,16 @@
 """Requests to replies: the only place of history that opens files and sockets."""
 
+import asyncio
 import io
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from mdingest.errors import PermanentError, TransientError
+from mdingest.pipeline.history import kept
 from mdingest.providers.history import FileRequest, HttpRequest, Reply, Request
 
 if TYPE_CHECKING:
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 _TOTAL_S, _CONNECT_S = 60, 10
 MAX_REPLY_BYTES = 64 << 20
 _PIECE = 1 << 16
+_NOT_FOUND = 404
+_ABSENT_S = 600.0  # so long nobody asks again for what was not there
+_ABSENT_MOST = 10_000
 
 
 class Fetcher:
@@ -23,6 +30,7 @@ class Fetcher:
     def __init__(self, timeout_s: float = _TOTAL_S) -> None:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._absent: dict[str, float] = {}  # addresses of replies to keep that are not there, and until when
 
     async def __aenter__(self) -> Self:
         return self
@@ -47,8 +55,37 @@ class Fetcher:
                 yield Reply(request, body)
             finally:
                 body.close()
+        elif request.keep is not None and (held := _kept(request.keep.path)) is not None:
+            kept.touch(request.keep)
+            try:
+                yield Reply(request, held)
+            finally:
+                held.close()
+        elif self.has(request):
+            yield Reply(request, io.BytesIO(), _NOT_FOUND)
         else:
             yield await self._get(request)
+
+    def has(self, request: Request) -> bool:
+        """Whether nobody has to be asked."""
+        if isinstance(request, FileRequest):
+            return True
+        if request.keep is None:
+            return False
+        return request.keep.path.exists() or self._absent.get(request.url, 0.0) > time.monotonic()
+
+    async def understood(self, reply: Reply) -> None:
+        """The reply was what it should be: keep it, if its request wants that and it is new."""
+        request = reply.request
+        if isinstance(request, FileRequest) or request.keep is None or reply.status == _NOT_FOUND:
+            return
+        if not request.keep.path.exists():
+            await asyncio.to_thread(kept.store, request.keep, reply)
+
+    def misunderstood(self, request: Request) -> None:
+        """The reply was not: one that was kept is fetched again."""
+        if not isinstance(request, FileRequest) and request.keep is not None:
+            kept.drop(request.keep)
 
     async def _get(self, request: HttpRequest) -> Reply:
         import aiohttp
@@ -69,12 +106,25 @@ class Fetcher:
                             f"{request}: the reply is longer than {MAX_REPLY_BYTES >> 20} MiB"
                         )
                 body.seek(0)
+                if (
+                    reply.status == _NOT_FOUND
+                    and request.keep is not None
+                    and len(self._absent) < _ABSENT_MOST
+                ):
+                    self._absent[request.url] = time.monotonic() + _ABSENT_S
                 return Reply(request, body, reply.status, {k.lower(): v for k, v in reply.headers.items()})
         except aiohttp.InvalidURL as exc:
             raise PermanentError(f"{request.url} is no address") from exc
         except (aiohttp.ClientError, TimeoutError) as exc:
             # aiohttp's texts may hold the whole address, so a key in it
             raise TransientError(f"{request}: {type(exc).__name__}") from exc
+
+
+def _kept(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb")
+    except OSError:
+        return None
 
 
 def _open(request: FileRequest) -> BinaryIO:

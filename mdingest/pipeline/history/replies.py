@@ -34,6 +34,7 @@ class Reading:
         self._unnamed = 0
         self._before: Span | None = None
         self._holes: list[Span] = []
+        self.unseen = ""  # that an answer for a whole market lacks the instrument
         self._answered: list[Span] | None = None  # None: the whole wish, as far as we were told
 
     def candles(self, part: Parsed) -> tuple[Candles, list[Span]]:
@@ -45,6 +46,7 @@ class Reading:
             self._reject(reject.line, reject.why)
         self._unnamed += part.rejected - len(part.rejects)
         self._holes += self._lost(part)
+        self.unseen = part.unseen or self.unseen
         if part.answered is not None:
             self._answered = [*(self._answered or []), part.answered]
         bars = part.bars

@@ -24,6 +24,8 @@ class SymbolReport:
     unfinished: int = 0  # candles that may still change, and were left for later
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  # requests or the whole symbol
+    unseen: list[tuple[str, list[Span]]] = field(default_factory=list)
+    """Answers for a whole market without the instrument: in words, and for which ranges."""
     left: list[Span] = field(default_factory=list)  # ranges that failed, UTC ns
 
     @property

@@ -122,7 +122,7 @@ class BhavcopyHistory:
         if not template:
             raise PermanentError(f"no file of {market.name} before 2024-07-08 is known")
         url = filled(template.replace("{nse}", options.nse).replace("{bse}", options.bse), day.date)
-        headers = [("User-Agent", options.user_agent), ("Accept", "*/*")]
+        headers = [("User-Agent", options.agent), ("Accept", "*/*")]
         if market.exchange == "BSE":
             headers.append(("Referer", "https://www.bseindia.com/"))
         keep = None

@@ -27,7 +27,7 @@ class BhavcopyOptions(ProviderOptions):
     cash: Literal["bhavcopy", "full"] = "bhavcopy"  # full: NSE's sec_bhavdata_full
     series: tuple[str, ...] = _SERIES  # of NSE; the first that a day has counts
     names: dict[str, str] = Field(default_factory=dict)  # ours to theirs: {RELIANCE.BO: "500325"}
-    user_agent: str = _BROWSER  # NSE refuses those of libraries
+    user_agent: str | None = None  # None: a browser's, for NSE refuses those of libraries
     cache: Path | None = None  # None: bhavcopy/ beside the journal
     cache_max: ByteSize = ByteSize(1 << 30)
 
@@ -53,6 +53,11 @@ class BhavcopyOptions(ProviderOptions):
     def patterns(self) -> list[str] | None:
         """Of local files, None if files are downloaded."""
         return [self.files] if isinstance(self.files, str) else self.files
+
+    @property
+    def agent(self) -> str:
+        """What we call ourselves."""
+        return _BROWSER if self.user_agent is None else self.user_agent
 
     def beside(self, data: Path) -> Self:
         """With the place of kept files."""

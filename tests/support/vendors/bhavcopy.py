@@ -101,7 +101,8 @@ class BhavcopyVendor(Vendor):
     def _lines(self, kind: str, date: dt.date) -> Iterator[str]:
         """Others before ours, and ours in series that nobody asked for."""
         yield _line(kind, date, ("RELIABLE", "EQ", "539091"), Bar(1, 2, 1, 2, 10, 0))
-        yield _line(kind, date, ("RELIANCE", "GB", "999999"), Bar(7, 8, 7, 8, 1, 0))
+        bond = "958RIL27" if kind.startswith("bse") else "RELIANCE"  # names are unique at BSE
+        yield _line(kind, date, (bond, "GB", "999999"), Bar(7, 8, 7, 8, 1, 0))
         at = (date - dt.date(1970, 1, 1)).days * DAY - 19_800 * SECOND
         if at not in self.quiet:
             yield _line(kind, date, ("RELIANCE", "EQ", "500325"), self.bar(at))

@@ -21,8 +21,8 @@ class Announcer:
     """
 
     def __init__(self, intake: Intake, table: Callable[[str, dt.date, dt.date], SessionTable]) -> None:
+        self.table = table
         self._intake = intake
-        self._table = table
         self._told: dict[str, dt.date] = {}
 
     def announce(self, classes: Iterable[str]) -> None:
@@ -31,7 +31,7 @@ class Announcer:
         due = sorted({name for name in classes if self._told.get(name) != today})
         if not due:
             return
-        tables = {name: self._table(name, today - BEHIND, today + AHEAD).to_json() for name in due}
+        tables = {name: self.table(name, today - BEHIND, today + AHEAD).to_json() for name in due}
         self._intake.add(Kind.CALENDAR, 0, json.dumps(tables, separators=(",", ":")).encode())
         self._told |= dict.fromkeys(due, today)
 

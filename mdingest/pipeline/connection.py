@@ -7,10 +7,14 @@ gets into any of them. All times in this module are real seconds, whatever the c
 """
 
 import asyncio
+import email.utils
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -26,6 +30,7 @@ from mdingest.core.control import Subscription
 from mdingest.core.records import Kind
 from mdingest.errors import MdingestError, PermanentError, TransientError
 from mdingest.pipeline.intake import Intake
+from mdingest.pipeline.pulse import LOOK_S, Pulse
 from mdingest.providers.base import Heard, LiveProtocol
 
 FAIR_FRAMES = 64  # a burst of more than these lets other tasks have their turn
@@ -55,7 +60,7 @@ class PeerLeft(TransientError):
 
 
 class Mute(TransientError):
-    """The socket is open and says nothing at all."""
+    """The socket is open and says nothing, or nothing that matters."""
 
 
 async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire: Wire) -> ClientConnection:
@@ -92,10 +97,20 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
 def _refusal(protocol: LiveProtocol, exc: InvalidStatus) -> MdingestError:
     response = exc.response
     error = protocol.refused(response.status_code, bytes(response.body or b"").decode(errors="replace"))
-    wish = response.headers.get("Retry-After", "")
-    if isinstance(error, TransientError) and error.retry_after_s is None and wish.isdecimal():
-        error.retry_after_s = float(wish)
+    if isinstance(error, TransientError) and error.retry_after_s is None:
+        error.retry_after_s = _seconds(response.headers.get("Retry-After", ""))
     return error
+
+
+def _seconds(wish: str) -> float | None:
+    """A Retry-After in either of its forms: seconds, or a date."""
+    if wish.isdecimal():
+        return float(wish)
+    try:
+        at = email.utils.parsedate_to_datetime(wish)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 class Connection:
@@ -107,6 +122,7 @@ class Connection:
         stream_id: int,
         protocol: LiveProtocol,
         intake: Intake,
+        pulse: Pulse,
         on_frame: Callable[[int, Heard], None],
     ) -> None:
         """``on_frame(bytes, heard)`` is called for each frame, after it was recorded."""
@@ -115,7 +131,9 @@ class Connection:
         self._socket = socket
         self._protocol = protocol
         self._intake = intake
+        self._pulse = pulse
         self._on_frame = on_frame
+        self._subs: dict[str, Subscription] = {}  # what is wanted now
         self._talk = asyncio.Lock()  # what is said goes out in the order it was recorded
 
     async def run(self, subs: Sequence[Subscription]) -> None:
@@ -125,6 +143,7 @@ class Connection:
         case the DISCONNECT is recorded first and the socket is closed.
         """
         cause = "disconnect"
+        self._pulse.connected(time.monotonic(), self._protocol.silence_s)
         hello = control.Connect(self._protocol.feed, self._protocol.resolution_ns)
         self._intake.add(Kind.CONNECT, self.stream_id, control.encode(hello))
         try:
@@ -141,6 +160,8 @@ class Connection:
             raise
         finally:
             try:
+                if self._pulse.ended(time.monotonic()):
+                    self._record_silence()
                 self._intake.add(Kind.DISCONNECT, self.stream_id, control.encode(control.Disconnect(cause)))
             finally:
                 await self._socket.close()
@@ -151,6 +172,9 @@ class Connection:
         Cancelling may leave it said in part. If the connection ends meanwhile, `run` tells.
         """
         async with self._talk:
+            for sub in remove:
+                self._subs.pop(sub.key, None)
+            self._subs |= {sub.key: sub for sub in add}
             with suppress(ConnectionClosed):  # `run` is listening, and will hear of it
                 if remove:
                     keys = control.encode_keys([sub.key for sub in remove])
@@ -163,18 +187,18 @@ class Connection:
                         await self._socket.send(message)
 
     async def _listen(self) -> None:
-        silence_s = self._protocol.silence_s
         while True:
             try:
-                async with asyncio.timeout(silence_s) as guard:
+                async with asyncio.timeout(self._pulse.wait_s(time.monotonic())) as guard:
                     await self._hear_on(guard)
             except TimeoutError:
-                await self._hear_once_more()
+                if why := self._pulse.dead(time.monotonic()):
+                    await self._hear_once_more(why)
 
     async def _hear_on(self, guard: asyncio.Timeout) -> None:
         """Frame after frame; the guard is moved now and then, since that costs more than a frame."""
         loop = asyncio.get_running_loop()
-        patience_s = self._protocol.silence_s
+        patience_s = min(LOOK_S, self._protocol.silence_s)
         moved, heard = loop.time(), 0
         while True:
             await self._take(await self._socket.recv())
@@ -186,17 +210,21 @@ class Connection:
             if heard % FAIR_FRAMES == 0:
                 await asyncio.sleep(0)
 
-    async def _hear_once_more(self) -> None:
+    async def _hear_once_more(self, why: str) -> None:
         """Not the peer but this process may have slept: then something is waiting."""
         try:
             async with asyncio.timeout(WOKEN_S):
                 frame = await self._socket.recv()  # cancel-safe: no frame is lost
         except TimeoutError:
-            raise Mute(f"nothing heard for {self._protocol.silence_s:g} s") from None
+            raise Mute(why) from None
         await self._take(frame)
 
     async def _take(self, frame: str | bytes) -> None:
-        heard = self._protocol.receive(frame)
+        heard, now = self._protocol.receive(frame), time.monotonic()
+        stamp = partial(self._protocol.stamp_ns, frame)
+        if self._pulse.frame(now, data=heard.data, stamp=stamp, mono_ns=self._intake.clock.mono_ns()):
+            self._record_silence()
+            await self._ask_again()
         raw = frame.encode() if isinstance(frame, str) else frame
         if heard.journal:
             self._intake.add(Kind.FRAME, self.stream_id, raw)
@@ -206,6 +234,21 @@ class Connection:
                 await self._socket.send(reply)
         if heard.reconnect:
             raise PeerLeft(heard.reconnect, at_once=True)
+        if not heard.data and (why := self._pulse.dead(now)):
+            raise Mute(why)
+
+    async def _ask_again(self) -> None:
+        """Where every instrument stands now; else one that seldom trades would seem unheard for long."""
+        if not self._protocol.answers:
+            return
+        async with self._talk:
+            with suppress(ConnectionClosed):
+                for message in self._protocol.greeting(list(self._subs.values())):
+                    await self._socket.send(message)
+
+    def _record_silence(self) -> None:
+        """What is missing begins at the last frame with data, whatever came since."""
+        self._intake.add(Kind.SILENCE, self.stream_id, control.encode(control.Disconnect("mute")))
 
 
 def _last_words(exc: ConnectionClosed) -> str:

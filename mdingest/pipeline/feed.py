@@ -18,12 +18,17 @@ from mdingest.errors import PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.connection import Connection, PeerLeft, Wire, open_socket
 from mdingest.pipeline.intake import Intake
+from mdingest.pipeline.pulse import Pulse
 from mdingest.providers.base import Heard, LiveProtocol
 
 LONGEST_WISH_S = 3600.0  # of a peer's Retry-After that is honoured
 NOTES_EVERY_S = 10.0
 
 log = structlog.get_logger(__name__)
+
+
+async def _at_once() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class FeedOptions:
     waits: Callable[[], Iterator[float]] = full_jitter
     healthy_s: float = 10.0  # a connection that lived as long starts the waits anew
     recheck_s: float = 60.0  # how often a parked feed asks whether its credentials changed
-    start_after_s: float = 0.0  # staggers the first connects of many feeds
+    turn: Callable[[], Awaitable[None]] = _at_once  # staggers the connects of many feeds
 
 
 def _fit() -> PermanentError | None:
@@ -81,6 +86,7 @@ class FeedStatus:
     instruments: int = 0
     stream_id: int = 0  # of the connection that is open, or was last
     last_frame_ns: int = 0
+    last_data_ns: int = 0  # of a frame that was no heartbeat
     last_error: str = ""  # empty while live
     todo: str = ""  # what a person can do about it, where there is something
     reconnects: int = 0
@@ -102,21 +108,22 @@ class Feed:
         stream_ids: Callable[[], int],
         options: FeedOptions | None = None,
         guard: Guard | None = None,
-        on_change: Callable[[FeedStatus], None] | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         """``stream_ids`` gives a number this journal has never seen, for each connect.
 
-        ``on_change`` hears of each change of state.
+        ``pulse`` judges its silences of data; without one, they are taken as they come.
         """
         self.protocol = protocol  # may be replaced before `wake`, say by one with a new token
+        self.on_change: Callable[[FeedStatus], None] | None = None  # hears of each change of state
         self.status = FeedStatus(name, protocol.feed, instruments=len(subs))
         self._subs = {sub.key: sub for sub in subs}
         self._intake = intake
         self._stream_ids = stream_ids
         self._options = options or FeedOptions()
         self._guard = guard or Guard()
+        self._pulse = pulse or Pulse(lambda: 0.0)
         self._tried = protocol  # last
-        self._on_change = on_change
         self._wake = asyncio.Event()
         self._limit: asyncio.Timeout | None = None  # of the connection that is open
         self._why: PermanentError | None = None  # it was cut short
@@ -158,7 +165,6 @@ class Feed:
         """Until cancelled. Raises JournalError; no error of the network leaves it."""
         waits = self._options.waits()
         try:
-            await asyncio.sleep(self._options.start_after_s)
             while True:
                 try:
                     await self._attempt()
@@ -178,6 +184,7 @@ class Feed:
         while not self._subs:
             self._enter(FeedState.IDLE)
             await self._woken(None)
+        await self._options.turn()
         if (why := self._guard.unfit()) is not None:
             raise why
         self._enter(FeedState.CONNECTING)
@@ -189,7 +196,9 @@ class Feed:
         self._live_at = time.monotonic()
         self._enter(FeedState.LIVE)
         log.info("feed.connected", feed=status.name, stream=status.stream_id, instruments=len(self._subs))
-        self._connection = Connection(socket, status.stream_id, self._tried, self._intake, self._heard)
+        self._connection = Connection(
+            socket, status.stream_id, self._tried, self._intake, self._pulse, self._heard
+        )
         try:
             async with asyncio.timeout(None) as self._limit:
                 await self._connection.run(list(self._subs.values()))
@@ -243,6 +252,8 @@ class Feed:
         status.bytes += size
         status.withheld += not heard.journal
         status.last_frame_ns = self._intake.clock.wall_ns()
+        if heard.data:
+            status.last_data_ns = status.last_frame_ns
         if heard.note and time.monotonic() - self._noted_at >= NOTES_EVERY_S:
             self._noted_at = time.monotonic()
             log.warning("feed.note", feed=status.name, note=heard.note[:200])
@@ -252,5 +263,5 @@ class Feed:
             return
         self.status.state = state
         self.status.since_ns = self._intake.clock.wall_ns()
-        if self._on_change is not None:
-            self._on_change(self.status)
+        if self.on_change is not None:
+            self.on_change(self.status)

@@ -13,15 +13,17 @@ import structlog
 from mdingest.core.control import Subscription
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError
 from mdingest.pipeline.announce import Announcer
-from mdingest.pipeline.backoff import full_jitter
+from mdingest.pipeline.backoff import Turnstile, full_jitter
 from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
+from mdingest.pipeline.hours import OpenHours
 from mdingest.pipeline.intake import Intake
+from mdingest.pipeline.pulse import Pulse
 from mdingest.pipeline.shards import plan_changes, plan_shards
 from mdingest.providers.base import LiveProtocol
 
 log = structlog.get_logger()
 
-STAGGER_S = 0.5  # real, between first connects of one provider
+STAGGER_S = 0.5  # real, between connects of one provider
 LOOK_AGAIN_S = 60.0  # real; after an error that only a person can mend
 
 
@@ -59,6 +61,8 @@ class Feeds:
         self._announcer = announcer
         self._stream_ids = stream_ids
         self._guard = guard
+        self._hours = OpenHours(intake.clock, announcer.table)
+        self._options = FeedOptions(turn=Turnstile(STAGGER_S).turn)
         self._looking = FeedStatus(self.name, self.name, state=FeedState.CONNECTING)
         self._look_again = asyncio.Event()
         self._feeds: list[Feed] = []
@@ -129,23 +133,25 @@ class Feeds:
             async with asyncio.TaskGroup() as group:
                 for i, shard in enumerate(shards):
                     name = self.name if len(shards) == 1 else f"{self.name}.{i + 1}"
-                    self._start(shard, name, group, after_s=i * STAGGER_S)
+                    self._start(shard, name, group)
                 self._group = group
                 await asyncio.Event().wait()  # `change` may add to it
         finally:
             self._group = None
 
-    def _start(
-        self, subs: Sequence[Subscription], name: str, group: asyncio.TaskGroup, after_s: float = 0.0
-    ) -> None:
+    def _start(self, subs: Sequence[Subscription], name: str, group: asyncio.TaskGroup) -> None:
+        def regular_s() -> float:
+            return self._hours.regular_s({sub.session_class for sub in feed.subs})
+
         feed = Feed(
             name,
             self._protocol,
             subs,
             self._intake,
             stream_ids=self._stream_ids,
-            options=FeedOptions(start_after_s=after_s),
+            options=self._options,
             guard=self._guard,
+            pulse=Pulse(regular_s, answers=self._protocol.answers),
         )
         self._feeds.append(feed)
         group.create_task(feed.run(), name=f"feed.{name}")

@@ -74,6 +74,7 @@ class FrameDecoder(Protocol):
 class Heard:
     """What to do with one frame that just arrived."""
 
+    data: bool = False  # it carries market data, which a heartbeat does not
     journal: bool = True  # False: not ours to keep (account messages), counted only
     replies: tuple[str | bytes, ...] = ()
     reconnect: str = ""  # the peer announces its end: reconnect at once, with this reason
@@ -86,6 +87,7 @@ class LiveProtocol(Protocol):
     feed: str  # name in candles.source
     resolution_ns: int  # step of the feed's exchange stamps
     silence_s: float  # real seconds without any frame after which the socket is dead
+    answers: bool  # every subscription is answered with data, at any hour
     max_instruments: int  # per connection
     max_connections: int
 
@@ -107,6 +109,10 @@ class LiveProtocol(Protocol):
 
     def receive(self, frame: str | bytes) -> Heard:
         """Look at a frame just long enough to know what to do with it. Never raises."""
+        ...
+
+    def stamp_ns(self, frame: str | bytes) -> int:
+        """The newest exchange time in a frame with data, UTC ns; 0 if it has none. Never raises."""
         ...
 
     def refused(self, status: int, body: str) -> MdingestError:

@@ -37,6 +37,7 @@ class Plain:
 
     feed = "plain_ws"
     resolution_ns = 1
+    answers = False
     max_instruments = 10
     max_connections = 2
 
@@ -66,6 +67,9 @@ class Plain:
             case "order":
                 return Heard(journal=False, note="an order")
         return Heard()
+
+    def stamp_ns(self, frame: str | bytes) -> int:
+        return 0 if isinstance(frame, str) else int.from_bytes(frame[:8].ljust(8, b"\0"))
 
     def refused(self, status: int, body: str) -> MdingestError:
         if status == 403:
@@ -116,8 +120,8 @@ class Scene:
             stream_ids=itertools.count(1).__next__,
             options=options,
             guard=None if recheck is None else Guard(recheck=recheck),
-            on_change=self._note,
         )
+        self.feed.on_change = self._note
         self.task = asyncio.create_task(self.feed.run())
 
     def _note(self, status: FeedStatus) -> None:

@@ -62,6 +62,8 @@ class Evidence:
 
     tape: dict[str, list[Trade]] = field(default_factory=lambda: defaultdict(list))
     cuts: dict[str, list[Cut]] = field(default_factory=lambda: defaultdict(list))
+    doubts: dict[str, list[Cut]] = field(default_factory=lambda: defaultdict(list))
+    """What reached the daemon and may mislead it."""
     candles: dict[tuple[str, str], dict[int, Row]] = field(default_factory=lambda: defaultdict(dict))
     gaps: dict[str, list[Gap]] = field(default_factory=lambda: defaultdict(list))
     coverage: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
@@ -91,11 +93,11 @@ def read_evidence(database: Path, tape: Path, cuts: Path) -> Evidence:
             Trade(line["ts"] * NS, line["ns"], line["price"], line["size"], line["volume"])
         )
     for line in _lines(cuts):
-        if line["lost"]:
-            end = FOREVER if line["end_ns"] is None else line["end_ns"]
-            for token in set(line["tokens"]) & names.keys():  # what never traded has lost nothing
-                found.cuts[names[token]].append(Cut(line["start_ns"], end, line["cause"]))
-    for some in found.cuts.values():
+        end = FOREVER if line["end_ns"] is None else line["end_ns"]
+        kept = found.cuts if line["lost"] else found.doubts
+        for token in set(line["tokens"]) & names.keys():  # what never traded has lost nothing
+            kept[names[token]].append(Cut(line["start_ns"], end, line["cause"]))
+    for some in (*found.cuts.values(), *found.doubts.values()):
         some.sort()
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         _read_database(connection, found)

@@ -14,6 +14,10 @@ from typing import NamedTuple
 from tests.support.evidence import FOREVER, LENGTHS, NS, Cut, Evidence, Gap, Row, Trade
 
 CONNECTION_CAUSES = {"start", "disconnect", "crash", "stop", "mute"}
+MISLEADING = {"reorder", "back", "stale", "conflate", "correct", "reset", "roll"}
+"""Faults whose packets are sound, and wrong: near them only sums can be right."""
+MISLED = {"reorder": 3 * NS, "conflate": 3 * NS, "back": 5 * NS, "stale": 5 * NS}  # for how long; else ...
+LONGEST_MISLED = 12 * NS  # ... until a correction is believed
 DAY = 86_400 * NS
 GRACE = 2 * NS  # no gap exceeds its cut by more than this and what a socket still held ...
 MARGIN = NS // 4  # ... and this, by which an uptime begins later, since clocks differ
@@ -84,7 +88,13 @@ def _judged(found: Evidence, symbol: str, at: int, length: int) -> bool:
     end = at + length
     if at < found.first_heard(symbol) or end > found.horizon():
         return False
-    return not any(gap.start < end and at < gap.end for gap in found.gaps.get(symbol, []))
+    if any(gap.start < end and at < gap.end for gap in found.gaps.get(symbol, [])):
+        return False
+    return not any(
+        doubt.start - NS < end and at < doubt.end + MISLED.get(doubt.cause, LONGEST_MISLED)
+        for doubt in found.doubts.get(symbol, [])
+        if doubt.cause in MISLEADING
+    )
 
 
 # --- (c) the cuts
@@ -99,7 +109,8 @@ def cut_problems(found: Evidence) -> list[str]:
             name = f"{symbol}: the cut {span(cut.start, cut.end)} ({cut.cause})"
             if not any(start <= cut.start and cut.end <= end for start, end in holes):
                 problems.append(f"{name} is not inside a recorded gap: {_near(holes, cut)}")
-            for start, end in found.coverage.get(symbol, []):
+            inside = cut.cause == "truncate"  # a frame is lost, the connection is not
+            for start, end in found.coverage.get(symbol, []) if not inside else ():
                 if start < end and start < cut.end and cut.start < end:
                     problems.append(f"{name} overlaps the coverage {span(start, end)}")
             for interval, length in LENGTHS.items():
@@ -191,7 +202,8 @@ def volume_problems(found: Evidence) -> list[str]:
         up = any(start < end <= until for start, until in found.coverage.get(symbol, []))
         midnights = [day * DAY for day in list(totals)[1:]]
         # What was traded at the end of a day and not heard is never told: the next day begins at 0.
-        untold = any(gap.start - GRACE < at < gap.end + GRACE for at in midnights for gap in gaps)
+        less = any(doubt.cause in {"correct", "reset", "roll"} for doubt in found.doubts.get(symbol, []))
+        untold = less or any(gap.start - GRACE < at < gap.end + GRACE for at in midnights for gap in gaps)
         if not up or untold or None in totals.values():
             continue
         inside = sum(row.volume or 0.0 for row in found.candles.get((symbol, "1s"), {}).values())

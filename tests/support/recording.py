@@ -10,8 +10,10 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from mdingest import __version__
 from mdingest.core.control import CandleSettings, Connect, Disconnect, Start, encode, encode_subscribe
@@ -19,11 +21,13 @@ from mdingest.core.records import Batch, Kind, Record
 from mdingest.core.session import always_open
 from mdingest.pipeline.aggregate import Aggregator, Step
 from mdingest.pipeline.journal import Journal
+from mdingest.pipeline.pulse import Pulse
 from mdingest.pipeline.recovery import recover
 from mdingest.pipeline.statefile import StateFiles
 from mdingest.pipeline.writer import coalesce
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import FrameDecoder, Resolved
+from mdingest.simulators.faults import parse_faults
 from mdingest.simulators.instruments import default_instruments, instruments_csv
 from mdingest.simulators.kite_exchange import KiteExchange
 from mdingest.simulators.kite_line import KiteLine
@@ -57,17 +61,19 @@ class Death(Enum):
 class _Socket:
     """A `Peer`: what was sent and not yet read."""
 
-    inbox: deque[bytes] = field(default_factory=deque)
+    inbox: deque[bytes | str] = field(default_factory=deque)
     closed: bool = False
+    dead: bool = False  # half open: nothing comes through, and nobody says so
 
     def write(self, message: bytes | str) -> None:
-        self.inbox.append(message if isinstance(message, bytes) else message.encode())
+        if not self.dead:
+            self.inbox.append(message)
 
     def buffered(self) -> int:
         return 0
 
     def abort(self) -> None:
-        self.closed = True
+        self.closed = not self.dead
 
     def close(self) -> None:
         self.closed = True
@@ -97,15 +103,18 @@ class Recording:
         """What it left behind."""
         return read_evidence(self.database, self.tape, self.cuts)
 
-    async def run(self, lives: list[tuple[float, Death | None]], *, faults_s: float = 0.0) -> None:
+    async def run(
+        self, lives: list[tuple[float, Death | None]], *, faults_s: float = 0.0, faults: str = ""
+    ) -> None:
         """One process after another, each for so many seconds; None: it is stopped in good order.
 
-        ``faults_s``: mean time between disconnects.
+        ``faults_s``: mean time between disconnects. ``faults``: the simulator's own list.
         """
         await migrate(f"sqlite:///{self.database}")
         with SimulatorFiles(self._instruments, tape=self.tape, cuts=self.cuts) as files:
             market = Market(self._instruments, start_ns=self.begin, rate=self.rate, seed=self.seed)
-            self._exchange = KiteExchange(self._instruments, market, files, seed=self.seed)
+            planned = parse_faults(faults)
+            self._exchange = KiteExchange(self._instruments, market, files, planned, seed=self.seed)
             for long_s, death in lives:
                 life = _Life(self, self._exchange, death, faults_s=faults_s, random=self._random)
                 await life.run(round(long_s * NS))
@@ -115,9 +124,7 @@ class Recording:
 
     def resolved(self) -> list[Resolved]:
         """What the daemon subscribes."""
-        options = PROVIDERS[FEED].Options.model_validate(
-            {"api_key": "key", "access_token": "token", "session_class": "always"}
-        )
+        options = _options()
         wanted = [one.symbol for one in self._instruments]
         return PROVIDERS[FEED].resolve(wanted, options, instruments_csv(self._instruments))
 
@@ -140,6 +147,8 @@ class _Life:
         self._mono_zero = random.randrange(1, 10**15)
         self._line: KiteLine | None = None
         self._socket = _Socket()
+        self._protocol = PROVIDERS[FEED].live(_options())
+        self._pulse = Pulse(lambda: 1e9, answers=True)
         self._stream = 0
         self._waiting: list[Record] = []
         self._steps: list[Step] = []
@@ -237,36 +246,58 @@ class _Life:
         """All that the socket holds, and what time brings."""
         now = self._run.now
         if self._line is not None:
-            if now % NS < TURN:
-                self._socket.inbox.append(HEARTBEAT)
+            if now % NS < TURN and not self._line.silent:
+                self._socket.write(HEARTBEAT)
             if self._faults_s and self._random.random() < TURN / NS / self._faults_s:
                 self._exchange.inject("disconnect", 0)
         while self._socket.inbox:
-            self._record(Kind.FRAME, self._stream, self._socket.inbox.popleft())
+            self._hear(self._socket.inbox.popleft())
         if now % NS < TURN:
             self._record(Kind.TICK, 0, b"")
 
+    def _hear(self, frame: bytes | str) -> None:
+        """As a connection does."""
+        heard, now = self._protocol.receive(frame), self._run.now
+        stamp = partial(self._protocol.stamp_ns, frame)
+        if self._pulse.frame(now / NS, data=heard.data, stamp=stamp, mono_ns=now):
+            self._record(Kind.SILENCE, self._stream, encode(Disconnect("mute")))
+            self._subscribe()
+        if heard.journal:
+            self._record(Kind.FRAME, self._stream, frame if isinstance(frame, bytes) else frame.encode())
+
+    def _end(self, cause: str) -> None:
+        if self._pulse.ended(self._run.now / NS):
+            self._record(Kind.SILENCE, self._stream, encode(Disconnect("mute")))
+        self._record(Kind.DISCONNECT, self._stream, encode(Disconnect(cause)))
+
     def _reconnect(self, *, last: bool) -> None:
-        """Notice that the socket was closed, connect when it is time, hang up at a clean end."""
+        """Notice that the socket was closed or is mute, connect when it is time, hang up at a clean end."""
         now = self._run.now
-        if self._line is not None and self._socket.closed:
-            self._record(Kind.DISCONNECT, self._stream, encode(Disconnect("disconnect")))
+        mute = self._line is not None and bool(self._pulse.dead(now / NS))
+        if self._line is not None and (self._socket.closed or mute):
+            self._end("mute" if mute else "disconnect")
+            self._exchange.leave(self._line, "peer_closed")
             self._line = None
             self._reconnect_at = now + round(self._random.uniform(0, 1.5) * NS)
         if last:
             if self._death is None and self._line is not None:
-                self._record(Kind.DISCONNECT, self._stream, encode(Disconnect("stop")))
-        elif self._line is None and now >= self._reconnect_at:
+                self._end("stop")
+        elif self._line is None and now >= self._reconnect_at and not self._exchange.troubles.refusal(now):
             self._connect()
 
     def _connect(self) -> None:
         self._socket = _Socket()
         self._line = self._exchange.join("key", self._socket)
         self._stream += 1
+        self._pulse.connected(self._run.now / NS, self._protocol.silence_s)
         self._record(Kind.CONNECT, self._stream, encode(Connect(FEED, NS)))
         self._record(Kind.SUBSCRIBE, self._stream, self._subscriptions)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         for message in ({"a": "subscribe", "v": self._tokens}, {"a": "mode", "v": ["full", self._tokens]}):
-            self._line.receive(json.dumps(message))
+            if self._line is not None:
+                self._line.receive(json.dumps(message))
 
     def _record(self, kind: Kind, stream: int, payload: bytes) -> None:
         now = self._run.now
@@ -282,6 +313,12 @@ class _Life:
             position = Position(self._journal.uuid, self._steps[-1].end)
             await self._store.commit(coalesce(self._steps, position, self._epoch))
             self._steps = []
+
+
+def _options() -> Any:  # noqa: ANN401 - the adapter's own
+    return PROVIDERS[FEED].Options.model_validate(
+        {"api_key": "key", "access_token": "token", "session_class": "always"}
+    )
 
 
 def _decoder(feed: str) -> FrameDecoder:

@@ -34,6 +34,7 @@ _MAX_MS = 1 << 43  # the year 2248: fits into int64 ns, and microseconds do not 
 _MAX_ID = 1 << 62
 _STREAMS_A_MESSAGE = 256  # four messages for 1,024: five a second are allowed, pongs included
 _TEXT_LIMIT = 200
+_TRADE = Heard(data=True)
 _RETRY_BANNED_S = 300.0  # attempts are counted over five minutes
 
 
@@ -160,6 +161,7 @@ class BinanceLive:
     feed = "binance_ws"
     resolution_ns = _MS
     silence_s = 60.0  # the server pings every 20 s; a quiet market sends nothing else
+    answers = False  # a symbol that does not trade says nothing
     max_instruments = 1024
     max_connections = 10  # none documented; 300 attempts in five minutes are
 
@@ -191,7 +193,7 @@ class BinanceLive:
     def receive(self, frame: str | bytes) -> Heard:
         """Trades, and what nobody understands, are kept; answers and announcements are not."""
         if ('"e":"trade"' if isinstance(frame, str) else b'"e":"trade"') in frame:  # type: ignore[operator]
-            return Heard()
+            return _TRADE
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError:
@@ -206,6 +208,10 @@ class BinanceLive:
         if error is not None:
             return Heard(journal=False, note=f"error: {' '.join(str(error).split())[:_TEXT_LIMIT]}")
         return Heard(journal="result" not in message)
+
+    def stamp_ns(self, frame: str | bytes) -> int:  # noqa: ARG002 - the protocol's
+        """Not needed: the ids of trades tell what was lost in a silence."""
+        return 0
 
     def refused(self, status: int, body: str) -> MdingestError:  # noqa: ARG002 - bodies are HTML
         """Blocked countries and wrong addresses need a person; limits need time."""

@@ -222,6 +222,19 @@ def _walk_one(view: bytes, start: int, heads: list[int]) -> str:
     return ""
 
 
+def newest_stamp(frame: bytes) -> int:
+    """The greatest exchange time in the whole packets of one frame, epoch s; 0 if none has one."""
+    newest, at = 0, _COUNT_BYTES
+    while (body := at + _LENGTH_BYTES) < len(frame):
+        length = int.from_bytes(frame[at:body], "big")
+        layout = KINDS.get(length)
+        if layout is not None and "ts_exchange" in (layout.names or ()) and body + length <= len(frame):
+            packet = np.frombuffer(frame, layout, 1, body)
+            newest = max(newest, int(packet["ts_exchange"][0]))
+        at = body + length
+    return newest
+
+
 def gather(raw: NDArray[np.uint8], body: NDArray[np.int64], layout: np.dtype[Any]) -> NDArray[np.void]:
     """Copy the packets that begin at ``body`` side by side: shape ``(n,)`` of ``layout``.
 

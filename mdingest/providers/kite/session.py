@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from mdingest.core.control import Subscription
 from mdingest.errors import MdingestError, PermanentError, TransientError, Unauthorized
 from mdingest.providers.base import Heard
+from mdingest.providers.kite.codec import newest_stamp
 from mdingest.providers.kite.login import LOG_IN, SUBSCRIBE, KiteAccess
 from mdingest.providers.kite.options import KiteOptions
 
@@ -16,6 +17,8 @@ _TEXT_LIMIT = 200
 _FORBIDDEN = 403
 _WORTH_RETRYING = frozenset({408, 425, 429})
 _CLIENT_ERRORS = range(400, 500)
+_SMALLEST_DATA = 12  # bytes of a frame with one packet of the shortest kind
+_DATA, _BEAT = Heard(data=True), Heard()
 
 
 class KiteLive:
@@ -24,6 +27,7 @@ class KiteLive:
     feed = "kite_ws"
     resolution_ns = _NS
     silence_s = 8.0  # the server beats every second or two, at any hour
+    answers = True
     max_instruments = 3000
     max_connections = 3
 
@@ -62,7 +66,7 @@ class KiteLive:
     def receive(self, frame: str | bytes) -> Heard:
         """Binary is kept, heartbeats too; no text is: it holds no market data, but may hold orders."""
         if isinstance(frame, bytes):
-            return Heard()
+            return _DATA if len(frame) >= _SMALLEST_DATA else _BEAT
         try:
             message = json.loads(frame)
         except (ValueError, RecursionError):
@@ -73,6 +77,10 @@ class KiteLive:
         if kind in ("error", "message"):
             return Heard(journal=False, note=f"{kind}: {self._shown(data)}")
         return Heard(journal=False, note=f"text of an unknown type {self._shown(kind)}")
+
+    def stamp_ns(self, frame: str | bytes) -> int:
+        """Only packets of mode ``full`` have one."""
+        return newest_stamp(frame) * _NS if isinstance(frame, bytes) else 0
 
     def refused(self, status: int, body: str) -> MdingestError:
         """403 needs a person; being asked to wait, and trouble on the server's side, do not."""

@@ -1,0 +1,40 @@
+"""For how long instruments have been in a regular session, by the calendar and the wall clock."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+
+from mdingest.core.session import Session, SessionTable
+from mdingest.telemetry.clock import Clock
+
+_NS = 1_000_000_000
+_LOOK_BACK = dt.timedelta(days=1)
+_REGULAR = frozenset({Session.REGULAR})
+
+
+class OpenHours:
+    """``table`` gives the days of a session class from a date to before another."""
+
+    def __init__(self, clock: Clock, table: Callable[[str, dt.date, dt.date], SessionTable]) -> None:
+        self._clock = clock
+        self._table = table
+        self._date = dt.date.min
+        self._tables: dict[str, SessionTable] = {}
+
+    def regular_s(self, classes: Iterable[str]) -> float:
+        """Real seconds since the regular session began that any of these classes is in; 0: in none.
+
+        A day that no calendar knows may trade at any instant, and counts wholly.
+        """
+        now = self._clock.wall_ns()
+        date = dt.datetime.fromtimestamp(now // _NS, dt.UTC).date()
+        if date != self._date:
+            self._date, self._tables = date, {}
+        longest = 0
+        for name in classes:
+            if name not in self._tables:
+                self._tables[name] = self._table(name, date - _LOOK_BACK, date + 2 * _LOOK_BACK)
+            since = now - int(_LOOK_BACK.total_seconds()) * _NS
+            spans = self._tables[name].windows_between(since, now + 1, _REGULAR)
+            if spans and spans[-1][1] > now:
+                longest = max(longest, now - spans[-1][0])
+        return self._clock.real_s(longest / _NS)

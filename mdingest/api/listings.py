@@ -65,6 +65,8 @@ class ListingRoutes:
                 "end": None if row.end_ns is None else format_instant(row.end_ns),
                 "volume": row.volume,
                 "repair": row.repair,
+                "reason": row.reason,
+                "attempts": row.attempts,
             }
             for row in rows[-limit:]
         ]

@@ -70,6 +70,7 @@ def _first(transaction: Transaction, instrument_id: int) -> int:
         (transaction.candles, "ts"),
         (transaction.marks, "start"),
         (transaction.gaps, "start"),
+        (transaction.fetched, "start"),  # minutes without a trade are no holes any more
     ):
         mine = rows[column][rows["instrument_id"] == instrument_id]
         if len(mine):

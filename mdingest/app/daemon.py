@@ -16,7 +16,9 @@ from mdingest import __version__, calendars
 from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
+from mdingest.app.histories import Histories
 from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
+from mdingest.app.repairing import repairer_of
 from mdingest.app.replaying import replay_retired
 from mdingest.calendars import Calendars
 from mdingest.config import Config
@@ -24,6 +26,7 @@ from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
 from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
+from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.housekeeping import Housekeeper
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
@@ -75,6 +78,11 @@ async def run_daemon(
         ingest, ids = await _ingest(config, clock, store, journal, book)
         feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, ids, reload)
         feeds = feeding.feeds
+        fetcher = await stack.enter_async_context(Fetcher())
+        bring = ingest.writer.bring
+        histories = Histories(lambda: feeding.config, clock, store, fetcher, commit=bring)
+        repairer = repairer_of(lambda: feeding.config, clock, store, bring, histories)
+        health.register("repair", repairer.check)
         alerts = alerts_of(config, clock)
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
@@ -88,6 +96,7 @@ async def run_daemon(
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
+        producers["repair"] = repairer.run
         producers["feeds.upkeep"] = feeding.run
         producers["alerts"] = partial(alerts.run, conditions_of(feeding, ingest, probe, disk))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)

@@ -75,6 +75,11 @@ class Feeding:
         self._listed = self._list_day()
 
     @property
+    def config(self) -> Config:
+        """The one in force."""
+        return self._config
+
+    @property
     def feeds(self) -> Sequence[Feeds]:
         """In the order of the configuration."""
         return list(self._feeds.values())

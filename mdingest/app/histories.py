@@ -70,8 +70,14 @@ class Histories:
         self._book = calendars.load(config().calendar.file)
         self._paces: dict[str, Pace] = {}
 
-    async def ready(self, providers: Sequence[str], symbols: Sequence[str], interval: Interval) -> Ready:
-        """Look the symbols up at each provider.
+    async def ready(
+        self,
+        providers: Sequence[str],
+        symbols: Sequence[str],
+        interval: Interval,
+        commit: Commit | None = None,
+    ) -> Ready:
+        """Look the symbols up at each provider. ``commit``: another way into the store, this time.
 
         Raises ConfigError for a provider that does not exist or lacks options, or if no provider
         has any of the symbols; StoreUnavailable.
@@ -91,7 +97,7 @@ class Histories:
                     own = None if row is None else row.instrument
                     found[symbol] = _instrument(symbol, options, own, known.get(symbol))
             keys = {symbol: row.subscription.key for symbol, row in resolved.items()}
-            backfills.append(self._backfill(provider, options, keys, absent))
+            backfills.append(self._backfill(provider, options, keys, absent, commit or self._commit))
         nowhere = {symbol: "; ".join(why[symbol]) for symbol in symbols if symbol not in found}
         if len(nowhere) == len(why):
             raise ConfigError("\n".join(f"{symbol}: {said}" for symbol, said in nowhere.items()))
@@ -161,6 +167,7 @@ class Histories:
         options: BaseModel,
         keys: Mapping[str, str],
         absent: Mapping[str, str],
+        commit: Commit | None,
     ) -> Backfill:
         history = Listed(provider.history(options), keys, absent)
         return Backfill(
@@ -171,7 +178,7 @@ class Histories:
             fetcher=self._fetcher,
             pace=self._pace(provider.name, history.capabilities),
             now_ns=self._clock.wall_ns,
-            commit=self._commit,
+            commit=commit,
         )
 
     def _pace(self, name: str, capabilities: Capabilities) -> Pace:

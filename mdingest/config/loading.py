@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mdingest import calendars
+from mdingest.config.accounts import histories_named, own_histories, with_account
 from mdingest.config.environment import Environment
 from mdingest.config.model import Config
 from mdingest.config.standins import without_unset
@@ -169,27 +170,36 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
             mistakes.append((("realtime", i, "provider"), said))
         elif not config.symbols_of(entry):
             mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
-    for i, request in enumerate(config.backfill):
-        for name in request.providers:
-            if name not in HISTORY and name not in LATER[1:]:
-                known = ", ".join(sorted({*HISTORY, *LATER[1:]}))
-                said = f"no history provider of this name; known: {known}"
-                mistakes.append((("backfill", i, "provider"), said))
+    asked = histories_named(config)
+    known = sorted({*HISTORY, *LATER[1:]})
+    mistakes += [
+        (place, f"no history provider of this name; known: {', '.join(known)}")
+        for place, name in asked
+        if name not in known
+    ]
+    mistakes += [
+        (("repair", "providers", feed), said)
+        for feed in config.repair.providers
+        if (said := _unknown_provider(feed))
+    ]
     feeds = [entry.provider for entry in config.realtime]
     mistakes += [
         (("realtime", i, "provider"), f"{name} is listed twice: put its symbols into one entry")
         for i, name in enumerate(feeds)
         if name in feeds[:i]
     ]
-    sources = [name for request in config.backfill for name in request.providers]
+    sources = [name for _, name in asked]
     names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
     data = config.journal.dir.parent
     sections = {
         name: without_unset(name, _OPTIONS.get(name), sections.get(name), mistakes, data, forgive)
         for name in names
     }
-    sections = {name: _with_account(name, sections) for name in names}
+    sections = {name: with_account(name, sections) for name in names}
     options = {name: _options(name, sections[name], mistakes) for name in names}
+    if not mistakes:  # else what is wrong with a feed's section would be told twice
+        for name in own_histories(options):
+            options.setdefault(name, _options(name, with_account(name, sections), mistakes))
     checked = {
         name: value.beside(data) if isinstance(value, ProviderOptions) else value
         for name, value in options.items()
@@ -197,18 +207,6 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     }
     _check_calendars(config, checked, mistakes)
     return config.model_copy(update={"providers": checked})
-
-
-def _with_account(name: str, sections: Mapping[str, object]) -> object:
-    """A section, and what it leaves out as the live feed of the same account has it."""
-    own = sections.get(name)
-    if name not in HISTORY or not HISTORY[name].account:
-        return own
-    account = sections.get(HISTORY[name].account)
-    if not isinstance(account, dict) or not isinstance(own, dict | None):
-        return own
-    keys = HISTORY[name].Options.model_fields
-    return {key: value for key, value in account.items() if key in keys} | (own or {})
 
 
 def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistakes: list[Mistake]) -> None:

@@ -196,6 +196,13 @@ class Backfill(Section):
         return at
 
 
+class Repair(Section):
+    """Who fills the holes of live feeds, by feed; a feed that is not named has the usual ones."""
+
+    enabled: bool = True
+    providers: dict[str, tuple[str, ...]] = {}
+
+
 class Alerts(Section):
     """Where one POST goes when something needs a person."""
 
@@ -224,6 +231,7 @@ class Config(Section):
     symbols: Symbols = ()
     realtime: tuple[Realtime, ...] = ()
     backfill: tuple[Backfill, ...] = ()
+    repair: Repair = Repair()
     providers: dict[str, SerializeAsAny[BaseModel]] = {}
     alerts: Alerts = Alerts()
     runtime: Runtime = Runtime()

@@ -6,8 +6,8 @@ synced up to P before, so the database is never ahead of it.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,11 +17,12 @@ from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.channel import Channel, ChannelClosed
-from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.base import Committed, Position, Store, Transaction
 
 log = structlog.get_logger()
 
 MANY_ROWS = 20_000  # candles that wait for no others: in rows of a database they take ten times the memory
+MOST_BROUGHT = 5_000  # candles of history in one transaction: live ones wait no longer than for that
 QUIET_SPACINGS = 2.0  # what only says how far streams have come waits longer, for candles to go with
 
 
@@ -64,6 +65,7 @@ class Writer:
         self._sync = sync
         self._spacing_s = spacing_s
         self._on_commit = on_commit
+        self._turn = asyncio.Lock()
 
     async def run(self, steps: Channel[Step]) -> None:
         """Until the channel is closed and drained; everything taken is then committed.
@@ -79,6 +81,22 @@ class Writer:
                 due = time.monotonic() + self._spacing_s
             if taken:
                 await self._commit(taken)
+
+    async def bring(self, transaction: Transaction) -> Committed:
+        """Commit what is not live, such as history with its coverage, between two live transactions.
+
+        Many rows go in several short transactions, and live ones have their turn between them;
+        what the rows cover is in the last. Raises StoreUnavailable: what was committed till then
+        is whole.
+        """
+        changed = 0
+        for piece in pieces(transaction):
+            async with self._turn:
+                begun = time.perf_counter()
+                changed += (await self._store.commit(piece)).changed
+            for listener in self.listeners:
+                listener(piece, time.perf_counter() - begun)
+        return Committed(changed)
 
     async def _gather(self, steps: Channel[Step], due: float) -> tuple[list[Step], bool]:
         """Steps of one transaction, and whether more may come.
@@ -112,7 +130,8 @@ class Writer:
         while True:
             begun = time.perf_counter()
             try:
-                await self._store.commit(transaction)
+                async with self._turn:
+                    await self._store.commit(transaction)
                 break
             except StoreUnavailable as exc:
                 if not self.status.waiting_since_ns:
@@ -134,6 +153,15 @@ class Writer:
         self._on_commit(taken[-1].end)
         for listener in self.listeners:
             listener(transaction, took)
+
+
+def pieces(transaction: Transaction) -> Iterator[Transaction]:
+    """Transactions of at most `MOST_BROUGHT` candles; all that is no candle is in the last."""
+    candles = transaction.candles
+    cuts = range(0, len(candles) - MOST_BROUGHT, MOST_BROUGHT)
+    for begin in cuts:
+        yield Transaction(candles=Candles(candles[begin : begin + MOST_BROUGHT]))
+    yield replace(transaction, candles=Candles(candles[len(cuts) * MOST_BROUGHT :]))
 
 
 def _has_news(step: Step) -> bool:

@@ -1,7 +1,8 @@
 """A simulator of the broker's ticker: a seeded market behind a real websocket.
 
 The official client and the daemon talk to it alike. ``GET /?api_key=..&access_token=..``
-upgrades to the websocket, ``GET /instruments`` is the instruments file, on the same port.
+upgrades to the websocket, ``GET /instruments`` is the instruments file, and
+``GET /instruments/historical/...`` are candles of what has traded since the start, on the same port.
 Every trade gives exactly one packet to whoever subscribed it, so that the tape is the truth
 about what a client should have; with ``conflate_s`` a packet tells of several, and the tape says
 which. It runs inside an event loop, the daemon's own if need be.
@@ -212,6 +213,8 @@ class KiteSimulator:
             case ["instruments", exchange]:
                 chosen = [one for one in self.instruments if one.exchange == exchange]
                 return _response(HTTPStatus.OK, "text/csv", instruments_csv(chosen))
+            case ["instruments", "historical", token, interval]:
+                return self._historical(request.headers, token, interval, parse_qs(url.query))
         return _error(HTTPStatus.NOT_FOUND, "Route not found", "GeneralException")
 
     async def _admit(self, query: dict[str, list[str]]) -> Response | None:
@@ -227,6 +230,22 @@ class KiteSimulator:
             await asyncio.sleep(left_s)  # the client has long given up
         troubles.admit(token)
         return None
+
+    def _historical(
+        self, headers: Headers, token: str, interval: str, query: dict[str, list[str]]
+    ) -> Response:
+        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+        key, _, access_token = credentials.partition(":")
+        dead = self.refused_tokens | self._exchange.troubles.dead_tokens
+        if scheme != "token" or not key or not access_token or access_token in dead:
+            return _error(*_REFUSALS["403"])
+        self._exchange.turn(self._now_ns())
+        try:
+            asked = {name: given[0] for name, given in query.items()}
+            data = self._exchange.bars.answer(token, interval, asked)
+        except ValueError as exc:
+            return _error(HTTPStatus.BAD_REQUEST, str(exc), "InputException")
+        return _response(HTTPStatus.OK, "application/json", json.dumps({"status": "success", "data": data}))
 
 
 def _request_of(socket: ServerConnection) -> Request:

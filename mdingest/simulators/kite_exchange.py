@@ -16,6 +16,7 @@ import structlog
 from mdingest.simulators.faults import Due, Fault, Timetable, check_fault
 from mdingest.simulators.instruments import SimInstrument
 from mdingest.simulators.kite_damage import Damage
+from mdingest.simulators.kite_history import MinuteBars
 from mdingest.simulators.kite_line import KiteLine
 from mdingest.simulators.kite_troubles import Troubles
 from mdingest.simulators.market import Market
@@ -73,6 +74,7 @@ class KiteExchange:
         self.lines: dict[KiteLine, Peer] = {}
         self.market, self.journal = market, journal
         self.troubles = Troubles(self, seed)
+        self.bars = MinuteBars(instruments)
         self._sampler = Sampler(market.universe, market.hours, market.last, pace)
         self.frame_packets = pace.frame_packets
         self._most_behind_ns = most_behind_ns
@@ -166,6 +168,7 @@ class KiteExchange:
                 tokens = line.snapshots(self.shown(), from_ns, self.frame_packets)
                 self.journal.restored(line.api_key, from_ns, tokens)
         trades = self.market.advance(to_ns)
+        self.bars.take(trades)
         if self.until_ns <= from_ns:
             return
         sending = self._sampler.take(trades, self.market.last, from_ns, self.until_ns)

@@ -181,6 +181,8 @@ async def test_gaps_and_coverage_read_as_times_too(store: SqliteStore, client: s
             "disconnect",
             None,
             "open",
+            "",
+            0,
         ),
     ]
     assert client.execute("SELECT * FROM coverage ORDER BY start_utc").fetchall() == [

@@ -83,8 +83,11 @@ class Evidence:
         return min((start for start, _ in self.coverage.get(symbol, [])), default=FOREVER)
 
 
-def read_evidence(database: Path, tape: Path, cuts: Path) -> Evidence:
-    """Everything. Lines that a running simulator has not finished are left out."""
+def read_evidence(database: Path, tape: Path, cuts: Path, *, repaired: bool = False) -> Evidence:
+    """Everything. Lines that a running simulator has not finished are left out.
+
+    Candles that history has brought are left out, unless ``repaired``: they are not what was heard.
+    """
     found = Evidence()
     names: dict[int, str] = {}
     for line in _lines(tape):
@@ -100,13 +103,15 @@ def read_evidence(database: Path, tape: Path, cuts: Path) -> Evidence:
     for some in (*found.cuts.values(), *found.doubts.values()):
         some.sort()
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        _read_database(connection, found)
+        _read_database(connection, found, "%" if repaired else "%_ws")
     return found
 
 
-def _read_database(connection: sqlite3.Connection, found: Evidence) -> None:
+def _read_database(connection: sqlite3.Connection, found: Evidence, sources: str) -> None:
     for symbol, interval, at, *values in connection.execute(
-        "SELECT symbol, interval, ts_utc, open, high, low, close, volume, trades, state FROM candles"
+        "SELECT symbol, interval, ts_utc, open, high, low, close, volume, trades, state FROM candles "
+        "WHERE source LIKE ?",
+        (sources,),
     ):
         found.candles[symbol, interval][_ns(at)] = Row(*values)
     for symbol, start, end, cause, volume in connection.execute(
@@ -114,7 +119,7 @@ def _read_database(connection: sqlite3.Connection, found: Evidence) -> None:
     ):
         found.gaps[symbol].append(Gap(_ns(start), FOREVER if end is None else _ns(end), cause, volume))
     for symbol, start, end in connection.execute(
-        "SELECT symbol, start_utc, end_utc FROM coverage ORDER BY symbol, start_utc"
+        "SELECT symbol, start_utc, end_utc FROM coverage WHERE interval_s IS NULL ORDER BY symbol, start_utc"
     ):
         found.coverage[symbol].append((_ns(start), _ns(end)))
 

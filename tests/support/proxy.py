@@ -16,6 +16,8 @@ class Proxy:
         """What the server says waits for so long, each piece by itself."""
         self.piece_bytes = 0
         """What the server says passes in pieces of so many bytes; 0: as it comes."""
+        self.refusing = False
+        """New connections are reset at once."""
         self.eat_answer_to = b""
         """The line is cut when the server has answered to these bytes, before the answer passes."""
         self.cut_before = b""
@@ -35,6 +37,9 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, until either side is gone."""
         self.connections += 1
+        if self.refusing:
+            writer.transport.abort()
+            return
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:

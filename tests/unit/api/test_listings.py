@@ -39,7 +39,8 @@ async def test_gaps_are_shown_as_recorded(api: Api[FakeReader], reader: FakeRead
 
     document = await api.json(f"/gaps?{SYMBOL}")
 
-    first = {"source": "kite_ws", "volume": None, "repair": "open", "start": "2026-11-20T03:45:00Z"}
+    first = {"source": "kite_ws", "volume": None, "start": "2026-11-20T03:45:00Z"}
+    first |= {"repair": "open", "reason": "", "attempts": 0}
     assert document["symbol"] == "RELIANCE.NS"
     assert document["gaps"][0] == first | {"cause": "disconnect", "end": "2026-11-20T03:46:30Z"}
     assert document["gaps"][1]["end"] is None

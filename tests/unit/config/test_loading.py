@@ -395,3 +395,22 @@ def test_the_password_of_a_database_is_masked(loaded: Load) -> None:
     shown = effective(loaded("database: {url: 'postgresql://me:hunter22@db.lan:5432/md'}"))
 
     assert "postgresql://me:***@db.lan:5432/md" in shown
+
+
+def test_the_brokers_own_history_is_ready_to_fill_the_holes_of_its_feed(loaded: Load) -> None:
+    config = loaded(KITE, KEYS)
+
+    assert config.repair.enabled
+    assert "kite" in config.providers
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("repair: {providers: {kite_ws: [kitty]}}", "repair.providers.kite_ws: no history provider"),
+        ("repair: {providers: {kitews: [kite]}}", "repair.providers.kitews: no provider of this name"),
+        ("repair: {provider: {}}", "repair.provider: unknown key; did you mean providers?"),
+    ],
+)
+def test_who_repairs_what_must_exist(refused: Refuse, text: str, said: str) -> None:
+    assert any(said in line for line in refused(text))

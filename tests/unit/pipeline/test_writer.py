@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 import pytest
 
-from mdingest.core.events import CANDLE, Candles, Events
+from mdingest.core.events import CANDLE, FETCHED, Candles, Events, Fetched
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline import writer as writing
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.channel import Channel
 from mdingest.pipeline.writer import Writer, coalesce
-from mdingest.store.base import Position, Transaction
+from mdingest.store.base import Committed, Position, Transaction
 from tests.support.rows import JOURNAL, candle
 
 
@@ -172,3 +172,52 @@ def test_of_two_things_said_of_a_stream_the_later_counts() -> None:
     together = coalesce([Step(1, first, 0), Step(2, second, 0)])
     assert together.streams == {1: ("kite_ws", 9), 2: ("kite_ws", 1)}
     assert together.position is None
+
+
+class Shelf:
+    """A store that writes down how many candles each transaction had, and takes a while for each."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, int, int]] = []  # candles, spans, position
+        self.busy = 0
+
+    async def commit(self, transaction: Transaction) -> Committed:
+        self.busy += 1
+        assert self.busy == 1, "two transactions at once"
+        await asyncio.sleep(0)
+        self.busy -= 1
+        lsn = 0 if transaction.position is None else transaction.position.lsn
+        self.taken.append((len(transaction.candles), len(transaction.fetched), lsn))
+        return Committed(len(transaction.candles))
+
+
+async def test_history_is_brought_in_short_transactions_and_live_rows_go_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writing, "MOST_BROUGHT", 10)
+    shelf, ledger = Shelf(), Ledger()
+    one = Writer(shelf, journal=JOURNAL, epoch=3, sync=ledger.sync)  # type: ignore[arg-type]
+    heard: list[int] = []
+    one.listeners.append(lambda transaction, _: heard.append(len(transaction.candles)))
+    rows = Candles(np.array([candle(at * 60, source="kite", interval_s=60) for at in range(25)], CANDLE))
+    covered = Fetched(np.array([(1, 60, 20, 0, 60)], FETCHED))
+
+    async with asyncio.timeout(5):
+        done, _ = await asyncio.gather(
+            one.bring(Transaction(candles=rows, fetched=covered)), written(one, step(10, candle(1)))
+        )
+
+    assert done == Committed(25)
+    assert [taken[:2] for taken in shelf.taken if not taken[2]] == [(10, 0), (10, 0), (5, 1)]
+    assert shelf.taken.index((1, 0, 10)) < 3
+    assert sorted(heard) == [1, 5, 10, 10]
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(0, [0]), (10, [10]), (11, [10, 1]), (20, [10, 10])])
+def test_no_piece_of_history_is_empty_but_a_single_one(
+    monkeypatch: pytest.MonkeyPatch, rows: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(writing, "MOST_BROUGHT", 10)
+    candles = Candles(np.array([candle(at) for at in range(rows)], CANDLE))
+
+    assert [len(piece.candles) for piece in writing.pieces(Transaction(candles=candles))] == sizes

@@ -1,0 +1,55 @@
+"""Which history fills the holes of which feed, and the repairer of a process."""
+
+from collections.abc import Callable, Sequence
+
+from mdingest.app.histories import Histories
+from mdingest.app.tokens import tokens_of
+from mdingest.config import Config
+from mdingest.core.interval import MINUTE
+from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.upkeep.repair import Asked, Repairer
+from mdingest.providers import HISTORY
+from mdingest.store.base import Store
+from mdingest.telemetry.clock import Clock
+
+
+def repairer_of(
+    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, histories: Histories
+) -> Repairer:
+    """``config`` gives the configuration in force; ``commit`` is the way into the store."""
+
+    async def ready(names: Sequence[str], symbols: Sequence[str], way: Commit) -> Asked:
+        return await histories.ready(names, symbols, MINUTE, way)
+
+    def providers(feed: str) -> Sequence[str]:
+        return menders_of(config(), feed)
+
+    return Repairer(
+        store,
+        commit,
+        ready=ready,
+        providers=providers,
+        hours=histories.hours_of,
+        now_ns=clock.wall_ns,
+        real_s=clock.real_s,
+        enabled=lambda: config().repair.enabled,
+    )
+
+
+def menders_of(config: Config, feed: str) -> Sequence[str]:
+    """As ``repair.providers`` has it; else the feed's own broker, then those under ``backfill``.
+
+    A broker whose history needs a token is left out while there is none.
+    """
+    if feed in config.repair.providers:
+        return config.repair.providers[feed]
+    own = [name for name, provider in HISTORY.items() if feed in (provider.account, f"{name}_ws")]
+    others = [name for entry in config.backfill for name in entry.providers]
+    return [name for name in dict.fromkeys([*own, *others]) if _can_ask(config, name)]
+
+
+def _can_ask(config: Config, name: str) -> bool:
+    provider = HISTORY.get(name)
+    if provider is None:
+        return False
+    return provider.access is None or bool(tokens_of(provider, config, []))

@@ -1,0 +1,38 @@
+"""Providers of history in a configuration: where they are named, and what they take over from live feeds."""
+
+from collections.abc import Iterable, Mapping
+
+from mdingest.config.model import Config
+from mdingest.providers import HISTORY
+
+
+def histories_named(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
+    """Each place where a provider of history is named, and the name."""
+    found: list[tuple[tuple[str | int, ...], str]] = [
+        (("backfill", i, "provider"), name)
+        for i, request in enumerate(config.backfill)
+        for name in request.providers
+    ]
+    return found + [
+        (("repair", "providers", feed), name)
+        for feed, names in config.repair.providers.items()
+        for name in names
+    ]
+
+
+def with_account(name: str, sections: Mapping[str, object]) -> object:
+    """A section, and what it leaves out as the live feed of the same account has it."""
+    own = sections.get(name)
+    if name not in HISTORY or not HISTORY[name].account:
+        return own
+    account = sections.get(HISTORY[name].account)
+    if not isinstance(account, dict) or not isinstance(own, dict | None):
+        return own
+    keys = HISTORY[name].Options.model_fields
+    return {key: value for key, value in account.items() if key in keys} | (own or {})
+
+
+def own_histories(feeds: Iterable[str]) -> list[str]:
+    """The histories of the brokers behind some live feeds: they fill the holes."""
+    known = set(feeds)
+    return [name for name, provider in HISTORY.items() if provider.account in known]

@@ -1,0 +1,62 @@
+"""How a gap's repair stands after an attempt: repaired, to be tried again later, or unfillable."""
+
+from dataclasses import replace
+
+from mdingest.core.session import SECOND_NS
+from mdingest.store.base import GapRow
+
+MOST_ATTEMPTS = 12  # a day and a half: a token is brought and a vendor comes back within that
+MOST_EMPTY = 3  # an answer that lacks bars hardly changes after some minutes
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 60, 6 * 3_600
+_NO_PROVIDER_WAIT_S, _UNSETTLED_WAIT_S = 600, 60
+_LONGEST_REASON = 300
+
+
+def repaired(gap: GapRow, how: str) -> GapRow:
+    """Nothing is missing any more."""
+    return replace(gap, repair="repaired", reason=how, retry_ns=0)
+
+
+def begun(gap: GapRow) -> GapRow:
+    """Somebody is at it."""
+    return replace(gap, repair="repairing")
+
+
+def unfillable(gap: GapRow, why: str) -> GapRow:
+    """No attempt will fill it."""
+    return replace(gap, repair="unfillable", reason=_short(why), retry_ns=0)
+
+
+def failed(gap: GapRow, why: str, now_ns: int) -> GapRow:
+    """It was tried in vain; later again, each time twice as much later, and not for ever."""
+    attempts = gap.attempts + 1
+    if attempts >= MOST_ATTEMPTS:
+        said = f"given up after {attempts} attempts: {why}"
+        return replace(unfillable(gap, said), attempts=attempts)
+    wait_s = min(_FIRST_WAIT_S * 2 ** (attempts - 1), _LONGEST_WAIT_S)
+    return _later(replace(gap, attempts=attempts), why, now_ns, wait_s)
+
+
+def lacking(gap: GapRow, why: str, now_ns: int) -> GapRow:
+    """There was an answer, and it does not have all of it."""
+    if gap.attempts + 1 >= MOST_EMPTY:
+        return replace(unfillable(gap, why), attempts=gap.attempts + 1)
+    return failed(gap, why, now_ns)
+
+
+def nobody(gap: GapRow, why: str, now_ns: int) -> GapRow:
+    """There is no provider to ask, which a person may change: no attempt is counted."""
+    return _later(gap, why, now_ns, _NO_PROVIDER_WAIT_S)
+
+
+def unsettled(gap: GapRow, why: str, now_ns: int) -> GapRow:
+    """It is too early to ask: no attempt is counted."""
+    return _later(gap, why, now_ns, _UNSETTLED_WAIT_S)
+
+
+def _later(gap: GapRow, why: str, now_ns: int, wait_s: int) -> GapRow:
+    return replace(gap, repair="open", reason=_short(why), retry_ns=now_ns + wait_s * SECOND_NS)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."

@@ -1,0 +1,324 @@
+"""Fills the holes of live feeds from history, by itself and a little at a time.
+
+What a feed missed is in the store as gaps. Once such a gap has ended and the provider's bars have
+settled, exactly the minutes that it touches are fetched and take their place by rank; the gap
+then says how that went. A process that dies in between finds the gap as it was. Seconds can't be
+fetched from anybody: of them the gap remains.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import structlog
+
+from mdingest.core.events import Candles, Fetched
+from mdingest.core.instrument import Instrument
+from mdingest.core.interval import MINUTE
+from mdingest.core.session import SECOND_NS, SessionTable
+from mdingest.core.spans import Span, intersect, subtract, union
+from mdingest.errors import ConfigError, MdingestError, StoreUnavailable
+from mdingest.pipeline.history.backfill import Order
+from mdingest.pipeline.history.fallback import Chain
+from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.history.report import Report, SymbolReport
+from mdingest.pipeline.upkeep import attempts
+from mdingest.pipeline.upkeep.holes import (
+    covered_by_others,
+    inside,
+    minutes_of,
+    names_of,
+    settled,
+    still_partial,
+    told,
+)
+from mdingest.providers.history import Hours
+from mdingest.store.base import Committed, CoverageRow, GapRow, Store, Transaction
+from mdingest.store.upkeep import REPAIRED, UNFILLABLE
+from mdingest.telemetry.health import Detail
+
+log = structlog.get_logger()
+
+LOOK_S = 20.0  # of the clock, between two looks for gaps
+_SHORTEST_LOOK_S = 0.5  # real
+SETTLE_NS = 60 * SECOND_NS  # no provider is asked earlier after the end of a minute
+MOST_GAPS = 2_000  # of one look
+_MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
+NOTHING_TRADES = "nothing trades then"
+_EVENTS = {REPAIRED: "gap.repaired", UNFILLABLE: "gap.unfillable"}
+
+
+class Asked(Protocol):
+    """Providers that were looked up for some symbols."""
+
+    @property
+    def chain(self) -> Chain:
+        """Asks them one after the other."""
+        ...
+
+    @property
+    def nowhere(self) -> Mapping[str, str]:
+        """Symbols that none of them has, and why."""
+        ...
+
+
+Ready = Callable[[Sequence[str], Sequence[str], Commit], Awaitable[Asked]]
+"""Names of providers, symbols, and the way into the store: looks them up. Raises MdingestError."""
+
+
+@dataclass(slots=True)
+class RepairStatus:
+    """For /health. Counts are of gaps since the start."""
+
+    repaired: int = 0
+    unfillable: int = 0
+    failed: int = 0  # attempts
+    rows: int = 0
+    error: str = ""  # of the last attempt that failed; empty after one that did not
+
+
+@dataclass(slots=True)
+class _Work:
+    """Gaps of one instrument and feed that are looked at together."""
+
+    instrument: Instrument
+    gaps: list[tuple[GapRow, list[Span]]]
+    left: list[Span] = field(default_factory=list)
+
+
+class _Quiet:
+    """Progress nobody looks at. Implements `Progress`."""
+
+    def advanced(self, symbol: str, share: float, rows: int) -> None:
+        """Nothing to show."""
+
+    def finished(self, report: SymbolReport) -> None:
+        """Nothing to show."""
+
+
+class Repairer:
+    """One of a process. `run` in a task, or `once`; cancelling leaves what was committed, which is whole."""
+
+    def __init__(
+        self,
+        store: Store,
+        commit: Commit,
+        *,
+        ready: Ready,
+        providers: Callable[[str], Sequence[str]],
+        hours: Callable[[Instrument], Hours],
+        now_ns: Callable[[], int],
+        real_s: Callable[[float], float] = lambda s: s,
+        enabled: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``providers(feed)`` names who is asked for what a feed missed, in order, as of now.
+
+        ``now_ns`` is the wall clock; ``real_s`` turns its seconds into real ones.
+        """
+        self.status = RepairStatus()
+        self._store = store
+        self._commit = commit
+        self._ready = ready
+        self._providers = providers
+        self._hours = hours
+        self._now_ns = now_ns
+        self._real_s = real_s
+        self._enabled = enabled
+        self._minutes: dict[int, list[Span]] = {}  # instrument: what may be written of it now
+
+    async def run(self) -> None:
+        """Until cancelled. A database that does not answer is asked again at the next look."""
+        while True:
+            await asyncio.sleep(max(self._real_s(LOOK_S), _SHORTEST_LOOK_S))
+            if not self._enabled():
+                continue
+            try:
+                now = self._now_ns()
+                await self.fill(await self._store.upkeep.repairable(now - SETTLE_NS, now, MOST_GAPS))
+            except StoreUnavailable as exc:
+                log.warning("repair.store_unavailable", error=str(exc))
+
+    def check(self) -> tuple[bool, Detail]:
+        """For `Health`: a hole that can't be filled is no illness of the process."""
+        status = self.status
+        detail: dict[str, object] = {
+            "enabled": self._enabled(),
+            "repaired": status.repaired,
+            "unfillable": status.unfillable,
+            "failed_attempts": status.failed,
+            "candles": status.rows,
+        }
+        return True, detail | ({"last_error": status.error} if status.error else {})
+
+    async def fill(self, gaps: Sequence[GapRow]) -> list[GapRow]:
+        """Try these closed gaps now, each feed's together; how their repair stands then.
+
+        Those that have not settled are left out. Raises StoreUnavailable.
+        """
+        known = {instrument.id: instrument for instrument in await self._store.instruments()}
+        by_feed: defaultdict[str, defaultdict[int, list[GapRow]]] = defaultdict(lambda: defaultdict(list))
+        for gap in gaps:
+            if gap.instrument_id in known:
+                by_feed[gap.source][gap.instrument_id].append(gap)
+        done: list[GapRow] = []
+        for feed, of in by_feed.items():
+            works: list[_Work] = []
+            for number, mine in of.items():
+                work, easy = await self._look(feed, known[number], mine)
+                done += await self._say(easy)
+                if work is not None:
+                    works.append(work)
+            if works:
+                done += await self._ask(feed, works)
+        return done
+
+    # -- one feed ----------------------------------------------------------------------
+
+    async def _look(
+        self, feed: str, instrument: Instrument, gaps: Sequence[GapRow]
+    ) -> tuple[_Work | None, list[GapRow]]:
+        """What is to be fetched of one instrument, and gaps that need nothing more."""
+        table = self._table(instrument, gaps)
+        now = self._now_ns()
+        found = [(gap, minutes_of(gap, table)) for gap in gaps]
+        found = [(gap, minutes) for gap, minutes in found if settled(minutes, now - SETTLE_NS)]
+        easy = [attempts.repaired(gap, NOTHING_TRADES) for gap, minutes in found if not minutes]
+        found = [(gap, minutes) for gap, minutes in found if minutes]
+        if not found:
+            return None, easy
+        missing = await self._missing(feed, instrument, [minutes for _, minutes in found])
+        coverage, lacks = missing
+        work = _Work(instrument, [])
+        for gap, minutes in found:
+            left = intersect(minutes, lacks)
+            if left:
+                work.gaps.append((gap, minutes))
+                work.left = union([*work.left, *left])
+            else:
+                easy.append(attempts.repaired(gap, names_of(coverage, feed, minutes)))
+        return (work if work.gaps else None), easy
+
+    def _table(self, instrument: Instrument, gaps: Sequence[GapRow]) -> SessionTable:
+        ends = [gap.start_ns if gap.end_ns is None else gap.end_ns for gap in gaps]
+        return self._hours(instrument).around(min(gap.start_ns for gap in gaps), max(ends))
+
+    async def _missing(
+        self, feed: str, instrument: Instrument, minutes: Sequence[Sequence[Span]]
+    ) -> tuple[list[CoverageRow], list[Span]]:
+        """Who knows what around some minutes, and which of them nobody does, or only in part."""
+        spans = union(span for some in minutes for span in some)
+        start, end = spans[0][0], spans[-1][1]
+        coverage = await self._store.coverage(instrument.id, start, end)
+        stored = await self._store.candles(instrument.id, MINUTE.seconds, start, end, _MOST_MINUTES)
+        uncovered = subtract(spans, covered_by_others(coverage, feed))
+        return coverage, union([*uncovered, *still_partial(stored, spans)])
+
+    async def _ask(self, feed: str, works: Sequence[_Work]) -> list[GapRow]:
+        names = self._providers(feed)
+        gaps = [gap for work in works for gap, _ in work.gaps]
+        now = self._now_ns()
+        if not names:
+            why = f"no provider of history fills the holes of {feed}: see repair.providers"
+            return await self._say([attempts.nobody(gap, why, now) for gap in gaps])
+        await self._say([attempts.begun(gap) for gap in gaps])
+        symbols = [work.instrument.symbol for work in works]
+        try:
+            asked = await self._ready(names, symbols, self._keep)
+        except StoreUnavailable:
+            raise
+        except MdingestError as exc:
+            self._failed(feed, str(exc))
+            return await self._say([attempts.failed(gap, str(exc), now) for gap in gaps])
+        done = []
+        for work in works:
+            report = await self._fetch(asked, work, ", ".join(names))
+            done += await self._say(await self._judged(feed, work, report))
+        return done
+
+    async def _fetch(self, asked: Asked, work: _Work, names: str) -> Report:
+        """What was asked and how that went."""
+        symbol = work.instrument.symbol
+        if symbol in asked.nowhere:
+            return Report([SymbolReport(symbol, MINUTE.text, names, failures=[asked.nowhere[symbol]])])
+        self._minutes[work.instrument.id] = work.left
+        order = Order(
+            [work.instrument],
+            MINUTE,
+            work.left[0][0],
+            work.left[-1][1],
+            force=True,  # a minute heard in part is covered, as far as a planner knows
+            only=work.left,
+        )
+        try:
+            return await asked.chain.run(order, _Quiet())
+        except ConfigError as exc:  # no provider has minutes
+            return Report([SymbolReport(symbol, MINUTE.text, names, failures=[str(exc)])])
+        finally:
+            del self._minutes[work.instrument.id]
+
+    async def _judged(self, feed: str, work: _Work, report: Report) -> list[GapRow]:
+        """How the gaps stand now."""
+        coverage, lacks = await self._missing(feed, work.instrument, [minutes for _, minutes in work.gaps])
+        failures = dict.fromkeys(text for said in report.symbols for text in (*said.failures, *said.rejects))
+        beyond = union(span for said in report.symbols for span in said.beyond)
+        local = any(said.requests and not said.planned for said in report.symbols)  # reads all of it
+        planned = union(span for said in report.symbols for span in said.planned)
+        names = ", ".join(said.provider for said in report.symbols)
+        self.status.rows += sum(said.changed for said in report.symbols)
+        now = self._now_ns()
+        done = []
+        for gap, minutes in work.gaps:
+            left = intersect(minutes, lacks)
+            if not left:
+                done.append(attempts.repaired(gap, names_of(coverage, feed, minutes)))
+            elif not subtract(left, beyond):
+                done.append(attempts.unfillable(gap, f"{told(left)}: further back than {names} goes"))
+            elif failures:
+                done.append(attempts.failed(gap, "; ".join(failures), now))
+            elif not local and subtract(left, planned):
+                done.append(attempts.unsettled(gap, f"{names} may still change it", now))
+            else:
+                done.append(attempts.lacking(gap, f"{told(left)}: {names} has none", now))
+        self.status.error = ""
+        if failures and any(gap.repair == "open" for gap in done):
+            self._failed(feed, "; ".join(failures))
+        return done
+
+    # -- into the store -----------------------------------------------------------------
+
+    async def _keep(self, transaction: Transaction) -> Committed:
+        """Only what was missing: a reply may bring more, and the rest stays as it was heard."""
+        (number,) = self._minutes  # one at a time
+        minutes = self._minutes[number]
+        spans = [
+            (*row[:3], *span)
+            for row in transaction.fetched.tolist()
+            for span in intersect([row[3:5]], minutes)
+        ]
+        cut = replace(
+            transaction,
+            candles=Candles(inside(transaction.candles, minutes)),
+            fetched=Fetched(np.array(spans, transaction.fetched.dtype)),
+        )
+        if not len(cut.candles) and not len(cut.fetched):
+            return Committed(0)
+        return await self._commit(cut)
+
+    async def _say(self, gaps: Sequence[GapRow]) -> list[GapRow]:
+        if gaps:
+            await self._commit(Transaction(repairs=list(gaps)))
+        ends = Counter((gap.repair, gap.source, gap.reason) for gap in gaps)
+        for (state, feed, reason), count in ends.items():
+            self.status.repaired += count * (state == REPAIRED)
+            self.status.unfillable += count * (state == UNFILLABLE)
+            if state in _EVENTS and reason != NOTHING_TRADES:
+                log.info(_EVENTS[state], feed=feed, gaps=count, reason=reason)
+        return list(gaps)
+
+    def _failed(self, feed: str, why: str) -> None:
+        self.status.failed += 1
+        self.status.error = why
+        log.warning("repair.failed", feed=feed, error=why)

@@ -1,0 +1,145 @@
+"""A daemon whose feed is cut fills the hole by itself; in the end it has what an undisturbed one has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mdingest.simulators import KiteSimulator
+from mdingest.telemetry.clock import Clock, parse_clock
+from tests.support.evidence import NS, Evidence, read_evidence
+from tests.support.processes import Process, free_port, get, started, until, write_config
+from tests.support.proxy import Proxy, proxy
+
+SPEED = 30
+MINUTE = 60 * NS
+SYMBOLS = ["RELIANCE.NS", "TCS.NS", "INFY.NS"]
+
+
+@dataclass
+class Place:
+    """A simulator with its candles over REST, and a line to its ticker that can be cut."""
+
+    folder: Path
+    simulator: KiteSimulator
+    line: Proxy
+    port: int = field(default_factory=free_port)
+
+    @property
+    def clock(self) -> Clock:
+        return self.simulator.clock
+
+    def configure(self, **others: Any) -> None:  # noqa: ANN401 - sections of the configuration
+        """Write the configuration: the ticker over the line that can be cut, REST past it."""
+        (self.folder / "instruments.csv").write_text(self.simulator.instruments_csv())
+        path = write_config(
+            self.folder,
+            simulator=f"ws://127.0.0.1:{self.line.port}",
+            instruments=self.folder / "instruments.csv",
+            symbols=SYMBOLS,
+            port=self.port,
+        )
+        content = yaml.safe_load(path.read_text())
+        content["providers"]["kite_ws"]["api"] = self.simulator.http_url
+        path.write_text(yaml.safe_dump(content | others))
+
+    def mdingest(self, *arguments: str) -> AbstractAsyncContextManager[Process]:
+        config, log = self.folder / "config.yaml", self.folder / f"{arguments[0]}.log"
+        return started("--config", config, *arguments, log=log, cwd=self.folder, clock=self.clock)
+
+    async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        status, body = await get(f"http://127.0.0.1:{self.port}{path}")
+        return body if status else None
+
+    async def gaps(self, cause: str) -> list[dict[str, Any]]:
+        found = [await self.get(f"/gaps?symbol={symbol}") for symbol in SYMBOLS]
+        return [gap for body in found if body for gap in body["gaps"] if gap["cause"] == cause]
+
+    async def until_minutes(self, daemon: Process, count: int) -> None:
+        async def enough() -> bool:
+            body = await self.get(f"/candles?symbol={SYMBOLS[-1]}&interval=1m")
+            return body is not None and len(body.get("candles", ())) >= count
+
+        await until(f"{count} minutes", enough, daemon, within_s=40)
+
+    async def until_repaired(self, daemon: Process, cause: str, count: int) -> None:
+        async def repaired() -> bool:
+            gaps = await self.gaps(cause)
+            return len(gaps) >= count and all(gap["repair"] == "repaired" for gap in gaps)
+
+        await until(f"{count} repaired gaps of {cause}", repaired, daemon, within_s=40)
+
+    async def passed(self, market_s: float) -> None:
+        """Let so much of the simulator's time pass."""
+        await asyncio.sleep(self.clock.real_s(market_s))
+
+    def evidence(self) -> Evidence:
+        return read_evidence(
+            self.folder / "mdingest.db",
+            self.folder / "tape.jsonl",
+            self.folder / "cuts.jsonl",
+            repaired=True,
+        )
+
+
+@asynccontextmanager
+async def place_of(folder: Path, **others: Any) -> AsyncIterator[Place]:  # noqa: ANN401 - see `configure`
+    clock = parse_clock(f"{datetime(2026, 11, 20, 4, 0, 30, tzinfo=UTC).isoformat()}x{SPEED}")
+    files = {"tape": folder / "tape.jsonl", "cuts": folder / "cuts.jsonl"}
+    async with (
+        KiteSimulator(clock=clock, rate=2.0, seed=7, **files) as simulator,
+        proxy(simulator.port) as line,
+    ):
+        place = Place(folder, simulator, line)
+        place.configure(**others)
+        yield place
+
+
+def wrong_minutes(found: Evidence, since_ns: int) -> list[str]:
+    """Stored minutes that are not what the market made, from an instant to the last one stored."""
+    wrong = []
+    for symbol in SYMBOLS:
+        stored = found.candles[symbol, "1m"]
+        for at in range(-(-since_ns // MINUTE) * MINUTE, max(stored), MINUTE):
+            inside = [trade for trade in found.tape[symbol] if at <= trade.ns < at + MINUTE]
+            prices = [trade.price for trade in inside]
+            truth = (
+                prices[0],
+                max(prices),
+                min(prices),
+                prices[-1],
+                sum(t.size or 0 for t in inside),
+                "final",
+            )
+            row = stored.get(at)
+            said = None if row is None else (*row[:5], row.state)
+            if said != truth:
+                wrong.append(f"{symbol} {at // NS}: {said} instead of {truth}")
+    return wrong
+
+
+async def test_three_minutes_without_a_feed_are_filled_from_the_broker_itself(tmp_path: Path) -> None:
+    async with place_of(tmp_path) as place, place.mdingest("run") as daemon:
+        await place.until_minutes(daemon, 2)
+        since_ns = place.clock.wall_ns() - 2 * MINUTE
+        place.line.refusing = True
+        place.line.cut()
+        await place.passed(180)
+        place.line.refusing = False
+
+        await place.until_repaired(daemon, "disconnect", len(SYMBOLS))
+        back_ns = place.clock.wall_ns()
+        await place.passed(150)  # so that minutes after it are there, too
+        body = await place.get(f"/candles?symbol={SYMBOLS[0]}&interval=5m&limit=3")
+        assert await daemon.stopped() == 0, daemon.said()
+
+    found = place.evidence()
+    assert not wrong_minutes(found, since_ns)
+    assert max(found.candles[SYMBOLS[0], "1m"]) >= back_ns
+    assert body["missing"] == []
+    assert "partial" not in {candle["state"] for candle in body["candles"]}

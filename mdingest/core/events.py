@@ -30,7 +30,9 @@ class Flag(IntFlag):
     LOCAL_CLOCK = 2  # placed by our own receive time
     SIZE_UNKNOWN = 4  # a trade counted whose size could not be told
     EXTREME_AMBIGUOUS = 8  # a day's extreme that may belong to an earlier bucket
-    VOLUME_SUSPECT = 16  # the feed later took volume back
+    VOLUME_SUSPECT = (
+        16  # the feed later took volume back, or a vendor is known for zeros where there were trades
+    )
 
 
 CANDLE = np.dtype(

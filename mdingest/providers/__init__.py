@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from mdingest.providers import alphavantage, bhavcopy, binance, csvfile, kite
+from mdingest.providers import alphavantage, bhavcopy, binance, csvfile, kite, yfinance
 from mdingest.providers.base import LiveProvider
 from mdingest.providers.history import HistoryProvider
 
@@ -27,6 +27,7 @@ HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
             kite.HISTORY,
             binance.HISTORY,
             alphavantage.PROVIDER,
+            yfinance.PROVIDER,
         )
     }
 )

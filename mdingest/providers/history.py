@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from mdingest.core.control import VolumeKind
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SessionTable
-from mdingest.core.spans import Span
+from mdingest.providers.asking import FileRequest, HttpRequest, Keep, LibraryRequest, Reply, Request
 from mdingest.providers.bars import (
     BAR,
     FAULTS,
@@ -53,6 +53,7 @@ __all__ = [
     "HttpRequest",
     "InstrumentList",
     "Keep",
+    "LibraryRequest",
     "Limits",
     "Parsed",
     "Reach",
@@ -147,64 +148,6 @@ class Ask:
     hours: Hours
     key: str = ""  # what the provider calls the instrument; empty if it has no list of them
     now_ns: int = 0  # the instant of asking: it decides what is today
-
-
-@dataclass(frozen=True, slots=True)
-class FileRequest:
-    """Read a local file. ``span``: what of the wish it answers for; None: all of it."""
-
-    path: Path
-    span: Span | None = None
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Where a reply that never changes is kept for the next who asks."""
-
-    path: Path
-    max_bytes: int  # of all in its folder; those unused longest go
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """GET an address. ``secrets`` are parameters and headers that no text may show.
-
-    ``span`` is the part of the wish that the reply answers for; None: all of it. Where a wish
-    takes several requests each must say, else the first reply would answer for the others.
-    """
-
-    url: str
-    params: tuple[tuple[str, str], ...] = ()
-    secret_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    secret_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    span: Span | None = None
-    keep: Keep | None = None  # once it was understood
-
-    def __str__(self) -> str:
-        query = "&".join(f"{key}={value}" for key, value in self.params)
-        return f"{self.url}?{query}" if query else self.url
-
-
-Request = FileRequest | HttpRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back. ``body`` can be sought; a file has status 200 and no headers."""
-
-    request: Request
-    body: BinaryIO
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def place(self, line: int) -> str:
-        """``file.csv:17``, or the address and the row."""
-        if isinstance(self.request, FileRequest):
-            return f"{self.request}:{line}"
-        return f"{self.request} row {line}"
 
 
 class History(Protocol):

@@ -404,7 +404,8 @@ def test_a_symbol_without_a_file_does_not_keep_the_others_out(
         (("--provider", "csvv", "--symbols", "TCS.NS"), "no history provider of this name; known: "),
         (("--provider", "csv"), "which symbols? give --symbols"),
         ((), "give --provider and --symbols"),
-        (("--symbols", "TCS.NS"), "yfinance is not available yet"),
+        (("--symbols", "NIFTY26NOVFUT.NFO", "--period", "1d"), "Yahoo has shares of NSE (.NS)"),
+        (("--symbols", "TCS.NS"), "yfinance needs a range: give --period or --start"),
         (("--provider", "csv", "--symbols", "TCS.NS", "--start", "soon"), "must be a date like 2026-11-20"),
         (
             ("--provider", "csv", "--symbols", "TCS.NS", "--start", "2026-07-21", "--end", "2026-07-20"),

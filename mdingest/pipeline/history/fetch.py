@@ -1,4 +1,4 @@
-"""Requests to replies: the only place of history that opens files and sockets."""
+"""Requests to replies: the only place of history that opens files and sockets, and starts processes."""
 
 import asyncio
 import io
@@ -9,15 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+import orjson
+
 from mdingest.errors import PermanentError, TransientError
 from mdingest.pipeline.history import kept
-from mdingest.providers.history import FileRequest, HttpRequest, Reply, Request
+from mdingest.pipeline.history.child import MAX_REPLY_BYTES, Child, program
+from mdingest.providers.asking import FileRequest, HttpRequest, LibraryRequest, Reply, Request
 
 if TYPE_CHECKING:
     import aiohttp  # at run time only where something is fetched: files need none of it
 
 _TOTAL_S, _CONNECT_S = 60, 10
-MAX_REPLY_BYTES = 64 << 20
+_LIBRARY_S = 30.0  # of each of the few requests that a library makes for one of ours
 _PIECE = 1 << 16
 _NOT_FOUND = 404
 _ABSENT_S = 600.0  # so long nobody asks again for what was not there
@@ -25,12 +28,16 @@ _ABSENT_MOST = 10_000
 
 
 class Fetcher:
-    """Opens what is asked for. A context, so that connections are kept between requests."""
+    """Opens what is asked for. A context, so that connections and processes are kept between requests."""
 
-    def __init__(self, timeout_s: float = _TOTAL_S) -> None:
+    def __init__(self, timeout_s: float = _TOTAL_S, children: dict[str, Child] | None = None) -> None:
+        """``children``: processes of libraries by name, which then outlive this."""
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._absent: dict[str, float] = {}  # addresses of replies to keep that are not there, and until when
+        self._children: dict[str, Child] = {} if children is None else children
+        self._owns_children = children is None
+        self._turn = asyncio.Lock()  # a library is asked one thing at a time
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,13 +48,17 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._owns_children:
+            for child in self._children.values():
+                child.close()
 
     @asynccontextmanager
     async def reply(self, request: Request) -> AsyncIterator[Reply]:
         """The reply, open while the block runs.
 
         Raises PermanentError for a file that can't be read, TransientError for an address that
-        does not answer. What a status means is the adapter's business.
+        does not answer. What a status means is the adapter's business. Cancelling ends the
+        library that is being waited for.
         """
         if isinstance(request, FileRequest):
             body = _open(request)  # not in a thread: a cancel would lose the open file
@@ -55,6 +66,8 @@ class Fetcher:
                 yield Reply(request, body)
             finally:
                 body.close()
+        elif isinstance(request, LibraryRequest):
+            yield await self._let_ask(request)
         elif request.keep is not None and (held := _kept(request.keep.path)) is not None:
             kept.touch(request.keep)
             try:
@@ -70,22 +83,33 @@ class Fetcher:
         """Whether nobody has to be asked."""
         if isinstance(request, FileRequest):
             return True
-        if request.keep is None:
+        if isinstance(request, LibraryRequest) or request.keep is None:
             return False
         return request.keep.path.exists() or self._absent.get(request.url, 0.0) > time.monotonic()
 
     async def understood(self, reply: Reply) -> None:
         """The reply was what it should be: keep it, if its request wants that and it is new."""
         request = reply.request
-        if isinstance(request, FileRequest) or request.keep is None or reply.status == _NOT_FOUND:
+        if not isinstance(request, HttpRequest) or request.keep is None or reply.status == _NOT_FOUND:
             return
         if not request.keep.path.exists():
             await asyncio.to_thread(kept.store, request.keep, reply)
 
     def misunderstood(self, request: Request) -> None:
         """The reply was not: one that was kept is fetched again."""
-        if not isinstance(request, FileRequest) and request.keep is not None:
+        if isinstance(request, HttpRequest) and request.keep is not None:
             kept.drop(request.keep)
+
+    async def _let_ask(self, request: LibraryRequest) -> Reply:
+        name = request.library
+        job = dict(request.job) | {"timeout_s": min(self._timeout_s, _LIBRARY_S)}
+        async with self._turn:
+            child = self._children.setdefault(name, Child(name, program(name)))
+            try:
+                answer = await child.ask(orjson.dumps(job), 2 * self._timeout_s)
+            except TransientError as exc:
+                raise TransientError(f"{request}: {exc}") from exc
+        return Reply(request, io.BytesIO(answer))
 
     async def _get(self, request: HttpRequest) -> Reply:
         import aiohttp

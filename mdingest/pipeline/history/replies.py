@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from mdingest.core.control import VolumeKind
-from mdingest.core.events import CANDLE, Candles
+from mdingest.core.events import CANDLE, Candles, Flag
+from mdingest.core.rank import BY_NAME
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.pipeline.history.candles import covered, place, settled_edge, spans_of
@@ -74,6 +75,8 @@ class Reading:
                 said.unfinished += 1
         if ask.instrument.volume is VolumeKind.NONE:
             placed.candles["volume"] = np.nan  # an index: a vendor's 0 says nothing
+        elif BY_NAME[self._source].random_zeros:
+            placed.candles["flags"][placed.candles["volume"] == 0] = Flag.VOLUME_SUSPECT
         said.rows += len(placed.candles)
         return placed.candles, self._covered(placed.candles, part, table)
 

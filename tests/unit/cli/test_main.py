@@ -104,7 +104,6 @@ def test_bad_usage_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "argv",
     [
-        ["backfill", "--symbols", "A.NS", "--period", "7d", "--interval", "1m"],
         ["login", "upstox"],
         ["gaps", "--repair"],
         ["gaps"],

@@ -1,0 +1,120 @@
+"""A library's process: what becomes of it when it hangs, dies, grows or is not wanted any more."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mdingest.errors import PermanentError, TransientError
+from mdingest.pipeline.history import child as module
+from mdingest.pipeline.history.child import Child
+
+_FRAME = """
+import os, struct, sys, time
+def read():
+    head = sys.stdin.buffer.read(4)
+    return sys.stdin.buffer.read(struct.unpack(">I", head)[0]) if head else sys.exit(0)
+def write(body):
+    sys.stdout.buffer.write(struct.pack(">I", len(body)) + body)
+    sys.stdout.buffer.flush()
+"""
+Make = Callable[[str], Child]
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Make]:
+    made: list[Child] = []
+
+    def make(body: str) -> Child:
+        file = tmp_path / "program.py"
+        file.write_text(_FRAME + body)
+        made.append(Child("library", [sys.executable, "-S", "-P", str(file)]))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+        assert not one.is_running
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_one_process_answers_job_after_job(child: Make) -> None:
+    library = child("while True: write(read() + str(os.getpid()).encode())")
+
+    first, second = await library.ask(b"a", 10), await library.ask(b"b", 10)
+
+    assert first[1:] == second[1:] == str(library.pid).encode()
+
+
+async def test_one_that_does_not_answer_is_ended(child: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "START_S", 5.0)
+    library = child("write(read()); read(); time.sleep(600)")
+    await library.ask(b"a", 10)
+    pid = library.pid
+
+    with pytest.raises(TransientError, match="did not answer within"):
+        await library.ask(b"b", 0.2)
+
+    assert pid is not None
+    assert not library.is_running
+    assert await library.ask(b"again", 10) == b"again"
+    assert not is_alive(pid)
+
+
+async def test_a_cancel_ends_it(child: Make) -> None:
+    library = child("write(read()); read(); time.sleep(600)")
+    await library.ask(b"a", 10)
+
+    asking = asyncio.create_task(library.ask(b"b", 600), name="asking")
+    await asyncio.sleep(0.05)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert not library.is_running
+
+
+async def test_its_last_words_are_told(child: Make) -> None:
+    library = child("read(); sys.exit('MemoryError: no more')")
+
+    with pytest.raises(TransientError, match="library ended with code 1: MemoryError: no more"):
+        await library.ask(b"a", 10)
+
+
+async def test_one_that_left_in_peace_is_started_again(child: Make) -> None:
+    library = child("write(read())")
+    await library.ask(b"a", 10)
+
+    assert await library.ask(b"b", 10) == b"b"
+
+
+async def test_an_endless_answer_is_not_read(child: Make) -> None:
+    library = child(
+        "read(); sys.stdout.buffer.write(b'\\xff' * 8); sys.stdout.buffer.flush(); time.sleep(600)"
+    )
+
+    with pytest.raises(PermanentError, match="longer than 64 MiB"):
+        await library.ask(b"a", 10)
+
+    assert not library.is_running
+
+
+async def test_it_gets_none_of_our_secrets(child: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "hush")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    library = child("read(); write(repr(sorted(os.environ)).encode())")
+
+    told = await library.ask(b"", 10)
+
+    assert b"HTTPS_PROXY" in told
+    assert b"KITE" not in told

@@ -23,7 +23,7 @@ from mdingest.telemetry.clock import Clock, parse_clock
 from mdingest.telemetry.logging import mask
 
 DEFAULT_PATH = Path("config/config.yaml")
-LATER = ("upstox_ws", "bhavcopy", "upstox")
+LATER = ("upstox_ws", "upstox")
 """Names of providers that this version knows of and can't use yet."""
 _OPTIONS: dict[str, type[BaseModel]] = {
     **{name: provider.Options for name, provider in PROVIDERS.items()},

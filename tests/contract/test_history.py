@@ -213,7 +213,7 @@ async def test_trouble_is_tried_again(market: Market, fault: str) -> None:
     market.vendor.every_ns = 5 * MINUTE
     market.vendor.faults = [fault, fault]
     if fault == "slow":
-        market.vendor.faults, market.timeout_s = [fault], 0.5
+        market.vendor.faults, market.timeout_s = [fault], 1.5
 
     said = await market.fetch()
 

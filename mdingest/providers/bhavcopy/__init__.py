@@ -190,7 +190,7 @@ def _unseen(file: DayFile, name: str, day: TradeDay) -> str:
 def _read(reply: Reply) -> tuple[DayFile, str]:
     """The text of a reply, out of its zip if it is one, and the name of the file."""
     request = reply.request
-    name = request.url.rpartition("/")[2] if isinstance(request, HttpRequest) else request.path.name
+    name = str(request).rpartition("/")[2]  # of a file or an address
     reply.body.seek(0)
     data = reply.body.read()
     if data[:2] == b"PK":

@@ -90,7 +90,7 @@ class Vendor(ABC):
             return web.Response()
         if fault == "slow":
             with suppress(TimeoutError):  # `asyncio.sleep` is what tests take over
-                await asyncio.wait_for(asyncio.Event().wait(), 0.8)
+                await asyncio.wait_for(asyncio.Event().wait(), 2.0)
         if fault == "throttle":
             return self.throttled()
         if fault == "500":

@@ -1,73 +1,23 @@
-"""kill -9 at any instant, any number of times: what is stored is what happened, and holes are known.
+"""kill -9 at any instant, any number of times: what is stored is what happened, and holes are known."""
 
-The process is the real one, on a real socket. Its lives are of three lengths: too short to be
-ready, as short as a commit, and long enough to hear whole seconds. A few end in good order,
-so that later ones recover from a saved state and not from the whole journal.
-"""
-
-import asyncio
 import os
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from mdingest.simulators import KiteSimulator
-from mdingest.telemetry.clock import parse_clock
-from tests.support.evidence import read_evidence
-from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, judged_buckets, story
-from tests.support.oracle_journal import (
-    committed_problems,
-    frames_received,
-    replay_problems,
-    stream_problems,
-)
-from tests.support.processes import started, until_said, write_config
+from tests.support.kills import kill_again_and_again
 
-KILLS = 20
+KILLS = 25
 STOPS = 4
-SPEED = 4  # of the market: more whole seconds in the same time
-FAULTS = "disconnect~40s, close~90s"  # market time
-LIFE_S = ((0.02, 0.5), (0.5, 1.6), (1.8, 3.4))  # starting; recovering and committing; running
-OFF_S = (0.0, 0.2)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_the_oracle_holds_after_kills_at_random_instants(tmp_path: Path) -> None:
     seed = int(os.environ.get("MDINGEST_SEED", "0")) or Random().randrange(1, 1 << 30)
-    random = Random(seed)
-    lives = [(random.uniform(*LIFE_S[n % len(LIFE_S)]), True) for n in range(KILLS)]
-    lives += [(random.uniform(1, 2), False) for _ in range(STOPS)]
-    random.shuffle(lives)
-    clock = parse_clock(f"2026-11-20T10:00:00+05:30x{SPEED}")
-    tape, cuts, log = tmp_path / "tape.jsonl", tmp_path / "cuts.jsonl", tmp_path / "log.jsonl"
-    async with KiteSimulator(clock=clock, seed=seed, faults=FAULTS, tape=tape, cuts=cuts) as simulator:
-        config = write_config(
-            tmp_path,
-            simulator=simulator.ws_url,
-            instruments=f"{simulator.http_url}/instruments",
-            symbols=[one.symbol for one in simulator.instruments],
-        )
-        for life_s, killed in [*lives, (3.0, False)]:
-            async with started("--config", config, "run", log=log, cwd=tmp_path, clock=clock) as daemon:
-                if not killed:
-                    await until_said(daemon, "app.started")
-                await asyncio.sleep(life_s)
-                assert daemon.alive, f"seed {seed}:\n{daemon.said()[-3000:]}"
-                if killed:
-                    await daemon.killed()
-                else:
-                    assert await daemon.stopped(within_s=10) == 0, f"seed {seed}:\n{daemon.said()[-3000:]}"
-            await asyncio.sleep(random.uniform(*OFF_S))
 
-    database, journal = tmp_path / "mdingest.db", tmp_path / "journal"
-    found = read_evidence(database, tape, cuts)
-    problems = [check(found) for check in EVIDENCE_CHECKS]
-    problems.append(excess_problems(found, frames_received(journal)))
-    problems.append(committed_problems(journal, database))
-    problems.append(stream_problems(journal))
-    problems.append(await replay_problems(journal, database, tmp_path))
+    found = await kill_again_and_again(tmp_path, kills=KILLS, stops=STOPS, seed=seed)
 
-    assert not story(problems), f"MDINGEST_SEED={seed} gives the same instants again\n{story(problems)}"
-    assert judged_buckets(found)["1s"] > 50, "too few whole seconds were heard to prove anything"
+    assert not found.problems, f"MDINGEST_SEED={seed} gives the same instants again\n{found.problems}"
+    assert found.seconds > 50, "too few whole seconds were heard to prove anything"

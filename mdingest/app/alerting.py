@@ -7,6 +7,7 @@ from mdingest.app.feeding import Feeding
 from mdingest.config import Config
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.supervise import Ingest
+from mdingest.pipeline.upkeep.schedule import Schedule
 from mdingest.pipeline.watch import StoreProbe
 from mdingest.telemetry.alerts import Alerts, Condition
 from mdingest.telemetry.clock import Clock
@@ -24,12 +25,13 @@ def alerts_of(config: Config, clock: Clock) -> Alerts:
 
 
 def conditions_of(
-    feeding: Feeding, ingest: Ingest, probe: StoreProbe, disk: Check
+    feeding: Feeding, schedule: Schedule, ingest: Ingest, probe: StoreProbe, disk: Check
 ) -> Callable[[], Iterator[Condition]]:
     """How everything is now that somebody would want to know of."""
 
     def now() -> Iterator[Condition]:
         yield from feeding.conditions()
+        yield from schedule.conditions()
         yield _disk(disk)
         yield _database(ingest, probe)
 

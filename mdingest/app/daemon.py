@@ -16,17 +16,15 @@ from mdingest import __version__, calendars
 from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
-from mdingest.app.histories import Histories
 from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
-from mdingest.app.repairing import repairer_of
 from mdingest.app.replaying import replay_retired
+from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
 from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
-from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.housekeeping import Housekeeper
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
@@ -61,14 +59,13 @@ async def run_daemon(
 ) -> None:
     """Everything the config enables, until ``stop`` is set. ``reload`` set: read it again.
 
+    Without ``serve_http`` the live feeds and their repair only.
     Raises AlreadyRunning, ConfigError, or whatever of `mdingest.errors` ends the process.
     """
-    if not config.realtime:
+    if not (config.realtime or config.backfill):
         raise ConfigError(
             "realtime: nothing is enabled; list a provider, like {provider: kite_ws, symbols: all}"
         )
-    for key in config.not_available():
-        log.warning("config.not_available", key=key)
     health, metrics = Health(), Metrics()
     book = calendars.load(config.calendar.file)
     async with AsyncExitStack() as stack:
@@ -78,11 +75,10 @@ async def run_daemon(
         ingest, ids = await _ingest(config, clock, store, journal, book)
         feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, ids, reload)
         feeds = feeding.feeds
-        fetcher = await stack.enter_async_context(Fetcher())
-        bring = ingest.writer.bring
-        histories = Histories(lambda: feeding.config, clock, store, fetcher, commit=bring)
-        repairer = repairer_of(lambda: feeding.config, clock, store, bring, histories)
-        health.register("repair", repairer.check)
+        upkeep = await stack.enter_async_context(
+            upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring)
+        )
+        upkeep.watch(health)
         alerts = alerts_of(config, clock)
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
@@ -96,9 +92,11 @@ async def run_daemon(
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
-        producers["repair"] = repairer.run
+        producers |= upkeep.producers if serve_http else {"repair": upkeep.repairer.run}
         producers["feeds.upkeep"] = feeding.run
-        producers["alerts"] = partial(alerts.run, conditions_of(feeding, ingest, probe, disk))
+        producers["alerts"] = partial(
+            alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe, disk)
+        )
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
             served = _served(config, clock, store, book, health, metrics)

@@ -159,7 +159,7 @@ class Feeding:
         """What can't change while we run: say so, or refuse it if it would not work."""
         if [entry.provider for entry in new.realtime] != list(self._feeds):
             raise ConfigError("realtime: other providers need a restart")
-        kept = ("database", "journal", "api", "candles", "alerts", "runtime", "calendar", "backfill")
+        kept = ("database", "journal", "api", "candles", "alerts", "runtime", "calendar")
         changed = [key for key in kept if getattr(new, key) != getattr(self._config, key)]
         if changed:
             log.warning("config.needs_restart", keys=changed)

@@ -111,7 +111,11 @@ class Histories:
 
     def hours_of(self, instrument: Instrument) -> Hours:
         """When an instrument trades."""
-        return Hours(self._book, instrument.session_class)
+        return self.hours_in(instrument.session_class)
+
+    def hours_in(self, session_class: str) -> Hours:
+        """When instruments of a session class trade."""
+        return Hours(self._book, session_class)
 
     def _provider(self, name: str) -> tuple[HistoryProvider[Any], BaseModel]:
         provider = HISTORY.get(name)

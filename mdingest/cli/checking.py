@@ -16,7 +16,5 @@ def _check(args: Namespace) -> int:
     from mdingest.config import effective, read_clock
 
     read_clock(config)
-    for key in config.not_available():
-        print(f"# {key}: not available yet, has no effect")
     print(effective(config), end="")
     return 0

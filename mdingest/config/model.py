@@ -256,8 +256,3 @@ class Config(Section):
     def reload(self) -> "Config":
         """Read the same sources again. Raises ConfigError; then this one still holds."""
         return self if self._reload is None else self._reload()
-
-    def not_available(self) -> list[str]:
-        """Keys that are understood but have no effect in this version, for a warning."""
-        found = {"backfill": bool(self.backfill)}
-        return [key for key, present in found.items() if present]

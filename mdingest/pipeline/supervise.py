@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from mdingest.core.control import CandleSettings, Start, encode
-from mdingest.core.events import Candles
+from mdingest.core.events import NO_CANDLES, Candles
 from mdingest.core.records import Kind
 from mdingest.pipeline.aggregate import Aggregator, Step
 from mdingest.pipeline.announce import Announcer
@@ -50,7 +50,7 @@ class Ingest:
         """What is being built of (instrument, interval), from the first feed that has it."""
 
         def look(instrument_id: int, interval_s: int) -> Candles:
-            rows = Candles(self.aggregator.machine.forming(feeds[0])[:0])
+            rows = NO_CANDLES
             for feed in feeds:
                 all_ = self.aggregator.machine.forming(feed)
                 mine = (all_["instrument_id"] == instrument_id) & (all_["interval_s"] == interval_s)

@@ -1,6 +1,7 @@
 """A daemon whose feed is cut fills the hole by itself; in the end it has what an undisturbed one has."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -121,6 +122,32 @@ def wrong_minutes(found: Evidence, since_ns: int) -> list[str]:
             if said != truth:
                 wrong.append(f"{symbol} {at // NS}: {said} instead of {truth}")
     return wrong
+
+
+async def test_what_is_due_runs_beside_the_feeds_and_changes_with_the_configuration(tmp_path: Path) -> None:
+    entry = {"provider": "kite", "interval": "5m", "period": "1h", "at": "04:02", "symbols": "all"}
+    async with place_of(tmp_path, backfill=[entry]) as place, place.mdingest("run") as daemon:
+
+        async def jobs() -> dict[str, Any]:
+            body = await place.get("/health")
+            found: dict[str, Any] = body["parts"].get("schedule", {}) if body else {}
+            return {name: job for name, job in found.items() if name != "ok"}
+
+        async def done() -> bool:
+            return any(job.get("last") == "2026-11-20T04:02:00Z" for job in (await jobs()).values())
+
+        await until("a run of 04:02", done, daemon, within_s=40)
+        (job,) = (await jobs()).values()
+        assert job["said"].startswith("3 symbols, ")
+        assert job["next"] == "2026-11-21T04:02:00Z"
+        place.configure(backfill=[entry | {"interval": "15m"}])
+        daemon.send(signal.SIGHUP)
+
+        async def changed() -> bool:
+            return any(name.startswith("kite 15m") and "said" in job for name, job in (await jobs()).items())
+
+        await until("a run of another job", changed, daemon, within_s=40)
+        assert await daemon.stopped() == 0, daemon.said()
 
 
 async def test_three_minutes_without_a_feed_are_filled_from_the_broker_itself(tmp_path: Path) -> None:

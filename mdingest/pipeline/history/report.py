@@ -51,3 +51,13 @@ class Progress(Protocol):
     def finished(self, report: SymbolReport) -> None:
         """Nothing more will come of this symbol."""
         ...
+
+
+class Quiet:
+    """Nobody looks at the progress. Implements `Progress`."""
+
+    def advanced(self, symbol: str, share: float, rows: int) -> None:
+        """Nothing to show."""
+
+    def finished(self, report: SymbolReport) -> None:
+        """Nothing to show."""

@@ -24,7 +24,7 @@ from mdingest.errors import ConfigError, MdingestError, StoreUnavailable
 from mdingest.pipeline.history.backfill import Order
 from mdingest.pipeline.history.fallback import Chain
 from mdingest.pipeline.history.held import Commit
-from mdingest.pipeline.history.report import Report, SymbolReport
+from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
 from mdingest.pipeline.upkeep import attempts
 from mdingest.pipeline.upkeep.holes import (
     covered_by_others,
@@ -87,16 +87,6 @@ class _Work:
     instrument: Instrument
     gaps: list[tuple[GapRow, list[Span]]]
     left: list[Span] = field(default_factory=list)
-
-
-class _Quiet:
-    """Progress nobody looks at. Implements `Progress`."""
-
-    def advanced(self, symbol: str, share: float, rows: int) -> None:
-        """Nothing to show."""
-
-    def finished(self, report: SymbolReport) -> None:
-        """Nothing to show."""
 
 
 class Repairer:
@@ -253,7 +243,7 @@ class Repairer:
             only=work.left,
         )
         try:
-            return await asked.chain.run(order, _Quiet())
+            return await asked.chain.run(order, Quiet())
         except ConfigError as exc:  # no provider has minutes
             return Report([SymbolReport(symbol, MINUTE.text, names, failures=[str(exc)])])
         finally:

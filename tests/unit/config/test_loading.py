@@ -70,7 +70,7 @@ alerts: {webhook: "${ALERT_URL}"}
     assert config.symbols_of(config.realtime[0]) == ("RELIANCE.NS", "TCS.NS")
     assert config.candles.retention.seconds_s == 3 * 86_400
     assert config.candles.retention.minutes_s is None
-    assert config.not_available() == ["backfill"]
+    assert [(entry.providers, entry.at) for entry in config.backfill] == [(("yfinance",), "16:15")]
     assert config.providers["kite_ws"].model_dump()["access_token"].get_secret_value() == "deadbeef99"
 
 

@@ -1,0 +1,99 @@
+"""What a daemon runs at a time of day, out of the configuration in force."""
+
+import datetime as dt
+import zlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from mdingest.app.histories import Histories
+from mdingest.config import Config
+from mdingest.config.model import Backfill
+from mdingest.core.instrument import Instrument
+from mdingest.core.interval import Interval
+from mdingest.core.session import SECOND_NS
+from mdingest.errors import PermanentError
+from mdingest.pipeline.history import Order
+from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
+from mdingest.pipeline.upkeep.schedule import Job, Outcome
+from mdingest.pipeline.upkeep.timetable import Daily
+from mdingest.providers.history import instrument_of
+from mdingest.providers.options import ProviderOptions
+from mdingest.store.base import Store
+from mdingest.telemetry.clock import Clock
+
+_NAMED = 3  # symbols; more are counted
+_DAY_S = 86_400
+
+
+def jobs_of(
+    config: Callable[[], Config], clock: Clock, store: Store, histories: Histories
+) -> Callable[[], Awaitable[Sequence[Job]]]:
+    """One job for each entry under ``backfill`` and each kind of trading day among its symbols."""
+
+    async def jobs() -> Sequence[Job]:
+        entries = config().backfill
+        known = {one.symbol: one for one in await store.instruments()} if entries else {}
+        found = []
+        for entry in entries:
+            wanted = config().symbols_of(entry)
+            for session_class, symbols in _by_class(wanted, known).items():
+                run = partial(_backfill, entry, symbols, histories, clock)
+                daily = daily_of(entry.at, session_class, histories)
+                which = "all" if entry.symbols == "all" else _names(symbols)
+                name = f"{','.join(entry.providers)} {entry.interval} {entry.period_s / _DAY_S:g}d"
+                found.append(Job("backfill", f"{name} {entry.at} {session_class} {which}", daily, run))
+        return found
+
+    return jobs
+
+
+def daily_of(at: str, session_class: str, histories: Histories) -> Daily:
+    """A time of day as the exchange's clock shows it, on its trading days."""
+    hour, minute = map(int, at.split(":"))
+    hours = histories.hours_in(session_class)
+    return Daily(dt.time(hour, minute), hours.zone or dt.UTC, partial(hours.book.day, session_class))
+
+
+async def _backfill(
+    entry: Backfill, symbols: Sequence[str], histories: Histories, clock: Clock, _due_ns: int
+) -> Outcome:
+    ready = await histories.ready(entry.providers, symbols, Interval.parse(entry.interval))
+    start = clock.wall_ns() - round(entry.period_s * SECOND_NS)
+    order = Order(ready.instruments, Interval.parse(entry.interval), start)
+    report = await ready.chain.run(order, Quiet())
+    report.symbols += [
+        SymbolReport(symbol, entry.interval, entry.provider, failures=[why])
+        for symbol, why in ready.nowhere.items()
+    ]
+    return outcome_of(report)
+
+
+def outcome_of(report: Report) -> Outcome:
+    """A sentence on what came of a backfill. Raises PermanentError if nothing did."""
+    failed = [said for said in report.symbols if said.failures]
+    why = "; ".join(f"{said.symbol}: {said.failures[0]}" for said in failed[:_NAMED])
+    if failed and len(failed) == len(report.symbols):
+        raise PermanentError(why)
+    symbols = len({said.symbol for said in report.symbols})
+    changed = sum(said.changed for said in report.symbols)
+    said = f"{symbols} symbols, {changed} candles are new or changed"
+    if rejected := sum(one.rejected for one in report.symbols):
+        said += f", {rejected} rows rejected"
+    if failed:
+        return Outcome(f"{said}; {len(failed)} failed: {why}", failed=True)
+    return Outcome(said)
+
+
+def _by_class(symbols: Sequence[str], known: dict[str, Instrument]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for symbol in symbols:
+        instrument = known.get(symbol) or instrument_of(symbol, ProviderOptions())
+        found[instrument.session_class].append(symbol)
+    return found
+
+
+def _names(symbols: Sequence[str]) -> str:
+    if len(symbols) <= _NAMED:
+        return " ".join(symbols)
+    return f"{len(symbols)} symbols {zlib.crc32(' '.join(symbols).encode()):08x}"

@@ -1,0 +1,51 @@
+"""What keeps the record of a daemon whole beside its feeds: repair, and what runs at a time of day."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from mdingest.app.histories import Histories
+from mdingest.app.repairing import repairer_of
+from mdingest.app.scheduling import jobs_of
+from mdingest.config import Config
+from mdingest.pipeline.history.fetch import Fetcher
+from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.supervise import Producer
+from mdingest.pipeline.upkeep.repair import Repairer
+from mdingest.pipeline.upkeep.schedule import Schedule
+from mdingest.store.base import Store
+from mdingest.telemetry.clock import Clock
+from mdingest.telemetry.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Both share the providers, so their pace and their quota."""
+
+    repairer: Repairer
+    schedule: Schedule
+
+    def watch(self, health: Health) -> None:
+        """Let them be part of what the process says of itself."""
+        health.register("repair", self.repairer.check)
+        health.register("schedule", self.schedule.check)
+
+    @property
+    def producers(self) -> dict[str, Producer]:
+        """Tasks by name."""
+        return {"repair": self.repairer.run, "schedule": self.schedule.run}
+
+
+@asynccontextmanager
+async def upkeeping(
+    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit
+) -> AsyncIterator[Upkeep]:
+    """Built, not yet running; connections to providers are closed at the end of the block.
+
+    ``config`` gives the configuration in force; ``commit`` is the way into the daemon's writer.
+    """
+    async with Fetcher() as fetcher:
+        histories = Histories(config, clock, store, fetcher, commit=commit)
+        jobs = jobs_of(config, clock, store, histories)
+        schedule = Schedule(store, commit, jobs, now_ns=clock.wall_ns, real_s=clock.real_s)
+        yield Upkeep(repairer_of(config, clock, store, commit, histories), schedule)

@@ -3,6 +3,7 @@
 import datetime as dt
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from mdingest.app.parts import url_of
 from mdingest.config import Config
@@ -10,12 +11,14 @@ from mdingest.errors import ConfigError
 from mdingest.pipeline.lists import instrument_list
 from mdingest.providers.kite.instruments import Naming, read_rows, underlying
 from mdingest.providers.kite.options import KiteOptions
+from mdingest.providers.upstox import instruments as upstox
+from mdingest.providers.upstox.options import UpstoxOptions
 from mdingest.store.listings import Listed, Listing, Synced, find_listings, similar_symbols, sync_listings
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
 
 _IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
-_KITE = ("kite", "kite_ws")
+_KITE, _UPSTOX = ("kite", "kite_ws"), "upstox"
 
 
 async def sync_instruments(config: Config, provider: str, source: str | None, clock: Clock) -> Synced:
@@ -24,17 +27,29 @@ async def sync_instruments(config: Config, provider: str, source: str | None, cl
     Raises ConfigError for a provider without a list, TransientError or PermanentError if it
     can't be had, StoreUnavailable.
     """
-    if provider not in _KITE:
-        raise ConfigError(f"{provider}: has no list of instruments; there is: kite")
-    options = config.providers.get("kite_ws")
-    kite = options if isinstance(options, KiteOptions) else None
-    where = source or (kite.instruments if kite is not None else _default_address())
-    path = await instrument_list(where, config.journal.dir.parent / "instruments" / "kite_ws.csv")
-    await migrate(url_of(config))
+    if provider not in (*_KITE, _UPSTOX):
+        raise ConfigError(f"{provider}: has no list of instruments; there are: kite, upstox")
+    folder = config.journal.dir.parent / "instruments"
     problems: list[str] = []
-    today = dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, _IST).date().isoformat()
+    if provider == _UPSTOX:
+        told = config.providers.get(_UPSTOX)
+        options = told if isinstance(told, UpstoxOptions) else UpstoxOptions()
+        path = await instrument_list(source or options.instruments, folder / "upstox.json.gz")
+        return await _sync(config, _UPSTOX, clock, _of_upstox(path, options, problems), problems)
+    account = config.providers.get("kite_ws")
+    kite = account if isinstance(account, KiteOptions) else None
+    where = source or (kite.instruments if kite is not None else _default_address())
+    path = await instrument_list(where, folder / "kite_ws.csv")
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        done = await sync_listings(url_of(config), "kite_ws", today, _listings(lines, Naming(kite), problems))
+        return await _sync(config, "kite_ws", clock, _listings(lines, Naming(kite), problems), problems)
+
+
+async def _sync(
+    config: Config, provider: str, clock: Clock, listings: Iterator[Listing], problems: list[str]
+) -> Synced:
+    await migrate(url_of(config))
+    today = dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, _IST).date().isoformat()
+    done = await sync_listings(url_of(config), provider, today, listings)
     done.problems[:0] = problems
     return done
 
@@ -76,6 +91,25 @@ def _listings(lines: Iterable[str], naming: Naming, problems: list[str]) -> Iter
             _number(row.strike) or None,
             _number(row.tick_size),
             _number(row.lot_size),
+        )
+
+
+def _of_upstox(path: Path, options: UpstoxOptions, problems: list[str]) -> Iterator[Listing]:
+    own = {theirs: ours for ours, theirs in options.names.items()}
+    for row in upstox.read_rows(path, problems):
+        yield Listing(
+            row.key,
+            own.get(row.key, row.symbol),
+            row.exchange,
+            row.trading_symbol,
+            row.name,
+            row.underlying,
+            row.kind,
+            row.segment,
+            row.expiry,
+            row.strike,
+            row.tick_size,
+            row.lot_size,
         )
 
 

@@ -31,7 +31,7 @@ def add(command: AddCommand) -> None:
     group = command("instruments", "the instrument master: fetch it, search it")
     actions = group.add_subparsers(metavar="ACTION", required=True)
     sync = actions.add_parser("sync", help="bring the table up to date with the broker's list")
-    sync.add_argument("--provider", default="kite", metavar="NAME", help="default: kite")
+    sync.add_argument("--provider", default="kite", metavar="NAME", help="kite (default) or upstox")
     sync.add_argument(
         "--from", dest="source", metavar="SOURCE", help="address or file; default: as configured"
     )

@@ -23,7 +23,7 @@ from mdingest.telemetry.clock import Clock, parse_clock
 from mdingest.telemetry.logging import mask
 
 DEFAULT_PATH = Path("config/config.yaml")
-LATER = ("upstox_ws", "upstox")
+LATER = ("upstox_ws",)
 """Names of providers that this version knows of and can't use yet."""
 _OPTIONS: dict[str, type[BaseModel]] = {
     **{name: provider.Options for name, provider in PROVIDERS.items()},
@@ -171,7 +171,7 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         elif not config.symbols_of(entry):
             mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
     asked = histories_named(config)
-    known = sorted({*HISTORY, *LATER[1:]})
+    known = sorted(HISTORY)
     mistakes += [
         (place, f"no history provider of this name; known: {', '.join(known)}")
         for place, name in asked

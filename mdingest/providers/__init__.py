@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Any
 
-from mdingest.providers import alphavantage, bhavcopy, binance, csvfile, kite, yfinance
+from mdingest.providers import alphavantage, bhavcopy, binance, csvfile, kite, upstox, yfinance
 from mdingest.providers.base import LiveProvider
 from mdingest.providers.history import HistoryProvider
 
@@ -28,6 +28,7 @@ HISTORY: MappingProxyType[str, HistoryProvider[Any]] = MappingProxyType(
             binance.HISTORY,
             alphavantage.PROVIDER,
             yfinance.PROVIDER,
+            upstox.HISTORY,
         )
     }
 )

@@ -150,6 +150,18 @@ async def test_what_it_has_is_stored_as_it_stands(market: Market) -> None:
     assert len(market.want()) == 19
 
 
+async def test_yesterday_and_today_are_one_wish(market: Market) -> None:
+    market.vendor.every_ns = 5 * MINUTE
+    market.vendor.now_ns = START + DAY // 2
+    start = ns(-86_400)
+
+    said = await market.fetch(start)
+
+    assert (said.failures, said.rejected) == ([], 0)
+    assert await market.rows() == market.want(start)
+    assert len(market.vendor.asked) == len(said.requests)
+
+
 async def test_it_is_asked_once(market: Market) -> None:
     market.vendor.quiet = {START + 3 * MINUTE}
     first = await market.fetch()

@@ -17,7 +17,6 @@ symbol, which is what misspelt ones are compared with.
 """
 
 import csv
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.errors import ConfigError
 from mdingest.providers.base import Resolved
 from mdingest.providers.kite.options import KiteOptions
+from mdingest.providers.nearest import not_listed
 
 HEADER = (
     "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,"
@@ -40,7 +40,6 @@ _SUFFIXES = {"NSE": "NS", "BSE": "BO", _INDEX_SEGMENT: INDEX_SUFFIX}
 _DERIVATIVES_OF = {"NFO": "NSE", "BFO": "BSE"}
 _MAX_TOKEN = 0xFFFF_FFFF
 _MAX_PROBLEMS = 20  # a wholly foreign file is one mistake, not 100,000
-_LENGTH_SLACK = 4
 
 
 class Row(NamedTuple):
@@ -150,7 +149,7 @@ def resolve(
             mistakes.append(f"{symbol}: listed twice, tokens {found[symbol].token} and {row.token}")
             continue
         found[symbol] = row
-    missing = [_unknown(symbol, known) for symbol in wanted if symbol not in found]
+    missing = [not_listed(symbol, known, "Kite's") for symbol in wanted if symbol not in found]
     if problems is not None:
         problems += missing + mistakes
     elif missing:
@@ -195,17 +194,6 @@ def _mistake(cells: list[str]) -> str | None:
     if not cells[2] or not cells[11]:
         return "no tradingsymbol or no exchange"
     return None
-
-
-def _unknown(symbol: str, known: list[str]) -> str:
-    """The sentence for a symbol that does not exist, with the nearest that do."""
-    begin, length = symbol[:1].upper(), len(symbol)
-    if len(known) > 1000:  # noqa: PLR2004 - below, everything may be compared
-        known = [k for k in known if k[:1] == begin and abs(len(k) - length) <= _LENGTH_SLACK]
-    near = difflib.get_close_matches(symbol.upper(), known, 3)
-    if near:
-        return f"{symbol}: not in Kite's instrument list; did you mean {', '.join(near)}?"
-    return f"{symbol}: not in Kite's instrument list, nor anything like it"
 
 
 def _lines(text: str) -> Iterator[str]:

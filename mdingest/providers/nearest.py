@@ -1,0 +1,18 @@
+"""What to say of a symbol that a list does not have."""
+
+import difflib
+from collections.abc import Sequence
+
+_LENGTH_SLACK = 4
+_FEW = 1_000  # up to here everything may be compared
+
+
+def not_listed(symbol: str, known: Sequence[str], whose: str) -> str:
+    """The sentence for it, with the nearest that exist."""
+    begin, length = symbol[:1].upper(), len(symbol)
+    if len(known) > _FEW:
+        known = [k for k in known if k[:1] == begin and abs(len(k) - length) <= _LENGTH_SLACK]
+    near = difflib.get_close_matches(symbol.upper(), known, 3)
+    if near:
+        return f"{symbol}: not in {whose} instrument list; did you mean {', '.join(near)}?"
+    return f"{symbol}: not in {whose} instrument list, nor anything like it"

@@ -1,0 +1,5 @@
+"""Upstox: candles over REST."""
+
+from mdingest.providers.upstox.history import HISTORY
+
+__all__ = ["HISTORY"]

@@ -53,7 +53,7 @@ async def kill_again_and_again(folder: Path, *, kills: int, stops: int, seed: in
         for life_s, killed in [*lives, (3.0, False)]:
             async with started("--config", config, "run", log=log, cwd=folder, clock=clock) as daemon:
                 if not killed:
-                    await until_said(daemon, "app.started", within_s=30)
+                    await until_said(daemon, "app.started", within_s=120)
                 await asyncio.sleep(life_s)
                 assert daemon.alive, f"seed {seed}:\n{daemon.said()[-3000:]}"
                 if killed:

@@ -10,7 +10,7 @@ from typing import Any
 from mdingest.simulators import KiteSimulator
 from mdingest.telemetry.clock import Clock, parse_clock
 from tests.support.evidence import NS, Evidence, read_evidence
-from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, story
+from tests.support.oracle import EVIDENCE_CHECKS, excess_problems, story, volume_problems
 from tests.support.oracle_journal import (
     committed_problems,
     frames_received,
@@ -102,14 +102,18 @@ class Place:
             for gap in found.gaps.get(symbol, [])
         )
 
-    async def verdict(self, *, whole_journal: bool = True, honest_clock: bool = True) -> str:
+    async def verdict(
+        self, *, whole_journal: bool = True, honest_clock: bool = True, known_opening: bool = True
+    ) -> str:
         """All problems that the oracle finds, after a clean stop; empty if all is well.
 
         ``whole_journal``: nothing of it was damaged, so that a replay gives the same rows.
         ``honest_clock``: the stamps of its records can be compared with the simulator's.
+        ``known_opening``: what was traded before we listened lies in the gap since the day's first session.
         """
         found = self.evidence()
-        problems = [check(found) for check in EVIDENCE_CHECKS]
+        checks = [check for check in EVIDENCE_CHECKS if known_opening or check is not volume_problems]
+        problems = [check(found) for check in checks]
         problems.append(stream_problems(self.journal))
         if honest_clock:
             problems.append(excess_problems(found, frames_received(self.journal)))

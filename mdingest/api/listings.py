@@ -1,4 +1,4 @@
-"""``/symbols``, ``/gaps`` and ``/coverage``: what is stored, as it is stored."""
+"""``/symbols``, ``/gaps`` and ``/coverage``: what is stored, and what is missing from it."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,11 @@ import orjson
 from aiohttp import web
 
 from mdingest.api.catalog import Catalog
+from mdingest.api.holes import holes_of
 from mdingest.api.problems import Problem
 from mdingest.api.query import Query
 from mdingest.api.times import format_instant
-from mdingest.api.wanted import EARLIEST, Reader
+from mdingest.api.wanted import EARLIEST, Reader, Tables
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 
@@ -21,9 +22,10 @@ _DEFAULT_LIMIT = 1_000
 class ListingRoutes:
     """``now`` is the wall clock in UTC ns: the default of ``end``."""
 
-    def __init__(self, catalog: Catalog, reader: Reader, now: Callable[[], int]) -> None:
+    def __init__(self, catalog: Catalog, reader: Reader, tables: Tables, now: Callable[[], int]) -> None:
         self._catalog = catalog
         self._reader = reader
+        self._tables = tables
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
@@ -56,10 +58,10 @@ class ListingRoutes:
 
     async def _gaps(self, request: web.Request) -> web.Response:
         instrument, start, end, limit = await self._range(request)
-        rows = await self._reader.gaps(instrument.id, start, end)
+        rows = await holes_of(self._reader, self._tables, instrument, start, end, self._now())
         gaps = [
             {
-                "source": row.source,
+                "source": row.source or None,
                 "cause": row.cause,
                 "start": format_instant(row.start_ns),
                 "end": None if row.end_ns is None else format_instant(row.end_ns),

@@ -71,7 +71,8 @@ class Served:
 def create_app(served: Served) -> web.Application:
     """Every path of this version; tokens, where given, are needed for all but the probes."""
     catalog = Catalog(served.reader.instruments, time.monotonic_ns)
-    reading = Reading(served.reader, Tables(served.tables), served.now, served.forming)
+    tables = Tables(served.tables)
+    reading = Reading(served.reader, tables, served.now, served.forming)
     access = Access(served.tokens)
     stream = StreamRoutes(
         catalog,
@@ -84,7 +85,7 @@ def create_app(served: Served) -> web.Application:
     )
     app = web.Application(middlewares=[_guard(served, access)], client_max_size=_MAX_BODY_BYTES)
     app.add_routes(CandleRoutes(catalog, reading, served.now).routes())
-    app.add_routes(ListingRoutes(catalog, served.reader, served.now).routes())
+    app.add_routes(ListingRoutes(catalog, served.reader, tables, served.now).routes())
     app.add_routes(StatusRoutes(served.health, served.metrics).routes())
     app.add_routes(PageRoutes().routes())
     app.add_routes(stream.routes())

@@ -15,10 +15,7 @@ DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and say how it ended. Raises SystemExit for ``--help`` and bad usage."""
-    top = parser()
-    args, unknown = top.parse_known_args(argv)
-    if unknown and not getattr(args, "not_yet", False):  # a command of later takes any options
-        top.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args = parser().parse_args(argv)
     try:
         code: int = args.handler(args)
         sys.stdout.flush()  # here, so that a closed pipe is noticed where it is expected

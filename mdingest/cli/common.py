@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # heavy, and wanted by the type checker only
 
     from mdingest.config import Config
 
+NOT_YET = "not available yet"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DATABASE_ONLY = ("alerts", "providers")
 """`unused` for commands that neither ask a provider nor alert anybody."""

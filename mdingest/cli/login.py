@@ -4,8 +4,7 @@ import sys
 from argparse import Namespace
 from datetime import datetime, timedelta, timezone
 
-from mdingest.cli.common import AddCommand, load_config
-from mdingest.cli.later import NOT_YET
+from mdingest.cli.common import NOT_YET, AddCommand, load_config
 
 _IST = timezone(timedelta(hours=5, minutes=30))
 

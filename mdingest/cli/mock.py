@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdingest.cli.common import AddCommand, Stopping, run_until_stopped, set_up_logging
-from mdingest.cli.later import NOT_YET
+from mdingest.cli.common import NOT_YET, AddCommand, Stopping, run_until_stopped, set_up_logging
 
 if TYPE_CHECKING:
     from mdingest.telemetry.clock import Clock

@@ -10,15 +10,15 @@ from mdingest.cli import (
     copying,
     daemon,
     database,
+    gaps,
     instruments,
-    later,
     login,
     mock,
     replaying,
     status,
 )
 
-_GROUPS = (daemon, database, copying, login, instruments, backfill, replaying, status, checking, mock, later)
+_GROUPS = (daemon, database, copying, login, instruments, backfill, replaying, status, checking, gaps, mock)
 
 
 def parser() -> ArgumentParser:

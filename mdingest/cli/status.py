@@ -1,7 +1,7 @@
 """``status``: feeds, lag, last candle, gaps and disk on one screen."""
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mdingest.cli.common import AddCommand, load_config
@@ -92,7 +92,7 @@ def screen(value: object, indent: str = "") -> Iterator[str]:
             yield from screen(item, indent + "  ")
         else:
             yield f"{indent}{key}:"
-            yield from _table(item if isinstance(item, list) else [item], indent + "  ")
+            yield from table(item if isinstance(item, list) else [item], indent + "  ")
 
 
 def _is_flat(value: object) -> bool:
@@ -111,18 +111,19 @@ def _size(count: int) -> str:
     return f"{count / 2**20:.1f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
 
 
-def _table(rows: list[object], indent: str) -> Iterator[str]:
+def table(rows: Sequence[object], indent: str, most: int | None = _MOST_ROWS) -> Iterator[str]:
+    """Flat mappings with a column a key; not more than ``most`` of them."""
     if not all(isinstance(row, dict) for row in rows):
-        yield from (f"{indent}{_text(row)}" for row in rows[:_MOST_ROWS])
+        yield from (f"{indent}{_text(row)}" for row in rows[:most])
     else:
         mappings = [row for row in rows if isinstance(row, dict)]
         keys = list(dict.fromkeys(key for row in mappings for key in row))
-        cells = [keys, *([_text(row.get(key)) for key in keys] for row in mappings[:_MOST_ROWS])]
+        cells = [keys, *([_text(row.get(key)) for key in keys] for row in mappings[:most])]
         widths = [max(len(row[i]) for row in cells) for i in range(len(keys))]
         for row in cells:
             yield (
                 indent
                 + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
             )
-    if len(rows) > _MOST_ROWS:
-        yield f"{indent}... and {len(rows) - _MOST_ROWS} more (--json shows all)"
+    if most is not None and len(rows) > most:
+        yield f"{indent}... and {len(rows) - most} more (--json shows all)"

@@ -47,6 +47,23 @@ async def test_gaps_are_shown_as_recorded(api: Api[FakeReader], reader: FakeRead
     assert len((await api.json(f"/gaps?{SYMBOL}&end=2026-11-20T03:46:00Z"))["gaps"]) == 1
 
 
+async def test_what_nobody_recorded_is_a_gap_too(api: Api[FakeReader], reader: FakeReader) -> None:
+    """A daemon that never came back writes nothing: trading hours less coverage say it all."""
+    reader.hear(OPEN + 60 * SECOND_NS, OPEN + 600 * SECOND_NS)
+    reader.hear(OPEN + 900 * SECOND_NS, at("15:30:00"))
+    reader.miss(OPEN + 600 * SECOND_NS, OPEN + 700 * SECOND_NS, "disconnect")
+
+    gaps = (await api.json(f"/gaps?{SYMBOL}"))["gaps"]
+
+    assert [(gap["cause"], gap["start"][11:19], gap["end"][11:19], gap["source"]) for gap in gaps] == [
+        ("disconnect", "03:55:00", "03:56:40", "kite_ws"),
+        ("unrecorded", "03:56:40", "04:00:00", None),
+        ("unrecorded", "10:00:00", "10:30:00", None),
+    ]
+    ends = "start=2026-11-20T05:00:00Z&end=2026-11-20T06:00:00Z"
+    assert (await api.json(f"/gaps?{SYMBOL}&{ends}"))["gaps"] == []
+
+
 async def test_coverage_is_shown_as_recorded(api: Api[FakeReader], reader: FakeReader) -> None:
     for minute in range(5):
         start = OPEN + minute * 60 * SECOND_NS

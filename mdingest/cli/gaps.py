@@ -1,0 +1,123 @@
+"""``gaps``: what is missing, why, and how its repair stands."""
+
+from argparse import ArgumentTypeError, Namespace
+from typing import TYPE_CHECKING, Any
+
+from mdingest.cli.common import AddCommand, load_config
+from mdingest.cli.status import table
+
+if TYPE_CHECKING:  # heavy, and wanted by the type checker only
+    from mdingest.api.holes import Hole
+    from mdingest.app.gaps import Instant, Listed
+    from mdingest.config import Config
+    from mdingest.telemetry.clock import Clock
+
+_DONE = "repaired"
+
+
+def add(command: AddCommand) -> None:
+    """The commands of this group."""
+    gaps = command("gaps", "what is missing, why, and how its repair stands")
+    gaps.add_argument(
+        "--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: all that are stored"
+    )
+    gaps.add_argument(
+        "--start",
+        type=_instant,
+        metavar="D",
+        help="a trade date, or an instant with offset (default: a week ago)",
+    )
+    gaps.add_argument("--end", type=_instant, metavar="D", help="up to, and without, this (default: now)")
+    gaps.add_argument(
+        "--all", action="store_true", help="also what is repaired, or lies outside of trading hours"
+    )
+    gaps.add_argument("--json", action="store_true", help="the same for programs, an object a gap")
+    gaps.set_defaults(handler=_gaps)
+
+
+def _instant(text: str) -> "Instant":
+    from mdingest.app.gaps import instant
+    from mdingest.errors import ConfigError
+
+    try:
+        return instant(text)
+    except ConfigError as exc:
+        raise ArgumentTypeError(str(exc)) from None
+
+
+def _gaps(args: Namespace) -> int:
+    config = load_config(args)
+    import asyncio
+    import sys
+
+    from mdingest.cli import DONE, INCOMPLETE
+    from mdingest.config import read_clock
+
+    clock = read_clock()
+    listed = asyncio.run(_listed(config, clock, args))
+    now = clock.wall_ns()
+    shown = [
+        (one.symbol, hole)
+        for one in listed
+        for hole in one.holes
+        if args.all or (hole.in_hours and hole.repair != _DONE)
+    ]
+    if args.json:
+        import orjson
+
+        for symbol, hole in shown:
+            print(orjson.dumps(as_object(symbol, hole, now)).decode())
+    else:
+        print("\n".join(report(shown, now)))
+    unknown = [one.symbol for one in listed if not one.known]
+    for symbol in unknown:
+        sys.stderr.write(f"mdingest: {symbol}: nothing is stored under this name\n")
+    return INCOMPLETE if unknown else DONE
+
+
+async def _listed(config: "Config", clock: "Clock", args: Namespace) -> "list[Listed]":
+    from mdingest.app.gaps import list_gaps
+
+    return [one async for one in list_gaps(config, clock, args.symbols, start=args.start, end=args.end)]
+
+
+def as_object(symbol: str, hole: "Hole", now_ns: int) -> dict[str, Any]:
+    """One gap for programs; ``end`` is null while it lasts."""
+    from mdingest.api.holes import lost_ns
+    from mdingest.api.times import NS, format_instant
+
+    return {
+        "symbol": symbol,
+        "start": format_instant(hole.start_ns),
+        "end": None if hole.end_ns is None else format_instant(hole.end_ns),
+        "seconds": round(lost_ns(hole, now_ns) / NS),
+        "cause": hole.cause,
+        "volume": hole.volume,
+        "source": hole.source or None,
+        "repair": hole.repair,
+        "reason": hole.reason or None,
+    }
+
+
+def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:
+    """A table for people, and what it adds up to."""
+    if not shown:
+        return ["nothing is missing"]
+    rows = [as_object(symbol, hole, now_ns) for symbol, hole in shown]
+    lasting = sum(row["end"] is None for row in rows)
+    for row in rows:
+        row["end"] = row["end"] or "still open"
+        row["length"] = length(row.pop("seconds"))
+    columns = ("symbol", "start", "end", "length", "cause", "volume", "source", "repair", "reason")
+    lines = list(table([{name: row[name] for name in columns} for row in rows], "", most=None))
+    symbols = len({symbol for symbol, _ in shown})
+    total = f"{len(rows)} gap{'s' if len(rows) != 1 else ''} of {symbols} symbol{'s' if symbols != 1 else ''}"
+    return [*lines, f"{total}, {lasting} still open"]
+
+
+def length(seconds: int) -> str:
+    """``45s``, ``3m 05s``, ``2h 03m``, ``1d 04h``."""
+    for unit, below, name, smaller in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "m"), (60, 1, "m", "s")):
+        if seconds >= unit:
+            return f"{seconds // unit}{name} {seconds % unit // below:02d}{smaller}"
+    return f"{seconds}s"

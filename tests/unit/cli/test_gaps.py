@@ -1,0 +1,137 @@
+"""``mdingest gaps`` over a real database."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdingest.cli import main
+from mdingest.cli.gaps import length
+from mdingest.core.control import VolumeKind
+from mdingest.core.events import COVERAGE, GAP, OPEN_END, Cause, Coverage, Gaps
+from mdingest.core.instrument import Instrument
+from mdingest.core.rank import BY_NAME
+from mdingest.store import open_store
+from mdingest.store.base import Transaction
+from mdingest.store.migrate import migrate
+from tests.support.fake_reader import at
+
+KITE = BY_NAME["kite_ws"].id
+DAY = "2026-11-20"
+Span = tuple[int, int]
+COLUMNS = ["symbol", "start", "end", "length", "cause", "volume", "source", "repair", "reason"]
+
+
+def stored(path: Path, coverage: Sequence[Span], gaps: Sequence[tuple[Cause, int, int, float]]) -> None:
+    """A database with two symbols; what is told of is RELIANCE's."""
+
+    async def make() -> None:
+        url = f"sqlite:///{path}"
+        await migrate(url)
+        store = await open_store(url)
+        kind = VolumeKind.CUMULATIVE
+        try:
+            known = [Instrument(f"{name}.NS", "NSE", "", "NSE.EQ.cas", kind) for name in ("RELIANCE", "TCS")]
+            one, _ = await store.ensure_instruments(known)
+            heard = np.array([(one.id, KITE, 1, *span) for span in coverage], COVERAGE)
+            missed = np.array([(one.id, KITE, *gap) for gap in gaps], GAP)
+            await store.commit(Transaction(coverage=Coverage(heard), gaps=Gaps(missed)))
+        finally:
+            await store.close()
+
+    asyncio.run(make())
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Friday: a cut of two minutes, a death at two o'clock, and a restless evening; it is six by now."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MDINGEST_CLOCK", f"{DAY}T18:00:00+05:30")
+    path = tmp_path / "candles.db"
+    stored(
+        path,
+        [(at("09:00:00"), at("10:00:00")), (at("10:02:00"), at("14:00:00"))],
+        [
+            (Cause.DISCONNECT, at("10:00:00"), at("10:02:00"), 750.0),
+            (Cause.STOP, at("17:00:00"), at("17:30:00"), np.nan),
+            (Cause.MUTE, at("17:40:00"), OPEN_END, np.nan),
+        ],
+    )
+    return f"sqlite:///{path}"
+
+
+def gaps(capsys: pytest.CaptureFixture[str], *argv: str) -> list[tuple[str, str, str]]:
+    """Cause, start and end of each."""
+    assert main(["gaps", "--json", *argv]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["symbol"] for row in rows} <= {"RELIANCE.NS"}
+    return [(row["cause"], row["start"][11:19], str(row["end"])[11:19]) for row in rows]
+
+
+def test_what_is_missing_in_trading_hours_is_listed_with_what_nobody_recorded(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut, dead = ("disconnect", "04:30:00", "04:32:00"), ("unrecorded", "08:30:00", "10:30:00")
+    here = ("--database", database)
+    assert gaps(capsys, *here) == [cut, dead]
+    assert gaps(capsys, *here, "--symbols", "RELIANCE.NS", "--end", f"{DAY}T05:00:00Z") == [cut]
+    assert gaps(capsys, *here, "--start", "2026-11-20") == [cut, dead]
+    late = ("unrecorded", "10:00:00", "10:30:00")
+    assert gaps(capsys, *here, "--start", f"{DAY}T10:00:00Z") == [late]
+    assert len(gaps(capsys, *here, "--all")) == 4
+
+
+def test_a_person_gets_a_table_and_its_sum(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gaps", "--database", database, "--all"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == COLUMNS
+    first = f"RELIANCE.NS {DAY}T04:30:00Z {DAY}T04:32:00Z 2m 00s disconnect 750 kite_ws open -"
+    assert " ".join(said[1].split()) == first
+    assert any("still open" in line and "mute" in line for line in said[1:-1])
+    assert said[-1] == "4 gaps of 1 symbol, 1 still open"
+    assert main(["gaps", "--database", database, "--symbols", "TCS.NS"]) == 0
+    assert capsys.readouterr().out == "nothing is missing\n"
+
+
+def test_an_unknown_symbol_is_named_and_the_others_are_listed(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gaps", "--database", database, "--symbols", "NOBODY.NS", "RELIANCE.NS"]) == 3
+    out, err = capsys.readouterr()
+    assert "disconnect" in out
+    assert err == "mdingest: NOBODY.NS: nothing is stored under this name\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--start", "yesterday"], "or a trade date like 2026-11-20"),
+        (["--start", "2026-11-20T10:00:00"], "with an offset"),
+        (["--start", "2026-11-21", "--end", "2026-11-20"], "--start must be before --end"),
+    ],
+)
+def test_bad_times_are_refused_with_what_would_be_right(
+    database: str, capsys: pytest.CaptureFixture[str], argv: list[str], told: str
+) -> None:
+    try:
+        code = main(["gaps", "--database", database, *argv])
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    assert code == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_a_database_it_says_so_and_makes_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gaps", "--database", f"sqlite:///{tmp_path}/none.db"]) == 2
+    assert "none.db" in capsys.readouterr().err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_lengths_are_told_in_two_units() -> None:
+    told = {0: "0s", 59: "59s", 60: "1m 00s", 3_725: "1h 02m", 100_800: "1d 04h"}
+    assert {seconds: length(seconds) for seconds in told} == told

@@ -7,7 +7,7 @@ reader is a process of its own with a connection of its own, as a notebook or a 
 `/candles` is the last 50 rows over HTTP from `mdingest serve`, beside FastAPI and uvicorn with
 the same query on the same file (its own idiom: a threaded function and a response model). Ours
 also says what is missing. A regression there is one of the whole chain: routing, checking,
-three queries, JSON. Its p99 is what the server itself recorded.
+one visit to the database, JSON. Its p99 is what the server itself recorded.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdingest.api.missing import Missing, clipped, missing, overlaps
 from mdingest.api.rows import FORMING
-from mdingest.api.tails import Tail, Tails
+from mdingest.api.tails import Beside, Tail, Tails
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.events import Candles, State
 from mdingest.core.session import DAY_NS, SECOND_NS, Session
@@ -48,10 +48,11 @@ class Reading:
         now = self._now()
         start, end = self._range(wanted, tail, now)
         if not tail.made.any():
-            holes, _ = await self._missing(wanted, start, end, now)
+            holes, _ = await self._missing(wanted, start, end, now, tail.beside)
             return Found(tail.candles, holes, tail.cut)
         first, last = int(tail.starts[0]), int(tail.ends[-1])
-        holes, heard_until = await self._missing(wanted, min(start, first), min(max(end, last), now), now)
+        start_, end_ = min(start, first), min(max(end, last), now)
+        holes, heard_until = await self._missing(wanted, start_, end_, now, tail.beside)
         candles = _judged(tail, self._last_trades(wanted, tail), holes, heard_until, now)
         if not wanted.forming:
             candles = Candles(candles[candles["state"] != FORMING])
@@ -78,27 +79,34 @@ class Reading:
         ]
         return [inside[-1][1] if inside else end for inside, end in zip(windows, ends, strict=True)]
 
-    async def _missing(self, wanted: Wanted, start: int, end: int, now: int) -> tuple[list[Missing], int]:
+    async def _missing(
+        self, wanted: Wanted, start: int, end: int, now: int, beside: Beside
+    ) -> tuple[list[Missing], int]:
         """Holes in ``[start, end)``, and until when anybody listened live."""
         if start >= end:
             return [], EARLIEST
         table = self._tables.around(wanted.instrument, start, end)
         sessions = (Session.REGULAR,) if wanted.hides_sessions else None
-        coverage, gaps = await asyncio.gather(
-            self._reader.coverage(wanted.instrument.id, start, end),
-            self._reader.gaps(wanted.instrument.id, start, end),
-        )
+        if not beside.start <= start <= end <= beside.end:
+            beside = await self._beside(wanted.instrument.id, start, end)
         # history of days says nothing about minutes; that of minutes is what days are made of
-        coverage = [row for row in coverage if row.interval_s <= wanted.interval.seconds]
+        coverage = [row for row in beside.coverage if row.interval_s <= wanted.interval.seconds]
         holes = missing(
             table.windows_between(start, end, sessions),
             coverage,
-            gaps,
+            beside.gaps,
             interval_s=wanted.interval.seconds,
             settling=(now - _UNSETTLED_NS, LATEST),
         )
         live = (row.end_ns for row in coverage if row.interval_s == 0)
         return holes, max(live, default=EARLIEST)
+
+    async def _beside(self, instrument_id: int, start: int, end: int) -> Beside:
+        """Where what was read with the candles does not reach: a day without any, a day's first hours."""
+        coverage, gaps = await asyncio.gather(
+            self._reader.coverage(instrument_id, start, end), self._reader.gaps(instrument_id, start, end)
+        )
+        return Beside(start, end, coverage, gaps)
 
 
 def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_until: int, now: int) -> Candles:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.api.rows import FORMING
-from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
+from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.candles import coarsen
 from mdingest.core.events import CANDLE, Candles, State
 from mdingest.core.interval import DAY, MINUTE, SECOND, WEEK, Buckets, Interval, buckets
 from mdingest.core.session import DAY_NS, Session, SessionTable
+from mdingest.store.base import CoverageRow, GapRow
 
 SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
@@ -29,6 +30,15 @@ _OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where there are no minutes
 Times = NDArray[np.int64]
 
 
+class Beside(NamedTuple):
+    """All coverage and gaps that overlap ``[start, end)``, UTC ns: read together with the candles."""
+
+    start: int
+    end: int
+    coverage: list[CoverageRow]
+    gaps: list[GapRow]
+
+
 class Tail(NamedTuple):
     """Candles, ascending, the instants each covers, and whether older ones were left out."""
 
@@ -37,10 +47,12 @@ class Tail(NamedTuple):
     ends: Times
     made: NDArray[np.bool_]  # coarsened just now, as opposed to stored
     cut: bool
+    beside: Beside
 
 
 _NONE = np.empty(0, np.int64)
-_NOTHING = Tail(Candles(np.empty(0, CANDLE)), _NONE, _NONE, np.empty(0, np.bool_), cut=False)
+_UNREAD = Beside(LATEST, EARLIEST, [], [])
+_NOTHING = Tail(Candles(np.empty(0, CANDLE)), _NONE, _NONE, np.empty(0, np.bool_), cut=False, beside=_UNREAD)
 
 
 class Tails:
@@ -72,22 +84,21 @@ class Tails:
 
     async def _stored(self, wanted: Wanted) -> Tail:
         """Rows of the interval as they are, without those of hidden sessions."""
-        pages: list[Candles] = []
-        found = scanned = 0
-        end, size = wanted.end_ns, wanted.limit + 1
-        while True:
-            page = await self._reader.candles(
-                wanted.instrument.id, wanted.interval.seconds, wanted.low_ns, end, size
-            )
-            kept = _shown(wanted, page)
-            pages.insert(0, kept)
-            found += len(kept)
+        series = wanted.instrument.id, wanted.interval.seconds
+        size = wanted.limit + 1
+        since = LATEST if wanted.start_ns is None else wanted.start_ns
+        first = await self._reader.excerpt(*series, wanted.low_ns, wanted.end_ns, size, since)
+        page = first.candles
+        since = min([since, *page["ts"][:1].tolist()])
+        beside = Beside(since, wanted.end_ns, first.coverage, first.gaps)
+        rows, scanned = _shown(wanted, page), len(page)
+        more = len(page) == size
+        while more and len(rows) <= wanted.limit and scanned < SCAN_ROWS:
+            size = max(size, _PAGE_ROWS)
+            page = await self._reader.candles(*series, wanted.low_ns, int(page["ts"][0]), size)
+            rows = _joined(_shown(wanted, page), rows)
             scanned += len(page)
             more = len(page) == size
-            if not more or found > wanted.limit or scanned >= SCAN_ROWS:
-                break
-            end, size = int(page["ts"][0]), max(size, _PAGE_ROWS)
-        rows = _joined(*pages)
         if wanted.forming and self._forming is not None:
             fresh = np.copy(self._forming(wanted.instrument.id, wanted.interval.seconds))
             after = max(wanted.low_ns, int(rows["ts"][-1]) + 1 if len(rows) else EARLIEST)
@@ -96,7 +107,7 @@ class Tails:
             rows = _joined(rows, _shown(wanted, Candles(fresh)))
         cut = more or len(rows) > wanted.limit
         rows = Candles(rows[-wanted.limit :])
-        return Tail(rows, *self._covered(wanted, rows["ts"]), np.zeros(len(rows), np.bool_), cut)
+        return Tail(rows, *self._covered(wanted, rows["ts"]), np.zeros(len(rows), np.bool_), cut, beside)
 
     async def _coarsened(self, wanted: Wanted, base: Interval) -> Tail:
         """Candles of ``wanted`` out of those of ``base``."""
@@ -111,9 +122,10 @@ class Tails:
             limit=min((wanted.limit + 2) * _per_bucket(interval, base), _PAGE_ROWS),
             all_sessions=not wanted.hides_sessions,
         )
-        rows, scanned = _NOTHING.candles, 0
+        rows, scanned, beside = _NOTHING.candles, 0, None
         while True:
             page = await (self.last(ask) if base == DAY else self._stored(ask))
+            beside = beside or page.beside
             rows = _joined(page.candles, rows)
             scanned += len(page.candles)
             if not len(rows):
@@ -132,7 +144,7 @@ class Tails:
         cut = page.cut or len(made) > wanted.limit
         made = Candles(made[-wanted.limit :])
         made["session"] = self._sessions(wanted, made["ts"])
-        return Tail(made, of.starts[at], of.ends[at], np.ones(len(made), np.bool_), cut)
+        return Tail(made, of.starts[at], of.ends[at], np.ones(len(made), np.bool_), cut, beside)
 
     def _overlaid(self, wanted: Wanted, stored: Tail, made: Tail) -> Tail:
         """Both, and where both have a candle the stored one."""
@@ -147,7 +159,8 @@ class Tails:
         at = order[-wanted.limit :]
         columns = (np.concatenate(column)[at] for column in zip(*(tail[:4] for tail in tails), strict=True))
         candles, starts, ends, coarse = columns
-        return Tail(Candles(candles), starts, ends, coarse, cut)
+        beside = min((tail.beside for tail in tails), key=lambda beside: beside.start)
+        return Tail(Candles(candles), starts, ends, coarse, cut, beside)
 
     def _covered(self, wanted: Wanted, names: Times) -> tuple[Times, Times]:
         """The instants covered by candles of these names."""

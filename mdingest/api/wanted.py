@@ -11,7 +11,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SessionTable
 from mdingest.errors import ConfigError
-from mdingest.store.base import CoverageRow, GapRow
+from mdingest.store.base import CoverageRow, Excerpt, GapRow
 
 EARLIEST, LATEST = -(1 << 61), 1 << 61
 """Instants before and after all others, UTC ns."""
@@ -35,6 +35,12 @@ class Reader(Protocol):
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """The last ``limit`` of a range, ascending."""
+        ...
+
+    async def excerpt(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
+    ) -> Excerpt:
+        """`candles`, with coverage and gaps from the first of them, or ``since_ns``, on."""
         ...
 
     async def gaps(self, instrument_id: int, start_ns: int, end_ns: int) -> list[GapRow]:

@@ -100,6 +100,15 @@ class CoverageRow:
     interval_s: int = 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Excerpt:
+    """Candles of one series, ascending; what was heard and missed beside them, by start."""
+
+    candles: Candles
+    coverage: list[CoverageRow]
+    gaps: list[GapRow]
+
+
 @dataclass(frozen=True, slots=True)
 class SymbolRow:
     """What is stored of one instrument."""
@@ -167,6 +176,15 @@ class Store(Protocol):
         """Candles of ``[start, end)`` as they were before another source took their place.
 
         By opening instant; of several the one replaced last comes last.
+        """
+        ...
+
+    async def excerpt(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
+    ) -> Excerpt:
+        """`candles`, and `coverage` and `gaps` beside them: in one visit, out of one snapshot.
+
+        Those begin with the first candle, or at ``since_ns`` if that is earlier, and end at ``end_ns``.
         """
         ...
 

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import asyncpg
 
 from mdingest.core.control import VolumeKind
 from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
-from mdingest.core.rank import BY_ID, SOURCES
+from mdingest.core.rank import SOURCES
 from mdingest.core.session import DAY_NS
 from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
@@ -20,6 +20,7 @@ from mdingest.store.base import (
     Claim,
     Committed,
     CoverageRow,
+    Excerpt,
     GapRow,
     Position,
     Retention,
@@ -30,7 +31,9 @@ from mdingest.store.base import (
 from mdingest.store.migrate import load
 from mdingest.store.postgres_commit import Writer, transaction
 from mdingest.store.postgres_connections import Pool, T
+from mdingest.store.postgres_excerpt import EXCERPT, excerpt_of
 from mdingest.store.postgres_migrate import pending_of
+from mdingest.store.sqlite_rows import coverage_of
 
 READERS = 4
 READ_S = 10.0  # waiting for a connection, connecting and reading together
@@ -231,12 +234,17 @@ class PostgresStore:
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        if interval_s not in sql.CANDLES:
-            raise ValueError(f"candles of {interval_s} s are not stored")
-        found = await self._fetch(
-            sql.CANDLES[interval_s], instrument_id, rows.us_of(start_ns), rows.us_of(end_ns), limit
-        )
+        times = rows.us_of(start_ns), rows.us_of(end_ns)
+        found = await self._fetch(_of(sql.CANDLES, interval_s), instrument_id, *times, limit)
         return rows.candles_of(instrument_id, interval_s, found)
+
+    async def excerpt(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
+    ) -> Excerpt:
+        """See `Store.excerpt`. Raises ValueError for an interval that is not stored."""
+        times = rows.us_of(start_ns), rows.us_of(end_ns), limit, since_ns, end_ns
+        found = await self._fetch(_of(EXCERPT, interval_s), instrument_id, *times)
+        return excerpt_of(instrument_id, interval_s, found)
 
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
@@ -274,10 +282,8 @@ class PostgresStore:
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """See `Store.coverage`."""
-        return [
-            CoverageRow(instrument_id, BY_ID[source].name, *rest)
-            for source, *rest in await self._fetch(sql.COVERAGE, instrument_id, start_ns, end_ns)
-        ]
+        found = await self._fetch(sql.COVERAGE, instrument_id, start_ns, end_ns)
+        return coverage_of(instrument_id, found)
 
     async def _bounds(self) -> dict[tuple[int, int], tuple[int, int]]:
         return {
@@ -297,6 +303,12 @@ class PostgresStore:
 def _instrument(row: rows.Row) -> Instrument:
     symbol, exchange, name, session_class, volume, number = row
     return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
+
+
+def _of(queries: Mapping[int, str], interval_s: int) -> str:
+    if interval_s not in queries:
+        raise ValueError(f"candles of {interval_s} s are not stored")
+    return queries[interval_s]
 
 
 def _ms(seconds: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mdingest.core.control import VolumeKind
 from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
-from mdingest.core.rank import BY_ID, SOURCES
+from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 from mdingest.store import sqlite_rows as rows
@@ -20,6 +20,7 @@ from mdingest.store.base import (
     Claim,
     Committed,
     CoverageRow,
+    Excerpt,
     GapRow,
     Position,
     Retention,
@@ -37,6 +38,7 @@ from mdingest.store.sqlite_threads import (
     T,
     Work,
     connect,
+    snapshot,
     transaction,
 )
 
@@ -44,6 +46,7 @@ READERS = 2
 _PAUSE_S = 0.05  # between two pieces of retention: commits that wait go first
 _WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB; four times as much saves nothing
 _READER_CACHE = "PRAGMA cache_size = -4096"
+_GAPS = upkeep.GAPS.replace("$", "?")
 
 
 async def open_sqlite(
@@ -181,14 +184,23 @@ class SqliteStore:
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        if interval_s not in sql.CANDLES:
-            raise ValueError(f"candles of {interval_s} s are not stored")
-        query, values = (
-            sql.CANDLES[interval_s],
-            (instrument_id, rows.text_of(start_ns), rows.text_of(end_ns), limit),
-        )
-        found = await self._read(lambda connection: connection.execute(query, values).fetchall())
-        return rows.candles_of(instrument_id, interval_s, found)
+        return await self._read(_candles(instrument_id, interval_s, start_ns, end_ns, limit))
+
+    async def excerpt(
+        self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
+    ) -> Excerpt:
+        """See `Store.excerpt`. Raises ValueError for an interval that is not stored."""
+        candles = _candles(instrument_id, interval_s, start_ns, end_ns, limit)
+
+        def work(connection: sqlite3.Connection) -> Excerpt:
+            with snapshot(connection):
+                last = candles(connection)
+                values = (instrument_id, min([since_ns, *last["ts"][:1].tolist()]), end_ns)
+                coverage = connection.execute(sql.COVERAGE, values).fetchall()
+                gaps = connection.execute(_GAPS, values).fetchall()
+            return Excerpt(last, rows.coverage_of(instrument_id, coverage), list(map(upkeep.gap_of, gaps)))
+
+        return await self._read(work)
 
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
@@ -237,7 +249,7 @@ class SqliteStore:
         """See `Store.coverage`."""
         values = (instrument_id, start_ns, end_ns)
         found = await self._read(lambda connection: connection.execute(sql.COVERAGE, values).fetchall())
-        return [CoverageRow(instrument_id, BY_ID[source].name, *rest) for source, *rest in found]
+        return rows.coverage_of(instrument_id, found)
 
     # -- threads ----------------------------------------------------------------------
 
@@ -261,6 +273,19 @@ class SqliteStore:
 def _instrument(row: rows.Row) -> Instrument:
     symbol, exchange, name, session_class, volume, number = row
     return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
+
+
+def _candles(instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int) -> Work[Candles]:
+    """The query of `Store.candles`. Raises ValueError for an interval that is not stored."""
+    if interval_s not in sql.CANDLES:
+        raise ValueError(f"candles of {interval_s} s are not stored")
+    values = (instrument_id, rows.text_of(start_ns), rows.text_of(end_ns), limit)
+
+    def work(connection: sqlite3.Connection) -> Candles:
+        found = connection.execute(sql.CANDLES[interval_s], values).fetchall()
+        return rows.candles_of(instrument_id, interval_s, found)
+
+    return work
 
 
 def _bounds(connection: sqlite3.Connection) -> dict[tuple[int, int], tuple[int, int]]:

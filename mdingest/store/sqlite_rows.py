@@ -4,7 +4,7 @@ NaN needs no care: SQLite stores it as NULL. Instants of candles are text of fix
 all other instants are ns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mdingest.core.events import CANDLE, OPEN_END, Candles, Coverage, Fetched, Gaps, Marks
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
 from mdingest.core.session import SECOND_NS
+from mdingest.store.base import CoverageRow
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
 
 Row = tuple[Any, ...]
@@ -83,6 +84,11 @@ def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row])
         for name, column in zip(COLUMNS, values, strict=True):
             out[name] = np.array(column, CANDLE[name])  # None becomes NaN
     return Candles(out)
+
+
+def coverage_of(instrument_id: int, found: Iterable[Row]) -> list[CoverageRow]:
+    """What a query of ``COVERAGE`` answered, of either database."""
+    return [CoverageRow(instrument_id, BY_ID[source].name, *rest) for source, *rest in found]
 
 
 def mark_rows(marks: Marks, interval_s: int) -> list[Row]:

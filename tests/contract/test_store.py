@@ -566,6 +566,59 @@ async def test_candles_are_the_last_of_the_range_ascending(db: Database) -> None
     assert len(await db.store.candles(2, 1, ns(0), ns(8), 99)) == 0
 
 
+async def test_an_excerpt_is_candles_with_coverage_and_gaps_from_the_first_of_them_on(db: Database) -> None:
+    await db.put(
+        *(candle(second, close=100 + second) for second in range(20, 30)),
+        coverage=[uptime(0, 5), uptime(10, 22, stream=2), uptime(26, 40, stream=3)],
+        gaps=[gap(5, 10), gap(22, 26, volume=7)],
+    )
+    await db.put(gaps=[gap(5.5, 5.5, cause=Cause.LATE), gap(24, None, cause=Cause.MUTE), gap(50, None)])
+    spans = {
+        OPEN_END: (ns(25), 5),  # the first candle decides
+        ns(27): (ns(25), 5),
+        ns(10): (ns(10), 5),
+        ns(5): (ns(5), 5),
+        -OPEN_END: (-OPEN_END, 5),
+    }
+    for since, (begun, limit) in spans.items():
+        found = await db.store.excerpt(1, 1, ns(0), ns(40), limit, since)
+        same = await db.store.candles(1, 1, ns(0), ns(40), limit)
+        for name in ("ts", "close", "source", "state"):
+            assert found.candles[name].tolist() == same[name].tolist()
+        assert len(same) == limit
+        assert found.coverage == await db.store.coverage(1, begun, ns(40))
+        assert found.gaps == await db.store.gaps(1, begun, ns(40))
+    assert len(found.coverage) == 3
+    assert len(found.gaps) == 4
+
+
+async def test_an_excerpt_without_candles_begins_where_it_was_told(db: Database) -> None:
+    await db.put(coverage=[uptime(0, 5), uptime(10, 20, stream=2)], gaps=[gap(5, 10)])
+    found = await db.store.excerpt(1, 60, -OPEN_END, ns(40), 5, ns(6))
+    assert (len(found.candles), len(found.coverage), len(found.gaps)) == (0, 1, 1)
+    found = await db.store.excerpt(1, 60, -OPEN_END, ns(40), 5, OPEN_END)
+    assert (len(found.candles), found.coverage, found.gaps) == (0, [], [])
+    with pytest.raises(ValueError, match="120"):
+        await db.store.excerpt(1, 120, 0, OPEN_END, 1, OPEN_END)
+
+
+async def test_an_excerpt_has_a_commit_wholly_or_not_at_all(db: Database) -> None:
+    owner = await db.store.claim(JOURNAL, "pid 1")
+    seen = set()
+
+    async def write() -> None:
+        for n in range(1, 40):
+            both = [candle(second, close=100 + n, revision=n) for second in range(200)]
+            await db.put(*both, gaps=[gap(-n, -n + 0.5)], lsn=n, epoch=owner.epoch)
+
+    async with asyncio.TaskGroup() as group:
+        writer = group.create_task(write(), name="write")
+        while not writer.done():
+            found = await db.store.excerpt(1, 1, 0, OPEN_END, 200, 0)
+            seen.add((set(found.candles["close"].tolist()) or {100}).pop() - 100 - len(found.gaps))
+    assert seen == {0}
+
+
 async def test_an_interval_that_is_not_stored_is_refused(db: Database) -> None:
     with pytest.raises(ValueError, match="120"):
         await db.store.candles(1, 120, 0, OPEN_END, 1)

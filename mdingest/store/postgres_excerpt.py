@@ -1,0 +1,40 @@
+"""What a reader of candles wants to know at once, as one statement: one snapshot, one round trip."""
+
+from collections.abc import Sequence
+
+from mdingest.store.base import Excerpt
+from mdingest.store.postgres_rows import candles_of
+from mdingest.store.postgres_sql import CANDLES, COVERAGE
+from mdingest.store.sqlite_rows import Row, coverage_of
+from mdingest.store.upkeep import GAPS, gap_of
+
+
+def _excerpt(candles: str) -> str:
+    """Three arrays of rows. $1 to $4 as in CANDLES.
+
+    Coverage and gaps begin with the first candle, or at $5 (ns) if that is earlier, and end
+    at $6 (ns).
+    """
+    coverage, gaps = (
+        query.replace("$2", "(SELECT ns FROM since)").replace("$3", "$6") for query in (COVERAGE, GAPS)
+    )
+    return f"""
+WITH last AS MATERIALIZED ({candles}),
+since AS MATERIALIZED (
+    SELECT least($5::bigint, extract(epoch FROM min(ts_utc))::bigint * 1000000000) AS ns FROM last
+)
+SELECT ARRAY(SELECT row FROM last AS row), ARRAY(SELECT row FROM ({coverage}) AS row),
+    ARRAY(SELECT row FROM ({gaps}) AS row)"""  # noqa: S608 - texts of this package
+
+
+EXCERPT = {seconds: _excerpt(candles) for seconds, candles in CANDLES.items()}
+
+
+def excerpt_of(instrument_id: int, interval_s: int, found: Sequence[Row]) -> Excerpt:
+    """The one row that a query of EXCERPT answered."""
+    ((last, coverage, gaps),) = found
+    return Excerpt(
+        candles_of(instrument_id, interval_s, last),
+        coverage_of(instrument_id, coverage),
+        [gap_of(row) for row in gaps],
+    )

@@ -1,0 +1,42 @@
+"""Only refusals escape a decoder or a parser, and what lies beside the damage is unaffected."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdingest.providers import HISTORY, PROVIDERS
+from tests.support.hostile import Target, spoil, targets
+
+TARGETS = targets()
+
+
+@pytest.fixture(params=sorted(TARGETS), scope="module")
+def target(request: pytest.FixtureRequest) -> Target:
+    found: Target = TARGETS[request.param]
+    return found
+
+
+def test_every_provider_is_a_target() -> None:
+    assert {name.split()[1] for name in TARGETS} == {*PROVIDERS, *HISTORY}
+
+
+def test_what_is_good_passes(target: Target) -> None:
+    rows = [target.check(seed) for seed in target.seeds]
+    assert max(rows) > 0 or not target.good
+
+
+@settings(max_examples=60)
+@given(data=st.binary(max_size=300))
+def test_any_bytes(target: Target, data: bytes) -> None:
+    target.check(data)
+
+
+@settings(max_examples=120)
+@given(seed=st.integers(0, 2**32), which=st.integers(0, 2**16), rounds=st.integers(1, 3))
+def test_good_input_that_was_spoilt(target: Target, seed: int, which: int, rounds: int) -> None:
+    random, data = Random(seed), target.seeds[which % len(target.seeds)]
+    for _ in range(rounds):
+        data = spoil(data, random)
+    target.check(data)

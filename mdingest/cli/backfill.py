@@ -3,7 +3,7 @@
 from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
-from mdingest.cli.common import AddCommand, load_config
+from mdingest.cli.common import AddCommand, load_config, set_up_logging
 
 if TYPE_CHECKING:
     from mdingest.app import Wanted
@@ -70,8 +70,9 @@ def _backfill(args: Namespace) -> int:
     from mdingest.config import read_clock
 
     clock = read_clock(config)
-    progress = on_terminal(quiet=args.json or args.dry_run)
-    reports = [asyncio.run(run_backfill(config, clock, wanted, progress)) for wanted in requests]
+    with on_terminal(quiet=args.json or args.dry_run) as progress:
+        set_up_logging(args)  # again: where bars move, lines have to go above them
+        reports = [asyncio.run(run_backfill(config, clock, wanted, progress)) for wanted in requests]
     if args.json:
         import orjson
 

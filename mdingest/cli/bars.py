@@ -1,57 +1,80 @@
-"""How far a backfill is: a bar that moves on a terminal, a line for each symbol elsewhere.
+"""How far a backfill is: a bar a symbol on a terminal, a line for each symbol elsewhere."""
 
-Drawn by hand: structlog imports rich wherever rich is installed, also in the daemon, whose memory
-is for data.
-"""
-
-import shutil
 import sys
-import time
 from collections.abc import Iterator
-from typing import TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
 
 from mdingest.pipeline.history.report import SymbolReport
 
-_WIDEST_BAR = 30
-_SPACING_S = 0.1
+if TYPE_CHECKING:
+    from rich.progress import Progress as Display
+    from rich.progress import TaskID
 
 
 class Bars:
-    """Hears of progress. Implements `Progress`."""
+    """Hears of progress. Implements `Progress`. A context: while it is open, bars may move."""
 
     def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
         """``quiet``: only what is wrong is said, for output that a program reads."""
         self._out = out
         self._err = err
         self._quiet = quiet
-        self._moving = not quiet and out.isatty()
-        self._drawn_at = 0.0
-        self._drawn = False
+        self._display = _display(out, err) if not quiet and out.isatty() else None
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if self._display is not None:
+            self._display.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display is not None:
+            self._display.stop()
 
     def advanced(self, symbol: str, share: float, rows: int) -> None:
-        """Draw the bar anew, ten times a second at most."""
-        now = time.monotonic()
-        if not self._moving or now < self._drawn_at + _SPACING_S:
+        """Move the symbol's bar."""
+        if self._display is None:
             return
-        self._drawn_at, self._drawn = now, True
-        text = f"{symbol} {{}} {share:4.0%} {rows:,} rows"
-        room = shutil.get_terminal_size().columns - len(text) - 1
-        width = max(0, min(_WIDEST_BAR, room))
-        done = round(width * min(max(share, 0.0), 1.0))
-        self._out.write("\r\x1b[K" + text.format("#" * done + "-" * (width - done)))
-        self._out.flush()
+        if symbol not in self._bars:
+            self._bars[symbol] = self._display.add_task(symbol, total=1.0, rows=0)
+        self._display.update(self._bars[symbol], completed=share, rows=rows)
 
     def finished(self, report: SymbolReport) -> None:
         """The symbol's line in place of its bar, and what was wrong on the other stream."""
-        if self._drawn:
-            self._out.write("\r\x1b[K")
-            self._drawn = False
+        if self._display is not None and report.symbol in self._bars:
+            self._display.remove_task(self._bars.pop(report.symbol))
         if not self._quiet:
-            self._out.write(f"{summary(report)}\n")
-        self._out.flush()
+            self._say(self._out, summary(report))
         for text in complaints(report):
-            self._err.write(f"{text}\n")
-        self._err.flush()
+            self._say(self._err, text)
+
+    def _say(self, stream: TextIO, text: str) -> None:
+        """A line; above the bars, if that stream is the terminal on which they move."""
+        if self._display is not None and stream.isatty():
+            self._display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
+def _display(out: TextIO, err: TextIO) -> "Display":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeRemainingColumn(),
+        console=Console(file=out),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=err.isatty(),  # log lines come above the bars then, else where they should
+    )
 
 
 def summary(report: SymbolReport) -> str:

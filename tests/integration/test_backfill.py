@@ -5,13 +5,15 @@ import io
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import closing
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -467,19 +469,56 @@ def test_a_dry_run_names_the_files(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_a_bar_moves_on_a_terminal() -> None:
+def drawn_by(play: Callable[[TextIO], None]) -> str:
+    """What a terminal shows of it; read in a thread, because its buffer is small."""
     main_end, terminal = pty.openpty()
-    with os.fdopen(terminal, "w") as out:
-        bars = Bars(out, io.StringIO())
-        bars.advanced("TCS.NS", 0.5, 1_000)
-        bars.finished(SymbolReport("TCS.NS", "1m", "csv", requests=["x"], rows=2_000, changed=2_000))
-        drawn = ""
-        while not drawn.endswith("\n"):  # a terminal hands over as much as it has
-            drawn += os.read(main_end, 4096).decode()
-    os.close(main_end)
+    pieces: list[str] = []
 
-    assert "TCS.NS ###############--------------- " in drawn
-    assert drawn.endswith("2,000 new or changed\r\n")
+    def read() -> None:
+        with suppress(OSError):  # how the other end says that it has closed
+            while piece := os.read(main_end, 4096):
+                pieces.append(piece.decode())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(terminal, "w") as out:
+        play(out)
+    reader.join(10)
+    os.close(main_end)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", "".join(pieces))
+
+
+def test_bars_move_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    report = SymbolReport(
+        "TCS.NS", "1m", "csv", requests=["x"], rows=2_000, changed=2_000, notes=["[a] guess"]
+    )
+
+    def play(out: TextIO) -> None:
+        with Bars(out, out) as bars:
+            bars.advanced("TCS.NS", 0.5, 1_000)
+            bars.advanced("INFY.NS", 0.25, 10)
+            bars.finished(report)
+
+    drawn = drawn_by(play)
+    assert re.search(r"TCS\.NS.*━.*50%.*1,000 rows", drawn)
+    assert re.search(r"INFY\.NS.*━.*25%", drawn)
+    assert "TCS.NS 1m: 2,000 candles read, 2,000 new or changed\r\n" in drawn
+    assert "note: [a] guess\r\n" in drawn
+
+
+def test_bars_on_a_terminal_leave_errors_to_the_file_they_go_to() -> None:
+    err = io.StringIO()
+
+    def play(out: TextIO) -> None:
+        with Bars(out, err) as bars:
+            bars.advanced("TCS.NS", 0.5, 1_000)
+            bars.finished(SymbolReport("TCS.NS", "1m", "csv", requests=["x"], failures=["no"]))
+
+    drawn = drawn_by(play)
+    assert "TCS.NS 1m: failed" in drawn
+    assert err.getvalue() == "mdingest: TCS.NS: no\n"
 
 
 def test_elsewhere_there_is_a_line_a_symbol() -> None:

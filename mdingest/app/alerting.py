@@ -25,14 +25,14 @@ def alerts_of(config: Config, clock: Clock) -> Alerts:
 
 
 def conditions_of(
-    feeding: Feeding, schedule: Schedule, ingest: Ingest, probe: StoreProbe, disk: Check
+    feeding: Feeding, schedule: Schedule, ingest: Ingest, probe: StoreProbe
 ) -> Callable[[], Iterator[Condition]]:
     """How everything is now that somebody would want to know of."""
 
     def now() -> Iterator[Condition]:
         yield from feeding.conditions()
         yield from schedule.conditions()
-        yield _disk(disk)
+        yield _disk(ingest.room.check)
         yield _database(ingest, probe)
 
     return now
@@ -41,8 +41,8 @@ def conditions_of(
 def _disk(check: Check) -> Condition:
     well, detail = check()
     if not well:
-        todo = "free space, or lower journal.max_bytes and candles.retention"
-        return Condition("disk", "low", False, str(detail.get("error", "")), todo)
+        state, reason = str(detail.get("state", "low")), str(detail.get("error", ""))
+        return Condition("disk", state, False, reason, str(detail.get("todo", "")))
     if detail["free_bytes"] < detail["low_bytes"] * _AGAIN:
         return Condition("disk", "low", None)
     return Condition("disk", "ok", True, "there is room again")

@@ -2,8 +2,7 @@
 
 import asyncio
 import datetime as dt
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,37 +15,24 @@ from mdingest import __version__, calendars
 from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
-from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
+from mdingest.app.ingesting import make_ingest, open_journal
+from mdingest.app.parts import ingest_mark, open_reading, open_writing, settings_of, url_of
 from mdingest.app.replaying import replay_retired
 from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
-from mdingest.pipeline.aggregate import Aggregator
-from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.housekeeping import Housekeeper
-from mdingest.pipeline.intake import Intake
-from mdingest.pipeline.journal import Journal
-from mdingest.pipeline.recovery import recover
-from mdingest.pipeline.retain import Retainer
-from mdingest.pipeline.source import BatchSource
-from mdingest.pipeline.statefile import StateFiles
-from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
-from mdingest.pipeline.writer import Writer
-from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
-from mdingest.telemetry.health import Health, disk_check
+from mdingest.telemetry.health import Health
 from mdingest.telemetry.metrics import Metrics
 from mdingest.telemetry.stalls import watch_stalls
 
 log = structlog.get_logger()
-
-DISK_LOW_BYTES = 256 << 20
-_STREAM_BITS = 12  # connects of one start before ids may repeat those of the next
-_STREAMS = (1 << 32) - 1
 
 
 async def run_daemon(
@@ -71,10 +57,10 @@ async def run_daemon(
     async with AsyncExitStack() as stack:
         stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
         store = await stack.enter_async_context(_store(config))
-        journal = stack.enter_context(Journal.open(config.journal.dir, command="mdingest run")[0])
-        ingest, ids = await _ingest(config, clock, store, journal, book)
-        feeding = Feeding(config, clock, store, ingest.intake, ingest.announcer, ids, reload)
-        feeds = feeding.feeds
+        journal = stack.enter_context(open_journal(config))
+        ingest, ids = await make_ingest(config, clock, store, journal, book)
+        feeding = Feeding(config, clock, store, ingest, ids, reload)
+        feeds = ingest.room.feeds = feeding.feeds
         upkeep = await stack.enter_async_context(
             upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring)
         )
@@ -85,8 +71,7 @@ async def run_daemon(
         watch_ingest(health, metrics, ingest)
         watch_feeds(health, metrics, feeds, clock)
         feeding.watch(health)
-        disk = disk_check(config.journal.dir, DISK_LOW_BYTES)
-        health.register("disk", disk)
+        health.register("disk", ingest.room.check)
         health.register("alerts", alerts.detail)
         producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
@@ -94,9 +79,7 @@ async def run_daemon(
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
         producers |= upkeep.producers if serve_http else {"repair": upkeep.repairer.run}
         producers["feeds.upkeep"] = feeding.run
-        producers["alerts"] = partial(
-            alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe, disk)
-        )
+        producers["alerts"] = partial(alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
             served = _served(config, clock, store, book, health, metrics)
@@ -149,65 +132,6 @@ async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
     )
     async with simulator:
         await run_daemon(config, clock, stop)
-
-
-async def _ingest(
-    config: Config, clock: Clock, store: Store, journal: Journal, book: Calendars
-) -> tuple[Ingest, Iterator[int]]:
-    """Everything between sockets and store, and ids for streams."""
-    settings = settings_of(config)
-    claim = await store.claim(journal.uuid, "mdingest run")
-    if claim.position is None and journal.end_lsn:
-        # Another database's journal: its ids mean nothing here. It is replayed by symbol.
-        journal.retire()
-        claim = await store.claim(journal.uuid, "mdingest run")
-    if claim.position is None:
-        # Known from its first byte on, or a death before the first commit would make it foreign.
-        position = Position(journal.uuid, journal.end_lsn)
-        await store.commit(Transaction(position=position, epoch=claim.epoch))
-        claim = replace(claim, position=position)
-    states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
-    states.forget_beyond(journal.end_lsn)
-    recovered = recover(
-        states,
-        first=journal.first_lsn,
-        end=journal.end_lsn,
-        position=claim.position,
-        settings=settings,
-        make_decoder=make_decoder,
-    )
-    journal.skip_to(recovered.committed)
-    retainer = Retainer(
-        journal,
-        states,
-        clock,
-        kept_from=recovered.start,
-        keep_s=config.journal.keep_s,
-        max_bytes=config.journal.max_bytes,
-    )
-    source = BatchSource(
-        journal, recovered.start, on_damage=lambda damage: log.warning("journal.damage", damage=str(damage))
-    )
-    intake = Intake(journal, source.publish, clock, tick_wanted=lambda: recovered.machine.tick_wanted)
-    aggregator = Aggregator(
-        recovered.machine,
-        recovered.decoder,
-        start=recovered.start,
-        committed=recovered.committed,
-        clock=clock,
-        save_state=retainer.save_state,
-    )
-    writer = Writer(
-        store, journal=journal.uuid, epoch=claim.epoch, sync=retainer.sync_to, on_commit=retainer.committed
-    )
-    announcer = Announcer(intake, book.table)
-    ingest = Ingest(journal, source, intake, announcer, aggregator, writer, retainer, config.journal.fsync_s)
-    return ingest, _stream_ids(claim.epoch)
-
-
-def _stream_ids(epoch: int) -> Iterator[int]:
-    """Numbers that no other start has given to a stream: the log's own 32 bits hold 1 M starts."""
-    return (1 + ((epoch << _STREAM_BITS) + n) % _STREAMS for n in itertools.count())
 
 
 def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -> Housekeeper:

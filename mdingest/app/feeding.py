@@ -19,12 +19,12 @@ from mdingest.app.tokens import credentials_of
 from mdingest.config import Config
 from mdingest.config.model import Realtime
 from mdingest.errors import ConfigError, MdingestError
-from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.credentials import Credentials
 from mdingest.pipeline.feed import FeedState, Guard
 from mdingest.pipeline.feeds import Feeds, Resolve, Wanted
-from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.room import Room
+from mdingest.pipeline.supervise import Ingest
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import LiveProtocol, LiveProvider, Resolved
 from mdingest.store.base import Store
@@ -48,8 +48,7 @@ class Feeding:
         config: Config,
         clock: Clock,
         store: Store,
-        intake: Intake,
-        announcer: Announcer,
+        ingest: Ingest,
         stream_ids: Iterator[int],
         reload: asyncio.Event | None = None,
     ) -> None:
@@ -64,10 +63,10 @@ class Feeding:
             self._feeds[entry.provider] = Feeds(
                 self._protocol(entry.provider),
                 self._resolving(config, entry),
-                intake,
-                announcer,
+                ingest.intake,
+                ingest.announcer,
                 stream_ids=lambda: next(stream_ids),
-                guard=_guard(self._credentials.get(entry.provider)),
+                guard=_guard(ingest.room, self._credentials.get(entry.provider)),
             )
         for credentials in self._credentials.values():
             credentials.look()
@@ -248,10 +247,10 @@ class Feeding:
         }
 
 
-def _guard(credentials: Credentials | None) -> Guard | None:
+def _guard(room: Room, credentials: Credentials | None) -> Guard:
     if credentials is None:
-        return None
-    return Guard(credentials.unfit, credentials.explain, credentials.look)
+        return Guard(room.unfit)
+    return Guard(lambda: room.unfit() or credentials.unfit(), credentials.explain, credentials.look)
 
 
 def _with_symbols_of(new: Config, old: Config) -> Config:

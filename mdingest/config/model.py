@@ -107,6 +107,7 @@ class Journal(Section):
     fsync_s: float = Field(1, ge=0, le=60)
     keep_s: Span = Field(259_200.0, alias="keep")
     max_bytes: Size = Field(2 << 30, ge=1 << 20)
+    reserve: Size = Field(64 << 20, ge=1 << 20)
 
 
 class Api(Section):

@@ -59,7 +59,15 @@ class Disconnect:
     cause: str
 
 
-def encode(value: Start | Connect | Disconnect) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """SHED, QUARANTINE: so many frames of the stream stood here; see `Machine`."""
+
+    frames: int
+    why: str = ""
+
+
+def encode(value: Start | Connect | Disconnect | Lost) -> bytes:
     """A payload as JSON bytes."""
     return json.dumps(asdict(value), separators=(",", ":")).encode()
 
@@ -98,6 +106,11 @@ def decode_start(payload: bytes) -> Start:
 def decode_connect(payload: bytes) -> Connect:
     """CONNECT."""
     return Connect(**json.loads(payload))
+
+
+def decode_lost(payload: bytes) -> Lost:
+    """SHED and QUARANTINE."""
+    return Lost(**json.loads(payload))
 
 
 def decode_disconnect(payload: bytes) -> Disconnect:

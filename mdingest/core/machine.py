@@ -34,6 +34,8 @@ from mdingest.core.ticks import Packets
 
 _FRAME = int(Kind.FRAME)  # numpy is slow to compare with an enum
 _FINAL, _PARTIAL = int(State.FINAL), int(State.PARTIAL)
+LOST = {int(Kind.SHED): Cause.SHED, int(Kind.QUARANTINE): Cause.QUARANTINE}
+"""Records that stand for frames of a stream (of all, if it is 0) which nobody will decode."""
 
 
 class _Run(NamedTuple):
@@ -212,8 +214,9 @@ class Machine:
                 self._feeds[connect.feed] = Feed(connect.feed, self.settings, self._tables)
             self._streams[stream_id] = Stream(stream_id, connect.feed, connect.resolution_ns)
             self.last_stream = max(self.last_stream, stream_id)
-        elif stream_id in self._streams:
-            self._stream_control(kind, self._streams[stream_id], payload, wall, mono)
+        else:
+            for stream in self._streams.values() if stream_id == 0 else self._of(stream_id):
+                self._stream_control(kind, stream, payload, wall, mono)
 
     def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int, mono: int) -> None:
         feed = self._feeds[stream.feed]
@@ -225,12 +228,23 @@ class Machine:
                 stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall, stream.id))
         elif kind == Kind.UNSUBSCRIBE:
             self._drop(stream, decode_keys(payload), wall, mono)
+        elif kind in LOST:
+            self._restart(stream, stream.heard, LOST[kind], wall)
         elif kind == Kind.DISCONNECT:
             self._end_stream(stream, cause_of(decode_disconnect(payload).cause))
         elif kind == Kind.SILENCE:
-            cause = cause_of(decode_disconnect(payload).cause)
-            feed.end_lines(stream.lines, stream.heard_data, cause)
-            feed.lines["subscribed"][stream.lines] = wall
+            self._restart(stream, stream.heard_data, cause_of(decode_disconnect(payload).cause), wall)
+
+    def _of(self, stream_id: int) -> list[Stream]:
+        """That stream, if it is open."""
+        stream = self._streams.get(stream_id)
+        return [] if stream is None else [stream]
+
+    def _restart(self, stream: Stream, heard: int, cause: Cause, wall: int) -> None:
+        """An open stream says nothing from ``heard`` on; its next packets are as first ones."""
+        feed = self._feeds[stream.feed]
+        feed.end_lines(stream.lines, heard, cause)
+        feed.lines["subscribed"][stream.lines] = wall
 
     def _drop(self, stream: Stream, keys: list[str], wall: int, mono: int) -> None:
         """The stream carries these no more."""

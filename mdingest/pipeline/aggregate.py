@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _NS = 1_000_000_000
 STATE_EVERY_NS = 30 * _NS
+SEGMENT_STATE_EVERY_NS = 10 * _NS
 POSITION_EVERY_NS = 5 * _NS
 
 
@@ -64,15 +65,26 @@ class Aggregator:
         committed: int,
         clock: Clock,
         save_state: Callable[[int, Sequence[bytes]], Awaitable[None]] | None = None,
+        begins_segment: Callable[[int], bool] = lambda _: False,
     ) -> None:
-        """Step from ``start`` on; events of batches that end at or below ``committed`` are discarded."""
+        """Step from ``start`` on; events of batches that end at or below ``committed`` are discarded.
+
+        States are saved now and then, and where a segment begins, so that each can be stepped
+        without those before it.
+        """
         self.machine = machine
         self.status = AggregateStatus(lsn=start)
         self._decoder = decoder
         self._committed = committed
         self._clock = clock
         self._save_state = save_state
+        self._begins_segment = begins_segment
+        self._saved = clock.mono_ns()
         self.on_step: Callable[[Batch, Understood, Events], None] | None = None
+
+    def save_soon(self) -> None:
+        """Save a state after the next batch: somebody needs the room of what lies before it."""
+        self._saved = -STATE_EVERY_NS
 
     def step(self, batch: Batch) -> Events:
         """One batch through decoder and machine."""
@@ -91,28 +103,34 @@ class Aggregator:
 
     async def run(self, source: Source, out: Channel[Step]) -> None:
         """Until the source ends. Waits while ``out`` is full; closes it at the end."""
-        passed_on = saved = self._clock.mono_ns()
+        passed_on = self._clock.mono_ns()
         end = told = self.status.lsn
         try:
             while True:
                 batch = await source.next()
+                if batch.lsn == self.status.lsn and self._begins_segment(batch.lsn):
+                    await self._save(batch.lsn, SEGMENT_STATE_EVERY_NS)
                 events = self.step(batch)
                 end = batch.end
                 now = self._clock.mono_ns()
                 if end > self._committed and (events or now - passed_on >= POSITION_EVERY_NS):
                     await out.put(Step(end, events, self.status.wall_ns))
                     passed_on, told = now, end
-                if self._save_state is not None and now - saved >= STATE_EVERY_NS:
-                    saved = now
-                    await self._save_state(end, self.state())
+                await self._save(end, STATE_EVERY_NS)
                 await asyncio.sleep(0)  # catching up must not starve sockets and readers
         except ChannelClosed:
             if end > max(self._committed, told):
                 await out.put(Step(end, Events(), self.status.wall_ns))
-            if self._save_state is not None and end:
-                await self._save_state(end, self.state())
+            if end:
+                await self._save(end, 0)
         finally:
             out.close()
+
+    async def _save(self, lsn: int, after_ns: int) -> None:
+        now = self._clock.mono_ns()
+        if self._save_state is not None and now - self._saved >= after_ns:
+            self._saved = now
+            await self._save_state(lsn, self.state())
 
     def state(self) -> list[bytes]:
         """What a state file holds, in pieces; only between two steps."""

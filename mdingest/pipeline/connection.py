@@ -31,6 +31,7 @@ from mdingest.core.records import Kind
 from mdingest.errors import MdingestError, PermanentError, TransientError
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.pulse import LOOK_S, Pulse
+from mdingest.pipeline.tail import JournalFull
 from mdingest.providers.base import Heard, LiveProtocol
 
 FAIR_FRAMES = 64  # a burst of more than these lets other tasks have their turn
@@ -157,6 +158,9 @@ class Connection:
             raise
         except asyncio.CancelledError:
             cause = self.ending
+            raise
+        except JournalFull:
+            cause = "parked"
             raise
         finally:
             try:

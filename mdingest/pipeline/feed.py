@@ -2,7 +2,7 @@
 
 The error's class is the decision, and this is the one place that takes it: a TransientError
 is retried, spread out and never more than a minute apart; a PermanentError parks the feed
-until somebody changes something. Nothing else is caught.
+until somebody changes something, and so does a full disk. Nothing else is caught.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.connection import Connection, PeerLeft, Wire, open_socket
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.pulse import Pulse
+from mdingest.pipeline.tail import JournalFull
 from mdingest.providers.base import Heard, LiveProtocol
 
 LONGEST_WISH_S = 3600.0  # of a peer's Retry-After that is honoured
@@ -173,6 +174,9 @@ class Feed:
                     if healthy:
                         waits = self._options.waits()
                     await self._back_off(exc, waits, at_once=healthy)
+                except JournalFull:
+                    await self._park(PermanentError("the disk is full", "free space on it"))
+                    waits = self._options.waits()
                 except PermanentError as exc:
                     await self._park(exc)
                     waits = self._options.waits()

@@ -13,6 +13,7 @@ import asyncio
 import errno
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ import structlog
 from mdingest.core.records import Batch, Record, decode_batch, encode_batch
 from mdingest.errors import JournalError
 from mdingest.pipeline import segments as seg
+from mdingest.pipeline.files import QUARANTINE_NAME, SegmentFiles
 from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.segments import Chunk, Damage, Segment
 from mdingest.pipeline.tail import Cut, clear_directory, cut_tail, sync_directory, write_error
@@ -54,7 +56,7 @@ class Journal:
         self._journal = journal
         self._directory = lock.path.parent
         self._segment_bytes = size
-        self._segments = found
+        self.files = SegmentFiles(self._directory, journal, found)
         self._end = self._synced = end
         self._failure: JournalError | None = None
         self._swap = threading.Lock()  # guards the next four against a sync in its thread
@@ -89,11 +91,12 @@ class Journal:
             log.info("journal.created", journal=journal.uuid)
             return journal, Opened(created=True, cut=None, set_aside=set_aside)
         uuid = seg.one_journal(found)
-        cut = cut_tail(found[-1])
+        packed = found[-1].packed
+        cut = None if packed else cut_tail(found[-1])
         end = found[-1].end()
         journal = cls(lock, uuid, found, max(end, beyond), segment_bytes)
-        if beyond > end:
-            journal._begin_segment()  # addresses are never given twice
+        if packed or beyond > end:
+            journal._begin_segment()  # nothing is added to a packed one; addresses are never given twice
         else:
             journal._fd = os.open(found[-1].path, os.O_RDWR | os.O_CLOEXEC)
         return journal, Opened(created=False, cut=cut, set_aside=set_aside)
@@ -101,7 +104,7 @@ class Journal:
     @property
     def first_lsn(self) -> int:
         """The oldest address that can be read."""
-        return self._segments[0].first
+        return self.files.all[0].first
 
     @property
     def end_lsn(self) -> int:
@@ -116,7 +119,13 @@ class Journal:
     @property
     def segments(self) -> tuple[int, ...]:
         """First addresses of the files; the last one is being written."""
-        return tuple(s.first for s in self._segments)
+        return tuple(s.first for s in self.files.all)
+
+    def begins_segment(self, lsn: int) -> bool:
+        """Whether a file begins at this address."""
+        files = self.files.all
+        at = bisect_left(files, lsn, key=lambda segment: segment.first)
+        return at < len(files) and files[at].first == lsn
 
     def append(self, records: list[Record]) -> Batch:
         """Write one batch and return it, decoded from the very bytes written.
@@ -126,7 +135,7 @@ class Journal:
         if self._failure is not None:
             raise self._failure
         raw = encode_batch(records, self._end)
-        used = self._end - self._segments[-1].first
+        used = self._end - self.files.all[-1].first
         if used and used + len(raw) > self._segment_bytes:
             self._begin_segment()
         self._write(raw)
@@ -145,6 +154,9 @@ class Journal:
             folder.mkdir(exist_ok=True)
             for path in sorted(self._directory.glob("*.md[js]")):
                 path.rename(folder / path.name)
+            quarantined = self._directory / QUARANTINE_NAME
+            if quarantined.exists():
+                quarantined.rename(folder / QUARANTINE_NAME)
             sync_directory(folder)
             sync_directory(self._directory)
         except OSError as exc:
@@ -152,7 +164,8 @@ class Journal:
         log.warning("journal.retired", journal=self.uuid, folder=str(folder))
         self._journal = uuid4()
         self.uuid = str(self._journal)
-        self._segments, self._end, self._synced = [], 0, 0
+        self.files = SegmentFiles(self._directory, self._journal, [])
+        self._end = self._synced = 0
         self._begin_segment()
         return folder
 
@@ -169,6 +182,20 @@ class Journal:
             except JournalError:
                 self._end = before  # or the next append would land behind nothing
                 raise
+
+    def rotate(self) -> None:
+        """Begin a new segment, unless nothing was written to the last.
+
+        Raises JournalFull, or JournalError if the disk fails; then nothing has changed.
+        """
+        if self._end > self.files.all[-1].first:
+            self._begin_segment()
+
+    def quarantine(self, lsn: int, why: str) -> Path:
+        """See `SegmentFiles.quarantine`; for any batch of the log. Blocks."""
+        if lsn >= self.files.all[-1].first:
+            self.rotate()
+        return self.files.quarantine(lsn, why)
 
     async def sync(self, up_to: int | None = None) -> None:
         """Bring everything below ``up_to`` (None: all appended before this call) to the disk.
@@ -191,7 +218,7 @@ class Journal:
     def read_some(self, lsn: int) -> Chunk:
         """A bounded piece from ``lsn`` on, up to `end_lsn`. Blocks on the disk; safe in any thread."""
         end = self._end  # before the list: a rotation in between only adds what lies behind it
-        return seg.read_some(self._segments, lsn, end)
+        return seg.read_some(self.files.all, lsn, end)
 
     def read(self, lsn: int, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Batch]:
         """All batches from ``lsn`` to the end, which may still move. Blocks on the disk.
@@ -215,22 +242,7 @@ class Journal:
         None that holds an address at or behind ``keep_from_lsn`` goes, nor the last one.
         ``older_than_ns``: a segment may go if all its records carry an earlier wall time.
         """
-        gone: list[Path] = []
-        while len(self._segments) > 1 and self._segments[1].first <= keep_from_lsn:
-            oldest, following = self._segments[:2]
-            files = len(self._segments) * seg.HEADER_BYTES
-            too_many = max_bytes is not None and self._end - oldest.first + files > max_bytes
-            if not too_many and (older_than_ns is None or self._begun_ns(following) >= older_than_ns):
-                break
-            try:
-                oldest.path.unlink(missing_ok=True)
-            except OSError as exc:
-                raise JournalError(f"{oldest.path} can't be deleted: {exc.strerror}") from exc
-            self._segments = self._segments[1:]  # a new list: a reader in a thread keeps the old one
-            gone.append(oldest.path)
-        if gone:
-            log.info("journal.pruned", segments=len(gone), first_lsn=self.first_lsn)
-        return gone
+        return self.files.prune(keep_from_lsn, max_bytes, older_than_ns)
 
     def close(self) -> None:
         """Sync, close the files and give the lock back; a second call does nothing. Blocks."""
@@ -254,7 +266,8 @@ class Journal:
         self.close()
 
     def _write(self, raw: bytes) -> None:
-        offset = seg.HEADER_BYTES + self._end - self._segments[-1].first
+        last = self.files.all[-1]
+        offset = seg.HEADER_BYTES + self._end - last.first
         try:
             done = os.pwrite(self._fd, raw, offset)
             while done < len(raw):  # a disk that fills takes a part first, then says why
@@ -262,7 +275,7 @@ class Journal:
         except OSError as exc:
             with suppress(OSError):  # if even this fails, the next append overwrites the torn part
                 os.ftruncate(self._fd, offset)
-            raise write_error(exc, self._segments[-1].path) from exc
+            raise write_error(exc, last.path) from exc
 
     def _begin_segment(self) -> None:
         path = self._directory / seg.segment_name(self._end)
@@ -284,7 +297,7 @@ class Journal:
                 self._retired.append(self._fd)
             self._fd = fd
             self._new_names = True
-        self._segments = [*self._segments, Segment(path, self._end, self._journal)]
+        self.files.add(Segment(path, self._end, self._journal))
 
     def _sync(self, target: int) -> None:
         with self._syncing:
@@ -309,11 +322,3 @@ class Journal:
             for old in retired:
                 os.close(old)
             self._synced = end
-
-    def _begun_ns(self, segment: Segment) -> int:
-        """Wall time of its first record, or of the file where that can't be read."""
-        stop = min(self._end, segment.end())
-        with suppress(JournalError):
-            if stop > segment.first:
-                return int(seg.read_batches(segment.path, segment.first, segment.first, stop)[0].wall_ns[0])
-        return segment.path.stat().st_mtime_ns

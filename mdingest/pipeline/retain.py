@@ -1,21 +1,30 @@
 """What recovery still needs is kept, what it does not need any more may go.
 
-Also the one place that knows which state files and which position go together.
+Also the one place that knows which state files and which position go together, and where
+segments are packed that nothing is appended to any more.
 """
 
 import asyncio
-from collections.abc import Sequence
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.statefile import StateFiles
+from mdingest.pipeline.tail import JournalFull
 from mdingest.telemetry.clock import Clock
 
 log = structlog.get_logger()
 
 EVERY_S = 60.0
+PACK_EVERY_S = 2.0
+_NICENESS = 10  # of the thread that packs
+_BREATH = 4  # times as long as a piece took, it rests: a burst would be felt by all others
 _NS = 1_000_000_000
 
 
@@ -33,6 +42,8 @@ class Retainer:
         max_bytes: int,
     ) -> None:
         """``kept_from`` is where recovery began: a state, or the oldest segment."""
+        self.make_room: Callable[[], bool] = lambda: False
+        """Asked on a full disk; whether there is any now."""
         self._journal = journal
         self._states = states
         self._clock = clock
@@ -46,7 +57,12 @@ class Retainer:
         A disk that refuses it is logged and survived: states only make starting quicker.
         """
         try:
-            await self._states.save(lsn, parts)
+            try:
+                await self._states.save(lsn, parts)
+            except JournalFull:
+                if not self.make_room():
+                    raise
+                await self._states.save(lsn, parts)  # it is what lets old segments go
         except JournalError as exc:
             log.warning("state.not_saved", lsn=lsn, error=str(exc))
         else:
@@ -75,3 +91,53 @@ class Retainer:
                 max_bytes=self._max_bytes,
                 older_than_ns=self._clock.wall_ns() - round(self._keep_s * _NS),
             )
+
+    async def run_packing(self) -> None:
+        """Pack segments soon after they are complete, until cancelled. Raises JournalError.
+
+        In a thread of low priority that rests between pieces. Cancelling waits for the piece in
+        hand; a segment that is half packed stays as it was.
+        """
+        with ThreadPoolExecutor(1, "journal.pack", initializer=_step_back) as thread:
+            pacer = _Pacer()
+            try:
+                while True:
+                    try:
+                        pack = self._journal.files.pack_next
+                        more = await asyncio.get_running_loop().run_in_executor(thread, pack, pacer)
+                    except JournalFull as exc:
+                        log.warning("journal.not_packed", reason=str(exc))
+                        more = False
+                        await asyncio.sleep(EVERY_S)
+                    if not more:
+                        await asyncio.sleep(PACK_EVERY_S)
+            finally:
+                pacer.stop()
+
+
+class _Stopped(Exception):
+    """Packing is broken off."""
+
+
+class _Pacer:
+    """Called between pieces: rests in proportion to the work, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._worked_s = 0.0
+
+    def stop(self) -> None:
+        """The next call raises; one that rests is woken."""
+        self._stopped.set()
+
+    def __call__(self) -> None:
+        now = time.thread_time()
+        if self._stopped.wait(_BREATH * max(0.0, now - self._worked_s)):
+            raise _Stopped
+        self._worked_s = now
+
+
+def _step_back() -> None:
+    """Linux has a niceness for each thread; elsewhere it stays as it is."""
+    if os.uname().sysname == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,9 +1,10 @@
 """Segments: the files of the journal, how they are named, checked and read.
 
-A segment is a 36-byte header and then batches, one behind the other (`core.records`). It is
-named by the address (LSN) of its first batch, so a directory listing is the index of the log.
-Reading needs no lock and keeps one piece of `CHUNK_BYTES` in memory: what a live writer or a
-`replay` beside it does at the same time is never in the way.
+A segment is a 36-byte header and then batches, one behind the other (`core.records`); it may
+have been packed since (`pipeline.packed`), under the same name. It is named by the address
+(LSN) of its first batch, so a directory listing is the index of the log. Reading needs no lock
+and keeps one piece of `CHUNK_BYTES` in memory: what a live writer or a `replay` beside it does
+at the same time is never in the way.
 """
 
 import os
@@ -11,6 +12,7 @@ import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +20,8 @@ from uuid import UUID
 from mdingest.core.records import HEADER_BYTES as BATCH_HEADER_BYTES
 from mdingest.core.records import MAX_BODY_BYTES, Batch, decode_batch
 from mdingest.errors import JournalError
+from mdingest.pipeline import packed
+from mdingest.pipeline.packed import Piece
 
 SUFFIX = ".mdj"
 FORMAT = 1
@@ -43,10 +47,25 @@ class Segment:
 
     def end(self) -> int:
         """The address behind its last byte, as the file stands now."""
+        with _opened(self.path) as fd:
+            header = _packed_header(fd)
+            if header is not None:
+                return packed.read_ending(fd, header)
+            return self.first + max(0, os.fstat(fd).st_size - HEADER_BYTES)
+
+    @property
+    def size(self) -> int:
+        """What it takes on the disk; 0 if it was deleted."""
         try:
-            return self.first + max(0, self.path.stat().st_size - HEADER_BYTES)
-        except FileNotFoundError as exc:
-            raise JournalError(f"{self.path} was deleted while it was read") from exc
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is, as the file stands now."""
+        with _opened(self.path) as fd:
+            return _packed_header(fd) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +96,9 @@ def segment_name(first: int) -> str:
     return f"{first:020d}{SUFFIX}"
 
 
-def encode_header(journal: UUID, first: int) -> bytes:
+def encode_header(journal: UUID, first: int, version: int = FORMAT) -> bytes:
     """The bytes a segment begins with."""
-    head = _HEADER.pack(_MAGIC, FORMAT, journal.bytes, first, 0)[:-4]
+    head = _HEADER.pack(_MAGIC, version, journal.bytes, first, 0)[:-4]
     return head + struct.pack("<I", zlib.crc32(head))
 
 
@@ -99,8 +118,11 @@ def read_header(path: Path) -> Segment:
     magic, version, journal, first, crc = _HEADER.unpack(raw)
     if magic != _MAGIC:
         raise JournalError(f"{path} is not a journal segment of mdingest; move it elsewhere")
-    if version != FORMAT:
-        raise JournalError(f"{path} is in journal format {version}, this version reads format {FORMAT}")
+    if version not in (FORMAT, packed.FORMAT):
+        raise JournalError(
+            f"{path} is in journal format {version}, this version reads {FORMAT} and {packed.FORMAT}: "
+            "a newer version wrote it; install that, or move the directory elsewhere"
+        )
     if zlib.crc32(raw[:-4]) != crc:
         raise DamagedHeader(f"{path} has a damaged header")
     if segment_name(first) != path.name:
@@ -131,19 +153,46 @@ def read_batches(path: Path, first: int, lsn: int, stop: int) -> list[Batch]:
     Raises JournalError if the batch at ``lsn`` is bad; a bad one further on only ends the list.
     Safe in any thread.
     """
-    raw = _piece(path, HEADER_BYTES + lsn - first, min(CHUNK_BYTES, stop - lsn))
+    with _opened(path) as fd:
+        header = _packed_header(fd)
+        if header is not None:
+            return packed.read_batches(fd, header, lsn)
+        return _raw_batches(fd, first, lsn, stop)[0]
+
+
+def pieces(segment: Segment) -> Iterator[Piece]:
+    """All of a segment, in parts of about `CHUNK_BYTES` that end between batches.
+
+    Raises JournalError where damage begins.
+    """
+    lsn, stop = segment.first, segment.end()
+    with _opened(segment.path) as fd:
+        header = _packed_header(fd)
+        if header is not None:
+            yield from packed.pieces(fd, header)
+            return
+        while lsn < stop:
+            batches, raw = _raw_batches(fd, segment.first, lsn, stop)
+            end = batches[-1].end
+            yield lsn, end, raw[: end - lsn]
+            lsn = end
+
+
+def _raw_batches(fd: int, first: int, lsn: int, stop: int) -> tuple[list[Batch], memoryview]:
+    """The batches of a segment that is not packed, and the bytes they were read from."""
+    raw = _piece(fd, HEADER_BYTES + lsn - first, min(CHUNK_BYTES, stop - lsn))
     wanted = _batch_bytes(raw, 0)
     if len(raw) < wanted <= stop - lsn:  # one batch longer than a chunk
-        raw = _piece(path, HEADER_BYTES + lsn - first, wanted)
+        raw = _piece(fd, HEADER_BYTES + lsn - first, wanted)
     batches = [decode_batch(raw, lsn)]
     while True:
         at = batches[-1].end - lsn
         if at >= len(raw) or len(raw) - at < _batch_bytes(raw, at):
-            return batches
+            return batches, raw
         try:
             batches.append(decode_batch(raw[at:], lsn + at))
         except JournalError:  # the next call begins at it and says so
-            return batches
+            return batches, raw
 
 
 def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
@@ -159,7 +208,7 @@ def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
         raise JournalError(f"address {lsn} was asked for, but the journal {begin}")
     segment = segments[index]
     resume = end if index + 1 == len(segments) else segments[index + 1].first
-    on_disk = segment.end()
+    on_disk = _end_of(segment, resume)
     limit = on_disk if resume is None else resume
     if lsn == limit:
         return Chunk([], lsn)
@@ -169,10 +218,22 @@ def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
         if lsn >= on_disk:
             raise JournalError(f"the segment ends at {on_disk}")  # noqa: TRY301 - one handler for all damage
         batches = read_batches(segment.path, segment.first, lsn, min(on_disk, limit))
+    except packed.DamagedBlock as exc:
+        return Chunk([], exc.resume, Damage(segment.path, lsn, exc.resume, str(exc)))
     except JournalError as exc:
         damage = Damage(segment.path, lsn, limit, str(exc), tail=resume is None)
         return Chunk([], damage.resume, damage)
     return Chunk(batches, batches[-1].end)
+
+
+def _end_of(segment: Segment, following: int | None) -> int:
+    """Where it ends; where the next one begins if its own word on that is damaged."""
+    try:
+        return segment.end()
+    except packed.DamagedEnding:
+        if following is None:
+            raise
+        return following
 
 
 def report(damage: Damage, on_damage: Callable[[Damage], None] | None) -> None:
@@ -197,7 +258,8 @@ def valid_end(segment: Segment) -> tuple[int, str]:
 
 def count_batches(segment: Segment, lsn: int) -> int:
     """How many batches begin at or behind ``lsn``, whole or not: each header knows its address."""
-    raw = bytes(_piece(segment.path, HEADER_BYTES + lsn - segment.first, segment.end() - lsn))
+    with _opened(segment.path) as fd:
+        raw = bytes(_piece(fd, HEADER_BYTES + lsn - segment.first, segment.end() - lsn))
     return sum(1 for at in _magics(raw) if raw[at + 16 : at + 24] == struct.pack("<Q", lsn + at))
 
 
@@ -215,12 +277,28 @@ def _batch_bytes(raw: memoryview, at: int) -> int:
     return BATCH_HEADER_BYTES + min(int(length), MAX_BODY_BYTES)
 
 
-def _piece(path: Path, offset: int, size: int) -> memoryview:
+def _piece(fd: int, offset: int, size: int) -> memoryview:
+    return memoryview(os.pread(fd, size, offset))
+
+
+def _packed_header(fd: int) -> bytes | None:
+    """The header of a packed segment; None if it is not packed."""
+    raw = os.pread(fd, HEADER_BYTES, 0)
+    if len(raw) == HEADER_BYTES and _HEADER.unpack(raw)[1] == packed.FORMAT:
+        return raw
+    return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file, for reading; what the system refuses meanwhile becomes a JournalError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return memoryview(os.pread(fd, size, offset))
+            yield fd
         finally:
             os.close(fd)
+    except FileNotFoundError as exc:
+        raise JournalError(f"{path} was deleted while it was read") from exc
     except OSError as exc:
         raise JournalError(f"{path} can't be read: {exc.strerror}") from exc

@@ -7,7 +7,8 @@ memory, and lose nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from mdingest.core.records import Batch
@@ -58,6 +59,8 @@ class BatchSource:
         self._held: Batch | None = None  # taken out of it, before its turn
         self._bytes = 0
         self._piece: deque[Batch] = deque()
+        self._pauses = 0  # that last
+        self._forgotten = 0  # how often: what is being read meanwhile is old, too
         self._news = asyncio.Event()
         self._closed = False
 
@@ -88,6 +91,23 @@ class BatchSource:
             self._bytes += size
         self._news.set()
 
+    @contextmanager
+    def paused(self) -> Iterator[int]:
+        """Give out nothing, and then read the log anew: what was not taken yet is about to change.
+
+        The value is `position`, which stays where it is meanwhile.
+        """
+        self._memory = asyncio.Queue(self._memory.maxsize)
+        self._held, self._bytes = None, 0
+        self._piece.clear()
+        self._forgotten += 1
+        self._pauses += 1
+        try:
+            yield self._next
+        finally:
+            self._pauses -= 1
+            self._news.set()
+
     def close(self) -> None:
         """Nothing more will be published; `next` ends when everything was taken."""
         self._closed = True
@@ -99,6 +119,10 @@ class BatchSource:
         Raises ChannelClosed after the last, JournalError if the log can't be read.
         """
         while True:
+            if self._pauses:
+                self._news.clear()
+                await self._news.wait()
+                continue
             batch = self._at_hand()
             if batch is not None:
                 self._next = batch.end
@@ -135,7 +159,10 @@ class BatchSource:
             self._held = self._memory.get_nowait()
 
     async def _read_on(self) -> None:
+        forgotten = self._forgotten
         chunk = await asyncio.to_thread(self._log.read_some, self._next)
+        if forgotten != self._forgotten:
+            return
         if chunk.damage is not None:
             seg.report(chunk.damage, self._on_damage)
             self._next = chunk.resume

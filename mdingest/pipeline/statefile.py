@@ -23,7 +23,7 @@ NEWEST_KEPT = 2
 
 _HEADER = struct.Struct("<4sI16sQQI")  # magic, format, journal uuid, lsn, payload length, crc32 of all else
 _MAGIC = b"MDST"
-_FORMAT = 1
+_PLAIN, _FORMAT = 1, 2  # the state as it is, and compressed: with 9,000 instruments 20 MB become 3
 
 log = structlog.get_logger(__name__)
 
@@ -79,14 +79,12 @@ class StateFiles:
     def _save(self, lsn: int, parts: Sequence[bytes], segments: Sequence[int]) -> None:
         path = self._directory / f"{lsn:020d}{SUFFIX}"
         fresh = path.with_name(path.name + ".new")
-        head = _HEADER.pack(_MAGIC, _FORMAT, self._journal, lsn, sum(map(len, parts)), 0)[:-4]
-        crc = zlib.crc32(head)
-        for part in parts:
-            crc = zlib.crc32(part, crc)
         try:
+            packed = _compressed(parts)
+            head = _HEADER.pack(_MAGIC, _FORMAT, self._journal, lsn, len(packed), 0)[:-4]
+            crc = zlib.crc32(packed, zlib.crc32(head))
             with fresh.open("wb") as file:
-                file.write(head + struct.pack("<I", crc))
-                file.writelines(parts)
+                file.write(head + struct.pack("<I", crc) + packed)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(path)
@@ -120,11 +118,24 @@ class StateFiles:
         if len(raw) < _HEADER.size:
             raise JournalError("cut off in its header")
         magic, version, journal, found, length, crc = _HEADER.unpack_from(raw)
-        payload = raw[_HEADER.size :]
-        if magic != _MAGIC or version != _FORMAT:
+        if magic != _MAGIC or version not in (_PLAIN, _FORMAT):
             raise JournalError("not a state file of this version")
+        payload = raw[_HEADER.size :]
         if len(payload) != length or zlib.crc32(payload, zlib.crc32(raw[: _HEADER.size - 4])) != crc:
             raise JournalError("damaged")
         if journal != self._journal or found != lsn:
             raise JournalError("of another journal or address")
-        return payload
+        return payload if version == _PLAIN else _decompressed(payload)
+
+
+def _compressed(parts: Sequence[bytes]) -> bytes:
+    from zstandard import ZstdCompressor  # see `pipeline.packed`
+
+    compressor = ZstdCompressor(level=1).compressobj()
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])
+
+
+def _decompressed(raw: bytes) -> bytes:
+    from zstandard import ZstdDecompressor
+
+    return ZstdDecompressor().decompressobj().decompress(raw)

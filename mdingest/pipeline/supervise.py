@@ -21,6 +21,7 @@ from mdingest.pipeline.channel import Channel
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.retain import Retainer
+from mdingest.pipeline.room import Room
 from mdingest.pipeline.source import BatchSource
 from mdingest.pipeline.writer import Writer
 
@@ -43,6 +44,7 @@ class Ingest:
     aggregator: Aggregator
     writer: Writer
     retainer: Retainer
+    room: Room
     fsync_s: float
     steps: Channel[Step] = field(default_factory=lambda: Channel(STEPS_WAITING))
 
@@ -82,7 +84,10 @@ class Ingest:
                 keeping = [
                     consumers.create_task(self.journal.run_sync(self.fsync_s), name="journal.sync"),
                     consumers.create_task(self.retainer.run(), name="journal.retain"),
+                    consumers.create_task(self.retainer.run_packing(), name="journal.pack"),
+                    consumers.create_task(self.room.run(), name="journal.room"),
                 ]
+                await self.room.look()  # before any feed connects
                 self.intake.add(Kind.START, 0, encode(Start(code, settings)))
                 await self._produce(producers, stop, deadline, loop)
                 self.source.close()

@@ -150,7 +150,7 @@ def _watch_steps(metrics: Metrics, ingest: Ingest) -> None:
 def _lag_s(ingest: Ingest) -> float:
     """How long, in real seconds, the oldest record of the log waits for the database."""
     status = ingest.writer.status
-    if status.committed_lsn >= ingest.journal.end_lsn or not status.committed_wall_ns:
+    if status.committed_lsn >= ingest.journal.end_lsn or not status.waits_since_ns:
         return 0.0
     clock = ingest.intake.clock
-    return clock.real_s((clock.wall_ns() - status.committed_wall_ns) / _NS)
+    return clock.real_s((clock.wall_ns() - status.waits_since_ns) / _NS)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from mdingest.core.events import Candles, Coverage, Gaps, Marks
+from mdingest.core.records import Batch
 from mdingest.core.rows import joined
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.aggregate import Step
@@ -31,7 +32,7 @@ class WriterStatus:
     """For /health and /metrics. Instants are UTC ns."""
 
     committed_lsn: int = 0
-    committed_wall_ns: int = 0  # of the last record whose events are committed
+    waits_since_ns: int = 0  # wall: no record of the log that is not committed is older
     rows: int = 0
     commits: int = 0
     last_commit_s: float = 0.0
@@ -66,6 +67,11 @@ class Writer:
         self._spacing_s = spacing_s
         self._on_commit = on_commit
         self._turn = asyncio.Lock()
+
+    def heard(self, batch: Batch) -> None:
+        """The log has grown by it; before it there may have been a long silence."""
+        if self.status.committed_lsn >= batch.lsn:
+            self.status.waits_since_ns = int(batch.wall_ns[0])
 
     async def run(self, steps: Channel[Step]) -> None:
         """Until the channel is closed and drained; everything taken is then committed.
@@ -145,7 +151,7 @@ class Writer:
             log.info("writer.store_back", away_s=round(away_s, 1))
         self.status.waiting_since_ns, self.status.error = 0, ""
         self.status.committed_lsn = taken[-1].end
-        self.status.committed_wall_ns = taken[-1].wall_ns
+        self.status.waits_since_ns = taken[-1].wall_ns
         self.status.commits += 1
         self.status.rows += len(transaction.candles)
         self.status.last_commit_s = took

@@ -8,6 +8,7 @@ a commit a second, on ten million rows: 70 ms of CPU a second instead of 200, an
 tenth of the bytes written.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ FRESH_SECONDS = 32  # more cost readers a step each, and the move more time at o
 _MOVED_AT_ONCE = 512  # instruments
 WAL_SOFT_BYTES = 16 << 20  # from here on the WAL is copied into the database after each commit
 WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can start anew
+LITTLE_ROOM_BYTES = 2 * WAL_HARD_BYTES  # with less left on the disk, the WAL is kept ...
+WAL_SCARCE_BYTES = 1 << 20  # ... as small as this
 _READER_PATIENCE_MS = 200  # ... this long
 
 
@@ -88,11 +91,14 @@ def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
     after the next commit; the commit before it stands. Returns what went wrong.
     """
     size = wal.stat().st_size if wal.exists() else 0
-    if size < WAL_SOFT_BYTES:
+    if size < WAL_SCARCE_BYTES:
+        return None
+    scarce = shutil.disk_usage(wal.parent).free < LITTLE_ROOM_BYTES
+    if size < WAL_SOFT_BYTES and not scarce:
         return None
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
     try:
-        if size < WAL_HARD_BYTES:
+        if size < WAL_HARD_BYTES and not scarce:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         else:
             connection.execute(f"PRAGMA busy_timeout = {_READER_PATIENCE_MS}")

@@ -4,10 +4,8 @@ Parts bring a function that looks at what they already know; it must not wait an
 raise. Details are for people: no secrets.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 Detail = Mapping[str, Any]
@@ -48,19 +46,3 @@ class Health:
         """Can it be read from, and what is in the way."""
         failing = [name for name in self._for_readers if not self._parts[name]()[0]]
         return self.started and not failing, {"started": self.started, "failing": failing}
-
-
-def disk_check(directory: Path, low_bytes: int) -> Check:
-    """A part that fails when less than ``low_bytes`` are free where ``directory`` lies."""
-
-    def check() -> tuple[bool, Detail]:
-        try:
-            usage = shutil.disk_usage(directory)
-        except OSError as exc:
-            return False, {"error": exc.strerror or str(exc)}
-        detail = {"free_bytes": usage.free, "low_bytes": low_bytes}
-        if usage.free >= low_bytes:
-            return True, detail
-        return False, detail | {"error": "the disk is nearly full: free space or lower journal.max_bytes"}
-
-    return check

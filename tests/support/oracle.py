@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.support.evidence import FOREVER, LENGTHS, NS, Cut, Evidence, Gap, Row, Trade
 
-CONNECTION_CAUSES = {"start", "disconnect", "crash", "stop", "mute", "parked"}
+CONNECTION_CAUSES = {"start", "disconnect", "crash", "stop", "mute", "parked", "shed", "quarantine"}
 MISLEADING = {"reorder", "back", "stale", "conflate", "correct", "reset", "roll"}
 """Faults whose packets are sound, and wrong: near them only sums can be right."""
 MISLED = {"reorder": 3 * NS, "conflate": 3 * NS, "back": 5 * NS, "stale": 5 * NS}  # for how long; else ...

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mdingest.core.control import Subscription, VolumeKind
+from mdingest.core.records import Kind
 from tests.support.tapes import BINANCE, KITE, NOWHERE, UPSTOX, Entry, Tape, packet, subscription
 
 CUMULATIVE, TRADES, NONE = VolumeKind.CUMULATIVE, VolumeKind.TRADES, VolumeKind.NONE
@@ -105,8 +106,10 @@ class Market:
         elif code < 84 and stream:
             self.tape.disconnect(stream, CAUSES[b % len(CAUSES)])
             del self.open[stream]
-        elif code < 86 and stream:
+        elif code < 85 and stream:
             self.tape.silence(stream)
+        elif code < 86 and stream:
+            self.tape.lost(stream if c % 3 else 0, Kind.SHED if b % 2 else Kind.QUARANTINE)
         elif code < 88:
             again = streams if c % 4 else []
             self.tape.wait(WAITS[b % len(WAITS)])

@@ -86,9 +86,12 @@ class Reference(ReferencePackets):
                 self._end_stream(record.stream_id, _cause(record), silence=False)
                 self._forget_stream(record.stream_id)
             case Kind.SILENCE if record.stream_id in self.streams:
-                self._end_stream(record.stream_id, _cause(record), silence=True)
-                for line in self.streams[record.stream_id].lines.values():
-                    line.subscribed_wall = record.wall_ns
+                self._begin_anew(record, record.stream_id, _cause(record), silence=True)
+            case Kind.SHED | Kind.QUARANTINE:
+                cause = Cause.SHED if record.kind is Kind.SHED else Cause.QUARANTINE
+                for stream_id in list(self.streams):
+                    if record.stream_id in (0, stream_id):
+                        self._begin_anew(record, stream_id, cause, silence=False)
             case Kind.TICK:
                 for clock in self.clocks.values():
                     clock.tick(record.mono_ns)
@@ -134,6 +137,11 @@ class Reference(ReferencePackets):
         end = floor(stream.heard_data if silence else stream.heard)
         for instrument in stream.lines:
             self._end_line(stream_id, instrument, end, cause)
+
+    def _begin_anew(self, record: Record, stream_id: int, cause: Cause, *, silence: bool) -> None:
+        self._end_stream(stream_id, cause, silence=silence)
+        for line in self.streams[stream_id].lines.values():
+            line.subscribed_wall = record.wall_ns
 
     def _frame(self, record: Record, packets: list[Packet], *, damaged: bool) -> None:
         stream = self.streams[record.stream_id]

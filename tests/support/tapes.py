@@ -179,6 +179,11 @@ class Tape:
         self.record(Kind.SILENCE, stream, control.encode(Disconnect(cause)))
         return self
 
+    def lost(self, stream: int, kind: Kind = Kind.SHED) -> "Tape":
+        """Frames of a stream (0: of all) were shed or quarantined."""
+        self.record(kind, stream, control.encode(control.Lost(1)))
+        return self
+
     def tick(self) -> "Tape":
         """The once-a-second record."""
         self.record(Kind.TICK)

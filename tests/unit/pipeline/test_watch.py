@@ -17,7 +17,7 @@ NS = 1_000_000_000
 def behind(clock: Clock, real_s: float) -> Ingest:
     """An ingest whose oldest record that is not committed came so long ago."""
     committed = WriterStatus(
-        committed_lsn=1, committed_wall_ns=clock.wall_ns() - round(real_s * clock.speed * NS)
+        committed_lsn=1, waits_since_ns=clock.wall_ns() - round(real_s * clock.speed * NS)
     )
     parts = {
         "writer": SimpleNamespace(status=committed, listeners=[]),

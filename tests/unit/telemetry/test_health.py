@@ -1,8 +1,6 @@
 """Health shows each part by itself."""
 
-from pathlib import Path
-
-from mdingest.telemetry.health import Health, disk_check
+from mdingest.telemetry.health import Health
 
 
 def test_one_failing_part_fails_the_whole_and_the_others_are_still_shown() -> None:
@@ -44,17 +42,3 @@ def test_facts_stand_beside_the_parts() -> None:
     health = Health(started=True, facts={"version": "1.2.3"})
 
     assert health.report() == (True, {"status": "ok", "version": "1.2.3", "parts": {}})
-
-
-def test_the_disk_part_fails_below_its_limit_and_for_a_missing_directory(tmp_path: Path) -> None:
-    ok, detail = disk_check(tmp_path, 1)()
-    assert ok
-    assert detail["free_bytes"] > 0
-
-    ok, detail = disk_check(tmp_path, 1 << 62)()
-    assert not ok
-    assert "nearly full" in detail["error"]
-
-    ok, detail = disk_check(tmp_path / "gone", 1)()
-    assert not ok
-    assert detail["error"] == "No such file or directory"

@@ -17,9 +17,9 @@ KEYS = (
     "ts_utc", "open", "high", "low", "close", "volume", "oi", "trades",
     "source", "state", "session", "revision",
 )  # fmt: skip
-_STATES = (*(state.text for state in State), "forming")
-_SESSIONS = tuple(session.text for session in Session)
-_SOURCES = {source.id: source.name for source in BY_ID.values()} | {MIXED_ID: MIXED}
+STATES = (*(state.text for state in State), "forming")
+SESSIONS = tuple(session.text for session in Session)
+SOURCES = {source.id: source.name for source in BY_ID.values()} | {MIXED_ID: MIXED}
 
 
 def as_objects(candles: Candles) -> list[dict[str, Any]]:
@@ -29,12 +29,16 @@ def as_objects(candles: Candles) -> list[dict[str, Any]]:
 
 def as_csv(candles: Candles) -> bytes:
     """A header line and a line a candle; empty where something is unknown."""
-    lines = [",".join(KEYS)]
-    lines += [
-        ",".join("" if value is None else str(value) for value in row)
+    return (",".join(KEYS) + "\n").encode() + csv_lines(candles)
+
+
+def csv_lines(candles: Candles, prefix: str = "") -> bytes:
+    """A line a candle, each with ``prefix`` before it."""
+    lines = [
+        prefix + ",".join("" if value is None else str(value) for value in row)
         for row in zip(*_columns(candles), strict=True)
     ]
-    return ("\n".join(lines) + "\n").encode()
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _columns(candles: Candles) -> Sequence[list[Any]]:
@@ -47,9 +51,9 @@ def _columns(candles: Candles) -> Sequence[list[Any]]:
         _numbers(candles["volume"]),
         _numbers(candles["oi"]),
         [None if n < 0 else n for n in candles["trades"].tolist()],
-        [_SOURCES[code] for code in candles["source"].tolist()],
-        [_STATES[code] for code in candles["state"].tolist()],
-        [_SESSIONS[code] for code in candles["session"].tolist()],
+        [SOURCES[code] for code in candles["source"].tolist()],
+        [STATES[code] for code in candles["state"].tolist()],
+        [SESSIONS[code] for code in candles["session"].tolist()],
         candles["revision"].tolist(),
     )
 

@@ -10,6 +10,7 @@ from mdingest.cli import (
     copying,
     daemon,
     database,
+    exporting,
     gaps,
     instruments,
     login,
@@ -18,7 +19,20 @@ from mdingest.cli import (
     status,
 )
 
-_GROUPS = (daemon, database, copying, login, instruments, backfill, replaying, status, checking, gaps, mock)
+_GROUPS = (
+    daemon,
+    database,
+    copying,
+    login,
+    instruments,
+    backfill,
+    exporting,
+    replaying,
+    status,
+    checking,
+    gaps,
+    mock,
+)
 
 
 def parser() -> ArgumentParser:

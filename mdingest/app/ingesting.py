@@ -15,6 +15,7 @@ from mdingest.pipeline.aggregate import Aggregator
 from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import SEGMENT_BYTES, Journal
+from mdingest.pipeline.poison import Poison, give_up_poison
 from mdingest.pipeline.recovery import recover
 from mdingest.pipeline.reserve import Reserve
 from mdingest.pipeline.retain import Retainer
@@ -56,6 +57,8 @@ async def make_ingest(
         position = Position(journal.uuid, journal.end_lsn)
         await store.commit(Transaction(position=position, epoch=claim.epoch))
         claim = replace(claim, position=position)
+    poison = Poison(config.journal.dir, journal.uuid)
+    give_up_poison(poison, journal)
     states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
     states.forget_beyond(journal.end_lsn)
     recovered = recover(
@@ -86,6 +89,7 @@ async def make_ingest(
         clock=clock,
         save_state=retainer.save_state,
         begins_segment=journal.begins_segment,
+        stepping=poison.stepping,
     )
     writer = Writer(
         store, journal=journal.uuid, epoch=claim.epoch, sync=retainer.sync_to, on_commit=retainer.committed

@@ -7,6 +7,7 @@ of batches that the database has already committed are thrown away.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,11 +67,12 @@ class Aggregator:
         clock: Clock,
         save_state: Callable[[int, Sequence[bytes]], Awaitable[None]] | None = None,
         begins_segment: Callable[[int], bool] = lambda _: False,
+        stepping: Callable[[int], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Step from ``start`` on; events of batches that end at or below ``committed`` are discarded.
 
         States are saved now and then, and where a segment begins, so that each can be stepped
-        without those before it.
+        without those before it. ``stepping(lsn)`` is held round each step.
         """
         self.machine = machine
         self.status = AggregateStatus(lsn=start)
@@ -79,6 +81,7 @@ class Aggregator:
         self._clock = clock
         self._save_state = save_state
         self._begins_segment = begins_segment
+        self._stepping = stepping
         self._saved = clock.mono_ns()
         self.on_step: Callable[[Batch, Understood, Events], None] | None = None
 
@@ -91,8 +94,9 @@ class Aggregator:
         if self.status.lsn and batch.lsn != self.status.lsn:
             log.error("journal.hole", lsn=self.status.lsn, resumed_lsn=batch.lsn)
             self.machine.hole()
-        understood = self._decoder.decode(batch)
-        events = self.machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
+        with self._stepping(batch.lsn):
+            understood = self._decoder.decode(batch)
+            events = self.machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
         self.status.lsn = batch.end
         self.status.wall_ns = int(batch.wall_ns[-1])
         self.status.counts.update(understood.counts)

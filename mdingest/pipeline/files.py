@@ -46,6 +46,11 @@ class SegmentFiles:
         """What all of them take on the disk."""
         return sum(segment.size for segment in self.all)
 
+    @property
+    def quarantined(self) -> int:
+        """How many batches were taken out of the log and not yet looked at by a person."""
+        return sum(1 for _ in (self._directory / QUARANTINE_NAME).glob("*/"))
+
     def add(self, segment: Segment) -> None:
         """A new last one."""
         with self._lock:

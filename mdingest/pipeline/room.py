@@ -75,6 +75,14 @@ class Room:
         self._shedding = False
         self._kicked = asyncio.Event()
 
+    @property
+    def free(self) -> int:
+        """Bytes left on the journal's disk; 0 if that can't be told."""
+        try:
+            return self._reserve.free
+        except OSError:
+            return 0
+
     def make(self) -> bool:
         """For `Intake`: the disk refused a batch. Gives up the reserve; whether it was there."""
         self._kicked.set()

@@ -86,9 +86,6 @@ def _watch_writer(health: Health, metrics: Metrics, ingest: Ingest) -> None:
     def check_writer() -> tuple[bool, Detail]:
         waiting_s = (time.monotonic_ns() - writer.waiting_since_ns) / _NS if writer.waiting_since_ns else 0.0
         lag_s = _lag_s(ingest)
-        metrics.channel_depth["steps"].set(ingest.steps.depth)
-        metrics.channel_depth["batches"].set(ingest.source.depth)
-        metrics.journal_lag_bytes.set(journal.end_lsn - writer.committed_lsn)
         detail: dict[str, object] = {
             "committed_lsn": writer.committed_lsn,
             "commits": writer.commits,
@@ -108,21 +105,29 @@ def _watch_writer(health: Health, metrics: Metrics, ingest: Ingest) -> None:
             metrics.candles[f"{interval_s}s"].inc(count)
         metrics.commit_lag.observe(max(0.0, _lag_s(ingest)))
 
+    metrics.channel_depth["steps"].set_function(lambda: ingest.steps.depth)
+    metrics.channel_depth["batches"].set_function(lambda: ingest.source.depth)
+    metrics.journal_lag_bytes.set_function(lambda: journal.end_lsn - writer.committed_lsn)
+    metrics.journal_lag.set_function(lambda: _lag_s(ingest))
     ingest.writer.listeners.append(on_commit)
     health.register("writer", check_writer)
 
 
 def _watch_journal(health: Health, metrics: Metrics, ingest: Ingest) -> None:
     journal = ingest.journal
+    metrics.journal_bytes.set_function(lambda: journal.files.bytes)
+    metrics.disk_free_bytes.set_function(lambda: ingest.room.free)
+    ingest.room.listeners.append(metrics.ticks_shed.inc)
 
     def check() -> tuple[bool, Detail]:
-        metrics.journal_bytes.set(journal.end_lsn - journal.first_lsn)
         return True, {
             "uuid": journal.uuid,
             "first_lsn": journal.first_lsn,
             "end_lsn": journal.end_lsn,
             "synced_lsn": journal.synced_lsn,
             "unread_bytes": ingest.source.lag_bytes,
+            "disk_bytes": journal.files.bytes,
+            "quarantined": journal.files.quarantined,
         }
 
     health.register("journal", check)

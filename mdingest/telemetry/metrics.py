@@ -80,6 +80,7 @@ class Metrics:
         self.flush = spread("flush_seconds", "One transaction of the writer", _FAST)
         self.commit_lag = spread("commit_lag_seconds", "Receive to commit", _LAG)
         self.journal_bytes = gauge("journal_bytes", "Size of the journal on disk")
+        self.journal_lag = gauge("journal_lag_seconds", "How long the oldest record waits for its commit")
         self.journal_lag_bytes = gauge("journal_lag_bytes", "Appended but not yet committed")
         self.database_bytes = gauge("database_bytes", "Size of the database on disk")
         self.database_pending_bytes = gauge("database_pending_bytes", "Written, not yet moved into it")

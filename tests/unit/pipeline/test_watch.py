@@ -21,7 +21,10 @@ def behind(clock: Clock, real_s: float) -> Ingest:
     )
     parts = {
         "writer": SimpleNamespace(status=committed, listeners=[]),
-        "journal": SimpleNamespace(uuid="", first_lsn=0, end_lsn=2, synced_lsn=2),
+        "journal": SimpleNamespace(
+            uuid="", first_lsn=0, end_lsn=2, synced_lsn=2, files=SimpleNamespace(bytes=7, quarantined=0)
+        ),
+        "room": SimpleNamespace(free=11, listeners=[]),
         "intake": SimpleNamespace(clock=clock),
         "steps": SimpleNamespace(depth=0),
         "source": SimpleNamespace(depth=0, lag_bytes=0),
@@ -38,3 +41,16 @@ def test_a_writer_of_a_fast_clock_is_not_behind_by_what_passes_between_two_commi
         ok, document = health.report()
         assert ok is well
         assert abs(document["parts"]["writer"]["behind_s"] - real_s) < 1.0
+
+
+def test_the_lag_of_the_journal_is_told_in_seconds_and_in_bytes_whoever_asks_first() -> None:
+    metrics = Metrics()
+    ingest = behind(Clock(), 40.0)
+    watch_ingest(Health(started=True), metrics, ingest)
+    value = metrics.registry.get_sample_value
+    assert 40 <= (value("mdingest_journal_lag_seconds") or 0) < 41
+    assert value("mdingest_journal_lag_bytes") == 1
+    assert (value("mdingest_journal_bytes"), value("mdingest_disk_free_bytes")) == (7, 11)
+    for listener in ingest.room.listeners:
+        listener(5)
+    assert value("mdingest_ticks_shed_total") == 5

@@ -24,7 +24,15 @@ SOURCES = {source.id: source.name for source in BY_ID.values()} | {MIXED_ID: MIX
 
 def as_objects(candles: Candles) -> list[dict[str, Any]]:
     """A mapping a candle, keys in the order of `KEYS`; None where something is unknown."""
-    return [dict(zip(KEYS, row)) for row in zip(*_columns(candles), strict=True)]  # noqa: B905 - each row
+    return [
+        {
+            "ts_utc": ts, "open": open_, "high": high, "low": low, "close": close, "volume": volume,
+            "oi": oi, "trades": trades, "source": source, "state": state, "session": session,
+            "revision": revision,
+        }
+        for ts, open_, high, low, close, volume, oi, trades, source, state, session, revision
+        in zip(*_columns(candles), strict=True)
+    ]  # fmt: skip
 
 
 def as_csv(candles: Candles) -> bytes:

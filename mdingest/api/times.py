@@ -51,5 +51,4 @@ def format_instant(ns: int) -> str:
 
 def format_instants(ns: NDArray[np.int64]) -> list[str]:
     """`format_instant` of whole seconds, ``(n,)`` to a list of ``n``."""
-    texts: list[str] = np.datetime_as_string(ns.view("M8[ns]").astype("M8[s]"), timezone="UTC").tolist()
-    return texts
+    return [f"{text}Z" for text in ns.view("M8[ns]").astype("M8[s]").astype("U19").tolist()]

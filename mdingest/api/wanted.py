@@ -81,16 +81,21 @@ class Tables:
     def __init__(self, table: Callable[[str, dt.date, dt.date], SessionTable]) -> None:
         """``table`` gives the days of a class from a date to before another."""
         self._table = lru_cache(maxsize=64)(table)
+        self._days = lru_cache(maxsize=512)(self._whole_months)
 
     def around(self, instrument: Instrument, start_ns: int, end_ns: int) -> SessionTable:
         """The days of ``[start_ns, end_ns]`` and a few more on both sides."""
-        first = _date(start_ns - 2 * DAY_NS).replace(day=1)
-        after = (_date(end_ns + 2 * DAY_NS).replace(day=1) + _A_MONTH).replace(day=1)
+        return self._days(instrument.session_class, start_ns // DAY_NS - 2, end_ns // DAY_NS + 2)
+
+    def _whole_months(self, session_class: str, first_day: int, last_day: int) -> SessionTable:
+        first = _date(first_day).replace(day=1)
+        after = (_date(last_day).replace(day=1) + _A_MONTH).replace(day=1)
         try:
-            return self._table(instrument.session_class, first, after)
+            return self._table(session_class, first, after)
         except ConfigError:  # a class of some earlier configuration: nothing is known of it
             return SessionTable([])
 
 
-def _date(ns: int) -> dt.date:
-    return _EPOCH + dt.timedelta(days=min(max(ns // DAY_NS, _FIRST_DAY), _LAST_DAY))
+def _date(day: int) -> dt.date:
+    """Of days since 1970."""
+    return _EPOCH + dt.timedelta(days=min(max(day, _FIRST_DAY), _LAST_DAY))

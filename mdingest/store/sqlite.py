@@ -5,10 +5,11 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from mdingest.core.control import VolumeKind
-from mdingest.core.events import Candles
+from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
@@ -46,6 +47,7 @@ READERS = 2
 _PAUSE_S = 0.05  # between two pieces of retention: commits that wait go first
 _WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB; four times as much saves nothing
 _READER_CACHE = "PRAGMA cache_size = -4096"
+_BY_TS = itemgetter((CANDLE.names or ()).index("ts"))
 _GAPS = upkeep.GAPS.replace("$", "?")
 
 
@@ -184,7 +186,13 @@ class SqliteStore:
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        return await self._read(_candles(instrument_id, interval_s, start_ns, end_ns, limit))
+        read = _candles(instrument_id, interval_s, start_ns, end_ns, limit)
+
+        def work(connection: sqlite3.Connection) -> Candles:
+            with snapshot(connection):
+                return read(connection)
+
+        return await self._read(work)
 
     async def excerpt(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
@@ -205,8 +213,8 @@ class SqliteStore:
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
         bounds = (rows.text_of(start_ns), rows.text_of(end_ns))
-        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
-        return rows.candles_of(instrument_id, interval_s, found)
+        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds, interval_s)
+        return rows.candles_of(found)
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """See `Store.last_candle_ns`."""
@@ -276,14 +284,17 @@ def _instrument(row: rows.Row) -> Instrument:
 
 
 def _candles(instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int) -> Work[Candles]:
-    """The query of `Store.candles`. Raises ValueError for an interval that is not stored."""
+    """Inside a snapshot: see `Store.candles`. Raises ValueError for an interval that is not stored."""
     if interval_s not in sql.CANDLES:
         raise ValueError(f"candles of {interval_s} s are not stored")
     values = (instrument_id, rows.text_of(start_ns), rows.text_of(end_ns), limit)
 
     def work(connection: sqlite3.Connection) -> Candles:
         found = connection.execute(sql.CANDLES[interval_s], values).fetchall()
-        return rows.candles_of(instrument_id, interval_s, found)
+        fresh = connection.execute(sql.FRESH_CANDLES, values).fetchall() if interval_s == 1 else []
+        if fresh:
+            found = sorted(found + fresh, key=_BY_TS, reverse=True)[:limit]
+        return rows.candles_of(found)
 
     return work
 

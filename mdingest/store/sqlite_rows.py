@@ -73,17 +73,9 @@ def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
         yield interval, every[bounds[i] : bounds[i + 1]]
 
 
-def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row]) -> Candles:
-    """What a query of `sqlite_sql.CANDLES` answered, ascending."""
-    out = np.empty(len(newest_first), CANDLE)
-    if len(out):
-        ts, *values = zip(*reversed(newest_first), strict=True)
-        out["instrument_id"] = instrument_id
-        out["interval_s"] = interval_s
-        out["ts"] = np.array(ts, np.int64) * SECOND_NS
-        for name, column in zip(COLUMNS, values, strict=True):
-            out[name] = np.array(column, CANDLE[name])  # None becomes NaN
-    return Candles(out)
+def candles_of(newest_first: Sequence[Row]) -> Candles:
+    """What a query of `sqlite_sql.CANDLES` or of its kin answered, ascending."""
+    return Candles(np.array(newest_first[::-1], CANDLE))  # None becomes NaN
 
 
 def coverage_of(instrument_id: int, found: Iterable[Row]) -> list[CoverageRow]:

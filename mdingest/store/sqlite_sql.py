@@ -103,26 +103,19 @@ WHERE instrument_id = ?3 AND ts_utc > ?4 AND ts_utc < ?5 AND source = ?6
 AND (state < ?1 OR flags & ?2 <> ?2)"""  # noqa: S608 - names from the list above
 
 
-def candles(seconds: int) -> str:
-    """The last ?4 rows of instrument ?1 in [?2, ?3), newest first.
+def _read(instrument: str, interval: str, ts: str, row: str) -> str:
+    """Columns of a candle as `core.events.CANDLE` has them."""
+    values = ("trades", "revision", "flags", "source", "state", "session")
+    prices = ", ".join(f"{row}.{name}" for name in ("open", "high", "low", "close", "volume", "oi"))
+    rest = ", ".join(f"coalesce({row}.trades, -1)" if n == "trades" else f"{row}.{n}" for n in values)
+    return f"{instrument}, {interval}, unixepoch({ts}) * 1000000000, {prices}, {rest}"
 
-    The order stands inside: there the two tables are merged, outside all rows would be sorted.
-    """
-    values = ", ".join(f"c.{name} AS {name}" for name in COLUMNS)
-    table = f"""
-    SELECT c.ts_utc AS ts_utc, {values} FROM candles_{NAMES[seconds]} AS c
-    WHERE c.instrument_id = ?1 AND c.ts_utc >= ?2 AND c.ts_utc < ?3"""  # noqa: S608 - names from here
-    fresh = f"""
-    SELECT f.ts_utc AS ts_utc, {values}
-    FROM fresh_seconds AS f CROSS JOIN fresh_1s AS c ON c.ts_utc = f.ts_utc AND c.instrument_id = ?1
-    WHERE f.ts_utc >= ?2 AND f.ts_utc < ?3
-    UNION ALL"""  # noqa: S608 - names from here
+
+def candles(seconds: int) -> str:
+    """The last ?4 rows of instrument ?1 in [?2, ?3), newest first."""
     return f"""
-SELECT unixepoch(ts_utc), open, high, low, close, volume, oi, coalesce(trades, -1),
-    source, state, session, flags, revision
-FROM ({fresh if seconds == 1 else ""}{table}
-    ORDER BY ts_utc DESC LIMIT ?4
-)"""  # noqa: S608 - names from here
+SELECT {_read("?1", str(seconds), "c.ts_utc", "c")} FROM candles_{NAMES[seconds]} AS c
+WHERE c.instrument_id = ?1 AND c.ts_utc >= ?2 AND c.ts_utc < ?3 ORDER BY c.ts_utc DESC LIMIT ?4"""  # noqa: S608 - names from here
 
 
 def bounds(seconds: int) -> str:
@@ -148,11 +141,16 @@ def _fresh(order: str) -> str:
 UPSERT = {seconds: upserts(f"candles_{name}", name) for seconds, name in NAMES.items()}
 UPSERT_FRESH = upserts("fresh_1s", "1s")
 CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
-REPLACED = """
-SELECT unixepoch(ts_utc), open, high, low, close, volume, oi, coalesce(trades, -1),
-    source, state, session, flags, revision
-FROM candle_revisions WHERE instrument_id = ?1 AND interval = ?2 AND ts_utc >= ?3 AND ts_utc < ?4
-ORDER BY ts_utc DESC, id DESC"""
+# The newest seconds may wait in a table of their own: a key is in one of the two. Both at once would
+# cost a third more, each row being copied into a merge.
+FRESH_CANDLES = f"""
+SELECT {_read("?1", "1", "f.ts_utc", "c")}
+FROM fresh_seconds AS f CROSS JOIN fresh_1s AS c ON c.ts_utc = f.ts_utc AND c.instrument_id = ?1
+WHERE f.ts_utc >= ?2 AND f.ts_utc < ?3 ORDER BY f.ts_utc DESC LIMIT ?4"""  # noqa: S608 - names from here
+REPLACED = f"""
+SELECT {_read("?1", "?5", "c.ts_utc", "c")} FROM candle_revisions AS c
+WHERE c.instrument_id = ?1 AND c.interval = ?2 AND c.ts_utc >= ?3 AND c.ts_utc < ?4
+ORDER BY c.ts_utc DESC, c.id DESC"""  # noqa: S608 - names from here
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 
 # Doubt cast on stored live rows of one source: partial, flag bits. ?4 < ts_utc < ?5.

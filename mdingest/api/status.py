@@ -33,6 +33,7 @@ class StatusRoutes:
         return _verdict(*self._health.ready())
 
     async def _exposition(self, request: web.Request) -> web.Response:
+        self._health.report()  # the parts bring their gauges up to date when they are asked
         body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 

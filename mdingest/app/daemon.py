@@ -23,8 +23,9 @@ from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE, SECOND
 from mdingest.errors import ConfigError
+from mdingest.pipeline.feedwatch import FeedWatch
 from mdingest.pipeline.housekeeping import Housekeeper
-from mdingest.pipeline.watch import StoreProbe, watch_feeds, watch_ingest
+from mdingest.pipeline.watch import StoreProbe, watch_ingest
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -68,8 +69,9 @@ async def run_daemon(
         alerts = alerts_of(config, clock)
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
-        watch_ingest(health, metrics, ingest)
-        watch_feeds(health, metrics, feeds, clock)
+        feed_watch = FeedWatch(metrics, feeds, clock)
+        watch_ingest(health, metrics, ingest, feed_watch)
+        feed_watch.register(health)
         feeding.watch(health)
         health.register("disk", ingest.room.check)
         health.register("alerts", alerts.detail)

@@ -7,7 +7,17 @@ from typing import Any
 from mdingest.cli.common import AddCommand, load_config
 
 _MOST_ROWS = 20
-_FEED_COLUMNS = ("state", "state_for_s", "instruments", "frames", "last_frame_s", "reconnects")
+_FEED_COLUMNS = (
+    "state",
+    "state_for_s",
+    "instruments",
+    "frames",
+    "last_frame_s",
+    "last_data_s",
+    "quiet",
+    "reconnects",
+)
+_SHORT = {"quiet": "quiet_instruments"}  # silent against their own rhythm
 _VERDICTS = (("ok", True), ("failing", False))
 
 
@@ -39,7 +49,7 @@ def condense(found: dict[str, Any]) -> dict[str, Any]:
     daemon = found["daemon"]
     parts = daemon.get("parts", {})
     feeds = [
-        {"feed": name, **{key: feed.get(key) for key in _FEED_COLUMNS}}
+        {"feed": name, **{key: feed.get(_SHORT.get(key, key)) for key in _FEED_COLUMNS}}
         for name, feed in parts.get("feeds", {}).items()
         if isinstance(feed, dict)
     ]

@@ -5,7 +5,7 @@ delays its own feed and nothing else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -68,6 +68,15 @@ class Feeds:
         self._feeds: list[Feed] = []
         self._group: asyncio.TaskGroup | None = None
         self._changing = asyncio.Lock()
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """The connections; none while instruments are looked up."""
+        return list(self._feeds)
+
+    def regular_s(self, classes: Iterable[str]) -> float:
+        """Real seconds for which instruments of these session classes have been in a regular session."""
+        return self._hours.regular_s(classes)
 
     @property
     def statuses(self) -> Sequence[FeedStatus]:

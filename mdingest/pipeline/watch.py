@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,11 +9,9 @@ from mdingest.core.events import Events
 from mdingest.core.records import Batch
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.decoding import Understood
-from mdingest.pipeline.feed import FeedState
-from mdingest.pipeline.feeds import Feeds
+from mdingest.pipeline.feedwatch import FeedWatch
 from mdingest.pipeline.supervise import Ingest
 from mdingest.store.base import Store, Transaction
-from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.health import Detail, Health
 from mdingest.telemetry.metrics import Metrics
 
@@ -45,38 +42,10 @@ class StoreProbe:
         return (False, {"error": self._error}) if self._error else (True, {})
 
 
-def watch_feeds(health: Health, metrics: Metrics, feeds: Sequence[Feeds], clock: Clock) -> None:
-    """One part a connection is too many to register before they exist: one part for all."""
-
-    def check() -> tuple[bool, Detail]:
-        detail = {}
-        well = True
-        now = clock.wall_ns()
-        for feed, status in ((one, status) for one in feeds for status in one.statuses):
-            live = status.state is FeedState.LIVE
-            metrics.feed_up[status.name].set(live)
-            well = well and live
-            detail[status.name] = {
-                "state": status.state.value,
-                "state_for_s": round((now - status.since_ns) / _NS, 1) if status.since_ns else None,
-                "instruments": status.instruments,
-                "last_frame_s": round((now - status.last_frame_ns) / _NS, 1)
-                if status.last_frame_ns
-                else None,
-                "reconnects": status.reconnects,
-                "frames": status.frames,
-                **({"error": status.last_error} if status.last_error else {}),
-                **({"unresolved": list(feed.problems)} if feed.problems else {}),
-            }
-        return well, detail
-
-    health.register("feeds", check)
-
-
-def watch_ingest(health: Health, metrics: Metrics, ingest: Ingest) -> None:
+def watch_ingest(health: Health, metrics: Metrics, ingest: Ingest, feeds: FeedWatch) -> None:
     """Journal, aggregator and writer."""
     _watch_journal(health, metrics, ingest)
-    _watch_steps(metrics, ingest)
+    _watch_steps(metrics, ingest, feeds)
     _watch_writer(health, metrics, ingest)
 
 
@@ -133,8 +102,9 @@ def _watch_journal(health: Health, metrics: Metrics, ingest: Ingest) -> None:
     health.register("journal", check)
 
 
-def _watch_steps(metrics: Metrics, ingest: Ingest) -> None:
+def _watch_steps(metrics: Metrics, ingest: Ingest, feeds: FeedWatch) -> None:
     def on_step(batch: Batch, understood: Understood, events: Events) -> None:
+        feeds.stepped(batch, understood)
         for name, count in understood.counts.items():
             if name.startswith("packets."):
                 metrics.ticks[name.removeprefix("packets.")].inc(count)

@@ -73,6 +73,9 @@ class Metrics:
         self.texts_dropped = counts("texts_dropped_total", "Account messages dropped", "feed")
         self.reconnects = counts("reconnects_total", "Connections opened again", "feed")
         self.feed_up = gauges("feed_up", "1 while data arrives", "feed")
+        self.instruments_quiet = gauges(
+            "instruments_quiet", "Liquid instruments silent against their own rhythm", "feed"
+        )
         self.feed_lag = gauges("feed_lag_seconds", "Receive time - event time, latest", "feed")
         self.candles = counts("candles_total", "Candle rows committed", "interval")
         self.gaps = count("gaps_total", "Gaps written")

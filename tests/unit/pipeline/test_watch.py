@@ -4,6 +4,7 @@ import time
 from types import SimpleNamespace
 from typing import cast
 
+from mdingest.pipeline.feedwatch import FeedWatch
 from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.watch import watch_ingest
 from mdingest.pipeline.writer import WriterStatus
@@ -37,7 +38,8 @@ def test_a_writer_of_a_fast_clock_is_not_behind_by_what_passes_between_two_commi
     fast = Clock(wall_origin_ns=NS, origin_ns=time.monotonic_ns(), speed=60.0, shifted=True)
     for real_s, well in ((2.0, True), (40.0, False)):
         health = Health(started=True)
-        watch_ingest(health, Metrics(), behind(fast, real_s))
+        metrics = Metrics()
+        watch_ingest(health, metrics, behind(fast, real_s), FeedWatch(metrics, [], fast))
         ok, document = health.report()
         assert ok is well
         assert abs(document["parts"]["writer"]["behind_s"] - real_s) < 1.0

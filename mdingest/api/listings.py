@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import orjson
 from aiohttp import web
 
 from mdingest.api.catalog import Catalog
+from mdingest.api.complete import Completeness, Earliest, completeness
 from mdingest.api.holes import holes_of
 from mdingest.api.problems import Problem
 from mdingest.api.query import Query
 from mdingest.api.times import format_instant
-from mdingest.api.wanted import EARLIEST, Reader, Tables
+from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.instrument import Instrument
-from mdingest.core.interval import Interval
+from mdingest.core.interval import MINUTE, Interval
+from mdingest.store.base import Difference
 
 _RANGE = ("symbol", "start", "end", "limit")
 _MAX_LIMIT = 10_000
@@ -22,11 +25,19 @@ _DEFAULT_LIMIT = 1_000
 class ListingRoutes:
     """``now`` is the wall clock in UTC ns: the default of ``end``."""
 
-    def __init__(self, catalog: Catalog, reader: Reader, tables: Tables, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        reader: Reader,
+        tables: Tables,
+        now: Callable[[], int],
+        earliest: Earliest = lambda _: None,
+    ) -> None:
         self._catalog = catalog
         self._reader = reader
         self._tables = tables
         self._now = now
+        self._earliest = earliest
 
     def routes(self) -> list[web.RouteDef]:
         """For `web.Application.add_routes`."""
@@ -75,7 +86,10 @@ class ListingRoutes:
         return _json({"symbol": instrument.symbol, "gaps": gaps, **_cut(len(rows), limit)})
 
     async def _coverage(self, request: web.Request) -> web.Response:
-        instrument, start, end, limit = await self._range(request)
+        query = Query.of(request, (*_RANGE, "interval", "session"))
+        interval = query.parsed("interval", Interval.parse, MINUTE)
+        session = query.choice("session", ("regular", "all"), "regular")
+        instrument, start, end, limit = await self._in_range(query)
         rows = await self._reader.coverage(instrument.id, start, end)
         spans = [
             {
@@ -86,16 +100,74 @@ class ListingRoutes:
             }
             for row in rows[-limit:]
         ]
-        return _json({"symbol": instrument.symbol, "coverage": spans, **_cut(len(rows), limit)})
+        since = start if "start" in query.values else None
+        wanted = Wanted(instrument, interval, since, end, limit, all_sessions=session == "all")
+        found = await completeness(
+            self._reader, self._tables, wanted, now_ns=self._now(), earliest=self._earliest
+        )
+        dates = (_date(max(found.start_ns, 0)), _date(found.end_ns))
+        told = await self._reader.upkeep.differences(instrument.id, *dates)
+        return _json(
+            {
+                "symbol": instrument.symbol,
+                **_spelt(found, limit),
+                "coverage": spans,
+                **_cut(max(len(rows), len(found.lacks)), limit),
+                "differences": [_difference(one) for one in told[-limit:]],
+            }
+        )
 
     async def _range(self, request: web.Request) -> tuple[Instrument, int, int, int]:
-        query = Query.of(request, _RANGE)
+        return await self._in_range(Query.of(request, _RANGE))
+
+    async def _in_range(self, query: Query) -> tuple[Instrument, int, int, int]:
         symbol = query.text("symbol", "RELIANCE.NS")
         start, end = query.instant("start", EARLIEST), query.instant("end", self._now())
         limit = query.number("limit", 1, _MAX_LIMIT, _DEFAULT_LIMIT)
         if start >= end:
             raise Problem(400, "start must be before end")
         return await self._catalog.find(symbol), start, end, limit
+
+
+def _spelt(found: Completeness, limit: int) -> dict[str, object]:
+    holes = [
+        {
+            "start": format_instant(lack.start_ns),
+            "end": format_instant(lack.end_ns),
+            "candles": lack.candles,
+            "why": lack.why,
+            "repair": lack.repair,
+            "reason": lack.reason,
+        }
+        for lack in found.lacks[-limit:]
+    ]
+    return {
+        "interval": found.interval.text,
+        "start": format_instant(found.start_ns),
+        "end": format_instant(found.end_ns),
+        "expected": found.expected,
+        "known": found.expected - found.missing,
+        "missing": found.missing,
+        "holes": holes,
+    }
+
+
+def _difference(one: Difference) -> dict[str, object]:
+    return {
+        "date": one.date,
+        "interval": Interval(one.interval_s).text,
+        "other": one.other,
+        "field": one.field,
+        "compared": one.compared,
+        "differing": one.differing,
+        "worst": None if one.worst_ns is None else format_instant(one.worst_ns),
+        "ours": one.ours,
+        "theirs": one.theirs,
+    }
+
+
+def _date(ns: int) -> str:
+    return str(np.datetime64(ns, "ns").astype("datetime64[D]"))
 
 
 def _cut(count: int, limit: int) -> dict[str, object]:

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 from mdingest.api.access import Access
 from mdingest.api.candles import CandleRoutes
 from mdingest.api.catalog import Catalog
+from mdingest.api.complete import Earliest
 from mdingest.api.listings import ListingRoutes
 from mdingest.api.page import PREFIX, PageRoutes
 from mdingest.api.problems import Problem, problem_response
@@ -55,7 +56,8 @@ class Served:
     ``tables`` gives the calendar of a session class for dates ``[a, b)`` (ConfigError:
     no such class); ``now`` is the wall clock in UTC ns; ``forming`` gives the candles that
     are being built of (instrument id, interval in seconds), and must not wait; ``changes``
-    hears of commits, where this process is the one that writes.
+    hears of commits, where this process is the one that writes; ``earliest`` tells how far back
+    the providers of history go.
     """
 
     reader: Reader
@@ -66,6 +68,7 @@ class Served:
     forming: Callable[[int, int], Candles] | None = None
     changes: Changes | None = None
     tokens: Sequence[str] = ()
+    earliest: Earliest = lambda _: None
 
 
 def create_app(served: Served) -> web.Application:
@@ -85,7 +88,8 @@ def create_app(served: Served) -> web.Application:
     )
     app = web.Application(middlewares=[_guard(served, access)], client_max_size=_MAX_BODY_BYTES)
     app.add_routes(CandleRoutes(catalog, reading, served.now).routes())
-    app.add_routes(ListingRoutes(catalog, served.reader, tables, served.now).routes())
+    listings = ListingRoutes(catalog, served.reader, tables, served.now, served.earliest)
+    app.add_routes(listings.routes())
     app.add_routes(StatusRoutes(served.health, served.metrics).routes())
     app.add_routes(PageRoutes().routes())
     app.add_routes(stream.routes())

@@ -11,7 +11,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SessionTable
 from mdingest.errors import ConfigError
-from mdingest.store.base import CoverageRow, Excerpt, GapRow
+from mdingest.store.base import CoverageRow, Difference, Excerpt, GapRow
 
 EARLIEST, LATEST = -(1 << 61), 1 << 61
 """Instants before and after all others, UTC ns."""
@@ -20,8 +20,21 @@ _FIRST_DAY, _LAST_DAY = -25_000, 50_000  # 1901 and 2106: what calendars are ask
 _A_MONTH = dt.timedelta(days=32)
 
 
+class Compared(Protocol):
+    """See `mdingest.store.upkeep.Upkeep`."""
+
+    async def differences(self, instrument_id: int, first: str, last: str) -> list[Difference]:
+        """How live-built candles of some trade dates compare with those of other sources."""
+        ...
+
+
 class Reader(Protocol):
     """What is read of a store; `mdingest.store.base.Store` says what each means."""
+
+    @property
+    def upkeep(self) -> Compared:
+        """What was found out about the record beside the live work."""
+        ...
 
     async def instruments(self) -> list[Instrument]:
         """All, by symbol."""

@@ -17,6 +17,7 @@ from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
 from mdingest.app.ingesting import make_ingest, open_journal
 from mdingest.app.parts import ingest_mark, open_reading, open_writing, settings_of, url_of
+from mdingest.app.repairing import earliest_of
 from mdingest.app.replaying import replay_retired
 from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
@@ -63,7 +64,7 @@ async def run_daemon(
         feeding = Feeding(config, clock, store, ingest, ids, reload)
         feeds = ingest.room.feeds = feeding.feeds
         upkeep = await stack.enter_async_context(
-            upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring)
+            upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring, metrics)
         )
         upkeep.watch(health)
         alerts = alerts_of(config, clock)
@@ -79,7 +80,7 @@ async def run_daemon(
         producers["replay.retired"] = partial(replay_retired, config, clock, store)
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
-        producers |= upkeep.producers if serve_http else {"repair": upkeep.repairer.run}
+        producers |= upkeep.producers if serve_http else upkeep.of_the_feeds
         producers["feeds.upkeep"] = feeding.run
         producers["alerts"] = partial(alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
@@ -171,4 +172,12 @@ def _served(
     health.facts["version"] = __version__
     tokens = [token.get_secret_value() for token in config.api.tokens]
     now: Callable[[], int] = clock.wall_ns
-    return Served(reader=store, tables=book.table, now=now, health=health, metrics=metrics, tokens=tokens)
+    return Served(
+        reader=store,
+        tables=book.table,
+        now=now,
+        health=health,
+        metrics=metrics,
+        tokens=tokens,
+        earliest=earliest_of(config, clock),
+    )

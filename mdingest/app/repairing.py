@@ -1,14 +1,16 @@
 """Which history fills the holes of which feed, and the repairer of a process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mdingest.app.histories import Histories
 from mdingest.app.tokens import tokens_of
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE
 from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.history.plan import earliest_of as earliest_instant
 from mdingest.pipeline.upkeep.repair import Asked, Repairer
 from mdingest.providers import HISTORY
+from mdingest.providers.history import Reach
 from mdingest.store.base import Store
 from mdingest.telemetry.clock import Clock
 
@@ -46,6 +48,24 @@ def menders_of(config: Config, feed: str) -> Sequence[str]:
     own = [name for name, provider in HISTORY.items() if feed in (provider.account, f"{name}_ws")]
     others = [name for entry in config.backfill for name in entry.providers]
     return [name for name in dict.fromkeys([*own, *others]) if _can_ask(config, name)]
+
+
+def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:
+    """How far back the providers go that this configuration may ask, by length of the candles."""
+    names = [name for entry in config.realtime for name in menders_of(config, entry.provider)]
+    names += [name for entry in config.backfill for name in entry.providers]
+    reaches: list[Mapping[int, Reach]] = []
+    for name in dict.fromkeys(names):
+        provider, options = HISTORY.get(name), config.providers.get(name)
+        if provider is not None and options is not None:
+            reaches.append(provider.history(options).capabilities.intervals)
+
+    def earliest(interval_s: int) -> int | None:
+        now = clock.wall_ns()
+        known = [earliest_instant(of[interval_s], now) for of in reaches if interval_s in of]
+        return min(known, default=None)
+
+    return earliest
 
 
 def _can_ask(config: Config, name: str) -> bool:

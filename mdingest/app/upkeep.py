@@ -11,11 +11,13 @@ from mdingest.config import Config
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.supervise import Producer
+from mdingest.pipeline.upkeep.measure import Measure
 from mdingest.pipeline.upkeep.repair import Repairer
 from mdingest.pipeline.upkeep.schedule import Schedule
 from mdingest.store.base import Store
 from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.health import Health
+from mdingest.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Upkeep:
 
     repairer: Repairer
     schedule: Schedule
+    measure: Measure
 
     def watch(self, health: Health) -> None:
         """Let them be part of what the process says of itself."""
@@ -33,12 +36,17 @@ class Upkeep:
     @property
     def producers(self) -> dict[str, Producer]:
         """Tasks by name."""
-        return {"repair": self.repairer.run, "schedule": self.schedule.run}
+        return {"schedule": self.schedule.run, **self.of_the_feeds}
+
+    @property
+    def of_the_feeds(self) -> dict[str, Producer]:
+        """Those without which what a feed missed stays missing."""
+        return {"repair": self.repairer.run, "repair.measure": self.measure.run}
 
 
 @asynccontextmanager
 async def upkeeping(
-    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit
+    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, metrics: Metrics
 ) -> AsyncIterator[Upkeep]:
     """Built, not yet running; connections to providers are closed at the end of the block.
 
@@ -48,4 +56,6 @@ async def upkeeping(
         histories = Histories(config, clock, store, fetcher, commit=commit)
         jobs = jobs_of(config, clock, store, histories)
         schedule = Schedule(store, commit, jobs, now_ns=clock.wall_ns, real_s=clock.real_s)
-        yield Upkeep(repairer_of(config, clock, store, commit, histories), schedule)
+        repairer = repairer_of(config, clock, store, commit, histories)
+        measure = Measure(store, metrics, hours=histories.hours_of, now_ns=clock.wall_ns)
+        yield Upkeep(repairer, schedule, measure)

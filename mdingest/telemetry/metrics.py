@@ -78,6 +78,9 @@ class Metrics:
         )
         self.feed_lag = gauges("feed_lag_seconds", "Receive time - event time, latest", "feed")
         self.candles = counts("candles_total", "Candle rows committed", "interval")
+        self.missing_minutes = gauges(
+            "missing_minutes", "Minutes of trading hours of the last week that a feed missed", "repair"
+        )
         self.gaps = count("gaps_total", "Gaps written")
         self.channel_depth = gauges("channel_depth", "Items waiting", "channel")
         self.flush = spread("flush_seconds", "One transaction of the writer", _FAST)

@@ -162,11 +162,15 @@ async def test_three_minutes_without_a_feed_are_filled_from_the_broker_itself(tm
         await place.until_repaired(daemon, "disconnect", len(SYMBOLS))
         back_ns = place.clock.wall_ns()
         await place.passed(150)  # so that minutes after it are there, too
-        body = await place.get(f"/candles?symbol={SYMBOLS[0]}&interval=5m&limit=3")
+        until_s = back_ns // NS
+        body = await place.get(f"/candles?symbol={SYMBOLS[0]}&interval=5m&limit=3&end={until_s}")
+        record = await place.get(f"/coverage?symbol={SYMBOLS[0]}&start={since_ns // NS}&end={until_s}")
         assert await daemon.stopped() == 0, daemon.said()
 
     found = place.evidence()
     assert not wrong_minutes(found, since_ns)
     assert max(found.candles[SYMBOLS[0], "1m"]) >= back_ns
     assert body["missing"] == []
+    assert (record["missing"], record["holes"]) == (0, [])
+    assert record["expected"] >= 5
     assert "partial" not in {candle["state"] for candle in body["candles"]}

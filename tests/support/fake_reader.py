@@ -12,7 +12,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_NAME
 from mdingest.core.session import SECOND_NS, Session
 from mdingest.errors import StoreUnavailable
-from mdingest.store.base import CoverageRow, Excerpt, GapRow
+from mdingest.store.base import CoverageRow, Difference, Excerpt, GapRow
 
 RELIANCE = Instrument("RELIANCE.NS", "NSE", "RELIANCE INDUSTRIES", "NSE.EQ.cas", VolumeKind.CUMULATIVE, 1)
 NIFTY = Instrument("NIFTY 50", "NSE", "NIFTY 50", "NSE.IDX", VolumeKind.NONE, 2)
@@ -48,6 +48,7 @@ class FakeReader:
     rows: dict[tuple[int, int], Candles] = field(default_factory=dict)
     heard: list[CoverageRow] = field(default_factory=list)
     holes: list[GapRow] = field(default_factory=list)
+    told: list[Difference] = field(default_factory=list)
     down: bool = False
     asked: int = 0
 
@@ -77,6 +78,15 @@ class FakeReader:
         self.asked += 1
         if self.down:
             raise StoreUnavailable("disk I/O error")
+
+    @property
+    def upkeep(self) -> "FakeReader":
+        """Itself."""
+        return self
+
+    async def differences(self, instrument_id: int, first: str, last: str) -> list[Difference]:
+        """Of some dates."""
+        return [one for one in self.told if one.instrument_id == instrument_id and first <= one.date <= last]
 
     async def instruments(self) -> list[Instrument]:
         """All."""

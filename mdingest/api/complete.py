@@ -1,0 +1,175 @@
+"""How complete one series is: what a whole record would hold, what is known, what is missing and why.
+
+A candle is known if it was heard or fetched, whether or not anything traded in it: a minute without
+a trade is no hole. Spans are half-open, UTC ns.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+
+from mdingest.api.missing import UNRECORDED, Missing, missing
+from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
+from mdingest.core.interval import MINUTE, WEEK, Interval
+from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
+from mdingest.core.spans import Span, intersect, union
+from mdingest.store.base import GapRow
+
+NEVER_FETCHED, BEYOND_DEPTH = "never_fetched", "beyond_depth"
+SECONDS_STAY = "no broker has seconds"
+_OPEN, _UNFILLABLE = "open", "unfillable"
+_UNSETTLED_NS = 20 * SECOND_NS  # may not be committed yet
+_WEEKDAYS = 7
+_FIRST_MONDAY = 4  # 1970-01-05, in days since 1970
+
+Earliest = Callable[[int], int | None]
+"""Interval in seconds to the first instant that any configured provider has; None: nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Candles that nobody has, in a row, and why."""
+
+    start_ns: int
+    end_ns: int
+    candles: int
+    why: str  # a cause of gaps, unrecorded, never_fetched or beyond_depth
+    repair: str  # open, repairing, unfillable
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """Of the candles that open in ``[start_ns, end_ns)`` and are over."""
+
+    interval: Interval
+    start_ns: int
+    end_ns: int
+    expected: int
+    missing: int
+    lacks: Sequence[Lack]
+
+
+async def completeness(
+    reader: Reader, tables: Tables, wanted: Wanted, *, now_ns: int, earliest: Earliest = lambda _: None
+) -> Completeness:
+    """A start of None: since the trade date of the first that was ever heard or fetched.
+
+    Raises StoreUnavailable.
+    """
+    instrument, interval = wanted.instrument, wanted.interval
+    end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS)
+    coverage = [
+        row
+        for row in await reader.coverage(instrument.id, EARLIEST, end_ns)
+        if row.interval_s <= interval.seconds
+    ]
+    first = min((row.start_ns for row in coverage), default=end_ns)
+    low = first if wanted.start_ns is None else wanted.start_ns
+    table = tables.around(instrument, low, end_ns)
+    if wanted.start_ns is None and (day := table.day_of(low)) is not None:
+        low = day.start_ns
+    windows = _over(table, interval, (low, end_ns), all_sessions=wanted.all_sessions)
+    gaps = await reader.gaps(instrument.id, low, end_ns)
+    holes = missing(windows, coverage, gaps, interval_s=interval.seconds)
+    reach = earliest(interval.seconds)
+    reach = EARLIEST if reach is None else reach
+    lacks = [
+        _lack(hole, interval, table, windows, gaps, first, reach)
+        for hole in _split(holes, sorted((first, reach)))
+    ]
+    return Completeness(
+        interval,
+        low,
+        end_ns,
+        count(windows, windows, interval, table),
+        count(windows, union((hole.start, hole.end) for hole in holes), interval, table),
+        lacks,
+    )
+
+
+def count(windows: Sequence[Span], spans: Sequence[Span], interval: Interval, table: SessionTable) -> int:
+    """How many candles of ``windows`` (sorted, disjoint) any of ``spans`` (the same) touches."""
+    if not spans:
+        return 0
+    first = bisect_right(windows, spans[0][0], key=itemgetter(1))
+    windows = windows[first : bisect_left(windows, spans[-1][1], key=itemgetter(0))]
+    if interval.is_daily_or_longer:
+        days = {
+            day
+            for low, high in intersect(windows, spans)
+            for day in range(table.trade_date_of(low), table.trade_date_of(high - 1) + 1)
+        }
+        if interval == WEEK:
+            return len({(day - _FIRST_MONDAY) // _WEEKDAYS for day in days})
+        return len(days)
+    total = 0
+    for start, end in windows:
+        touched = union(
+            (start + (low - start) // interval.ns * interval.ns, _up(high - start, interval) + start)
+            for low, high in intersect([(start, end)], spans)
+        )
+        total += sum((high - low) // interval.ns for low, high in touched)
+    return total
+
+
+def _over(table: SessionTable, interval: Interval, span: Span, *, all_sessions: bool) -> list[Span]:
+    """Trading hours whose candles are over; of a day that is not, nothing is."""
+    if not interval.is_daily_or_longer:
+        sessions = None if all_sessions else (Session.REGULAR,)
+        windows = table.windows_between(*span, sessions)
+        last = windows[-1][1] if windows else 0
+        if last == span[1]:  # cut short by now
+            start = windows[-1][0]
+            windows[-1] = (start, start + (last - start) // interval.ns * interval.ns)
+        return [window for window in windows if window[0] < window[1]]
+    over = [
+        (max(day.start_ns, span[0]), day.end_ns)
+        for day in table.days
+        if day.start_ns < span[1]
+        and span[0] < day.end_ns
+        and (day.windows[-1].end_ns if day.windows else day.end_ns) <= span[1]
+    ]
+    return intersect(table.windows_between(span[0], span[1] + DAY_NS), over)
+
+
+def _split(holes: Iterable[Missing], bounds: Sequence[int]) -> list[Missing]:
+    """What no row explains may have another reason on either side of an instant."""
+    found = []
+    for hole in holes:
+        cuts = [at for at in bounds if hole.start < at < hole.end] if hole.cause == UNRECORDED else []
+        edges = [hole.start, *cuts, hole.end]
+        found += [Missing(*span, hole.cause) for span in pairwise(edges)]
+    return found
+
+
+def _lack(
+    hole: Missing,
+    interval: Interval,
+    table: SessionTable,
+    windows: Sequence[Span],
+    gaps: Sequence[GapRow],
+    first: int,
+    reach: int,
+) -> Lack:
+    span, why, repair, reason = (hole.start, hole.end), hole.cause, _OPEN, ""
+    if why == UNRECORDED and hole.end <= first:
+        why = NEVER_FETCHED
+    if hole.cause == UNRECORDED and hole.end <= reach:
+        why, repair = BEYOND_DEPTH, _UNFILLABLE
+    row = next((gap for gap in gaps if gap.cause == why and _touches(gap, hole)), None)
+    if row is not None:
+        repair, reason = row.repair, row.reason
+    if interval < MINUTE:
+        repair, reason = _UNFILLABLE, SECONDS_STAY
+    return Lack(*span, count(windows, [span], interval, table), why, repair, reason)
+
+
+def _touches(gap: GapRow, hole: Missing) -> bool:
+    return gap.start_ns < hole.end and (gap.end_ns is None or gap.end_ns > hole.start)
+
+
+def _up(length: int, interval: Interval) -> int:
+    return -(-length // interval.ns) * interval.ns

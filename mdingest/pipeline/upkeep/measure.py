@@ -1,0 +1,96 @@
+"""How many minutes are missing now, for /metrics: those of live feeds that no history has filled."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from mdingest.core.instrument import Instrument
+from mdingest.core.interval import MINUTE
+from mdingest.core.session import DAY_NS, SessionTable
+from mdingest.core.spans import Span
+from mdingest.errors import StoreUnavailable
+from mdingest.pipeline.upkeep.holes import minutes_of
+from mdingest.providers.history import Hours
+from mdingest.store.base import GapRow, Store
+from mdingest.store.upkeep import OPEN, REPAIRING, UNFILLABLE
+from mdingest.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+EVERY_S = 60.0
+LOOK_BACK_NS = 7 * DAY_NS
+_STATES = (OPEN, REPAIRING, UNFILLABLE)
+
+
+class Measure:
+    """`run` in a task; cancelling loses nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        *,
+        hours: Callable[[Instrument], Hours],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._hours = hours
+        self._now_ns = now_ns
+
+    async def run(self) -> None:
+        """Each minute until cancelled. While the database is away the last numbers stay."""
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailable as exc:
+                log.warning("repair.not_measured", error=str(exc))
+            await asyncio.sleep(EVERY_S)
+
+    async def look(self) -> None:
+        """Once, now. Raises StoreUnavailable."""
+        now = self._now_ns()
+        gaps = await self._store.upkeep.unrepaired(now - LOOK_BACK_NS)
+        known = {one.id: one for one in await self._store.instruments()} if gaps else {}
+        tables: dict[str, SessionTable] = {}
+        for gap in gaps:
+            instrument = known.get(gap.instrument_id)
+            if instrument is not None and instrument.session_class not in tables:
+                around = self._hours(instrument).around(now - LOOK_BACK_NS, now)
+                tables[instrument.session_class] = around
+        classes = {number: instrument.session_class for number, instrument in known.items()}
+        minutes = missing_minutes(gaps, classes, tables, (now - LOOK_BACK_NS, now))
+        for state in _STATES:
+            self._metrics.missing_minutes[state].set(minutes[state])
+
+
+def missing_minutes(
+    gaps: Iterable[GapRow], classes: Mapping[int, str], tables: Mapping[str, SessionTable], span: Span
+) -> Counter[str]:
+    """By state of repair, over all instruments; each minute of an instrument once in a state.
+
+    ``classes`` are session classes by instrument, ``span`` what is looked at, UTC ns.
+    """
+    counted: Counter[str] = Counter()
+    seen: dict[tuple[str, int, int], list[int]] = {}  # an outage is the same gap of many instruments
+    of: dict[tuple[str, int], set[int]] = {}
+    for gap in gaps:
+        session_class = classes.get(gap.instrument_id)
+        if session_class is None:
+            continue
+        start, end = max(gap.start_ns, span[0]), min(span[1] if gap.end_ns is None else gap.end_ns, span[1])
+        key = (session_class, start, max(start, end))
+        if key not in seen:
+            closed = replace(gap, start_ns=key[1], end_ns=key[2])
+            seen[key] = [
+                minute
+                for low, high in minutes_of(closed, tables[session_class])
+                for minute in range(low, high, MINUTE.ns)
+            ]
+        of.setdefault((gap.repair, gap.instrument_id), set()).update(seen[key])
+    for (state, _), minutes in of.items():
+        counted[state] += len(minutes)
+    return counted

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from mdingest import calendars
 from mdingest.app.tokens import tokens_of
-from mdingest.config import Config
+from mdingest.config import Config, addresses_of
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.errors import ConfigError, PermanentError, TransientError
@@ -128,6 +128,8 @@ class Histories:
                 options = provider.Options()
             except ValidationError as exc:
                 raise ConfigError(f"providers.{name}: is missing: it says how {name} is asked") from exc
+            if self._clock.shifted and (real := addresses_of(name, options)):
+                raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
         if provider.access is not None:
             for token in tokens_of(provider, config, []):
                 if token.expires_ns is None or token.expires_ns > self._clock.wall_ns():

@@ -95,9 +95,13 @@ def read_clock(config: Config | None = None, env: Mapping[str, str] | None = Non
 
 def real_addresses(config: Config) -> list[str]:
     """Which addresses are encrypted, so a real broker's, as ``providers.kite_ws.url is wss://...``."""
+    return [said for name, options in config.providers.items() for said in addresses_of(name, options)]
+
+
+def addresses_of(name: str, options: BaseModel) -> list[str]:
+    """The same of one provider, whose options may be its defaults."""
     return [
         f"providers.{name}.{key} is {mask(value)}"
-        for name, options in config.providers.items()
         for key, value in options
         if isinstance(value, str) and value.lower().startswith(_ENCRYPTED)
     ]

@@ -63,6 +63,7 @@ _INDICES = {
     "SENSEX.INDEX": "^BSESN",
 }
 _ELSEWHERE = frozenset({"NFO", "BFO", "CDS", "BCD", "MCX", "NCO", "BINANCE", "INDEX"})
+_US = frozenset({"US", "NYSE", "NASDAQ", "AMEX", "ARCA"})
 _THROTTLED_S = 60.0
 _QUIET_END_NS, _CLOSED_NS = 1_800 * SECOND_NS, 3_600 * SECOND_NS
 _COLUMNS = 6
@@ -209,7 +210,10 @@ def _theirs(symbol: str, options: YfinanceOptions) -> str | None:
     known = {**_INDICES, **options.names}
     if symbol in known:
         return known[symbol]
-    return None if symbol.rpartition(".")[2].upper() in _ELSEWHERE and "." in symbol else symbol
+    name, _, suffix = symbol.rpartition(".")
+    if not name or suffix.upper() not in _ELSEWHERE | _US:
+        return symbol
+    return name if suffix.upper() in _US else None
 
 
 _NOT_THERE = (

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from mdingest.errors import PermanentError, TransientError
 from mdingest.pipeline.history import child as module
+from mdingest.pipeline.history import fetch as fetching
 from mdingest.pipeline.history.child import Child
+from mdingest.providers.history import LibraryRequest
 
 _FRAME = """
 import os, struct, sys, time
@@ -38,6 +41,13 @@ def child(tmp_path: Path) -> Iterator[Make]:
     for one in made:
         one.close()
         assert not one.is_running
+
+
+def wait_for_its_end(library: Child) -> None:
+    deadline = time.monotonic() + 10
+    while library.is_running:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -91,9 +101,10 @@ async def test_its_last_words_are_told(child: Make) -> None:
         await library.ask(b"a", 10)
 
 
-async def test_one_that_left_in_peace_is_started_again(child: Make) -> None:
+async def test_one_that_has_ended_is_started_again(child: Make) -> None:
     library = child("write(read())")
     await library.ask(b"a", 10)
+    await asyncio.to_thread(wait_for_its_end, library)
 
     assert await library.ask(b"b", 10) == b"b"
 
@@ -118,3 +129,23 @@ async def test_it_gets_none_of_our_secrets(child: Make, monkeypatch: pytest.Monk
 
     assert b"HTTPS_PROXY" in told
     assert b"KITE" not in told
+
+
+async def test_one_that_is_not_asked_any_more_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(_FRAME + "while True: write(read())")
+    monkeypatch.setattr(fetching, "program", lambda _: [sys.executable, "-S", "-P", str(file)])
+    monkeypatch.setattr(fetching, "_IDLE_S", 0.1)
+    request = LibraryRequest("library", (), "nothing")
+
+    async with fetching.Fetcher() as fetcher:
+        async with fetcher.reply(request):
+            pass
+        (child,) = fetcher._children.values()
+        assert child.is_running
+        await asyncio.to_thread(wait_for_its_end, child)
+        async with fetcher.reply(request):
+            assert child.is_running
+    assert not child.is_running

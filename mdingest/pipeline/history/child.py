@@ -2,7 +2,7 @@
 
 So what the library drags along (pandas: 100 MB) lives only while it is wanted, and whatever it
 does (hang, print, grow, die) happens elsewhere. A program is a file beside this one. Each message
-is its length in four bytes, then JSON; the program ends when nothing comes for a while.
+is its length in four bytes, then JSON; the program ends with its input.
 """
 
 import asyncio
@@ -89,16 +89,13 @@ class Child:
             self._process.kill()
 
     def _exchange(self, job: bytes) -> bytes:
-        for is_last in (False, True):
-            if not self.is_running:
-                self._start()
-            reply = self._try(job)
-            if reply is not None:
-                return reply
+        if not self.is_running:
+            self._start()
+        reply = self._try(job)
+        if reply is None:
             code, said = self._reap()
-            if code or is_last:  # one that ended in peace, tired of waiting, is just started again
-                raise TransientError(f"{self._name} ended with code {code}{said}")
-        raise AssertionError("unreachable")
+            raise TransientError(f"{self._name} ended with code {code}{said}")
+        return reply
 
     def _try(self, job: bytes) -> bytes | None:
         """None if the process is gone."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TOTAL_S, _CONNECT_S = 60, 10
 _LIBRARY_S = 30.0  # of each of the few requests that a library makes for one of ours
+_IDLE_S = 30.0  # what a library takes of a small machine's memory is given back then
 _PIECE = 1 << 16
 _NOT_FOUND = 404
 _ABSENT_S = 600.0  # so long nobody asks again for what was not there
@@ -38,6 +39,7 @@ class Fetcher:
         self._children: dict[str, Child] = {} if children is None else children
         self._owns_children = children is None
         self._turn = asyncio.Lock()  # a library is asked one thing at a time
+        self._idle: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,9 +50,10 @@ class Fetcher:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._idle is not None:
+            self._idle.cancel()
         if self._owns_children:
-            for child in self._children.values():
-                child.close()
+            self._end_children()
 
     @asynccontextmanager
     async def reply(self, request: Request) -> AsyncIterator[Reply]:
@@ -104,12 +107,20 @@ class Fetcher:
         name = request.library
         job = dict(request.job) | {"timeout_s": min(self._timeout_s, _LIBRARY_S)}
         async with self._turn:
+            if self._idle is not None:
+                self._idle.cancel()
             child = self._children.setdefault(name, Child(name, program(name)))
             try:
                 answer = await child.ask(orjson.dumps(job), 2 * self._timeout_s)
             except TransientError as exc:
                 raise TransientError(f"{request}: {exc}") from exc
+            if self._owns_children:
+                self._idle = asyncio.get_running_loop().call_later(_IDLE_S, self._end_children)
         return Reply(request, io.BytesIO(answer))
+
+    def _end_children(self) -> None:
+        for child in self._children.values():
+            child.close()
 
     async def _get(self, request: HttpRequest) -> Reply:
         import aiohttp

@@ -132,12 +132,13 @@ def _pieces(missing: Sequence[Span], length: int | None) -> list[Span]:
 
 
 def _overlapping(piece: Span, known: Sequence[Span], length: int | None, interval: Interval) -> Span:
-    before = [span for span in known if span[1] <= piece[0]]
-    if not before:
-        return piece
-    start = max(before[-1][0], before[-1][1] - OVERLAP_BARS * interval.ns)
-    fits = length is None or piece[1] - start <= length
-    return (start, piece[1]) if fits else piece
+    """A piece with a few known bars before it, or where there are none, after it: as far as it fits."""
+    start, end = piece
+    if before := [span for span in known if span[1] <= start]:
+        start = max(before[-1][0], before[-1][1] - OVERLAP_BARS * interval.ns)
+    elif after := [span for span in known if span[0] >= end]:
+        end = min(after[0][1], after[0][0] + OVERLAP_BARS * interval.ns)
+    return (start, end) if length is None or end - start <= length else piece
 
 
 def _monthly(
@@ -150,4 +151,4 @@ def _monthly(
             lacking.setdefault(month, []).extend(intersect([span], [month]))
     pieces = [(month, (parts[0][0], parts[-1][1])) for month, parts in sorted(lacking.items())]
     overlapped = [(month, _overlapping(piece, known, None, interval)) for month, piece in pieces]
-    return [(max(month[0], start), end) for month, (start, end) in overlapped]
+    return [(max(month[0], start), min(month[1], end)) for month, (start, end) in overlapped]

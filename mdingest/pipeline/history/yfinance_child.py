@@ -10,7 +10,6 @@ dividends is switched off. Bars without prices are kept: they say that nothing t
 
 import os
 import resource
-import select
 import struct
 import tempfile
 from typing import Any, BinaryIO
@@ -22,7 +21,6 @@ from curl_cffi.requests import Response, Session
 from curl_cffi.requests.exceptions import RequestException
 from yfinance.exceptions import YFException
 
-_IDLE_S = 30.0  # 100 MB are not kept for longer than that
 _MAX_DATA = 400 << 20  # of memory; the libraries alone take 100
 _MAX_FILE = 16 << 20
 _LENGTH = struct.Struct(">I")
@@ -84,8 +82,7 @@ def main() -> None:
 
 
 def _next_job(source: BinaryIO) -> dict[str, Any] | None:
-    ready, _, _ = select.select([source], [], [], _IDLE_S)
-    head = source.read(_LENGTH.size) if ready else b""
+    head = source.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
     (left,) = _LENGTH.unpack(head)

@@ -182,7 +182,15 @@ class TestTheList:
 
     @pytest.mark.parametrize(
         "content",
-        [b"<html>", b"", b"[", b'[{"segment": "NSE', b'[{"a": 1} oops', gzip.compress(b"[]")[:-9], b"[\xff"],
+        [
+            b"<html>",
+            b"",
+            b"[",
+            b'[{"segment": "NSE',
+            b'[{"a": 1} oops',
+            gzip.compress(b"[]", mtime=0)[:-9],
+            b"[\xff",
+        ],
     )
     def test_a_damaged_file_is_refused(self, tmp_path: Path, content: bytes) -> None:
         path = tmp_path / "list.json.gz"

@@ -32,6 +32,7 @@ def parse(document: Any) -> Parsed:  # noqa: ANN401 - whatever comes
         ("RELIANCE.NS", "RELIANCE.NS"),
         ("M&M.NS", "M&M.NS"),
         ("IBM", "IBM"),
+        ("IBM.US", "IBM"),
         ("NIFTY_50.INDEX", "^NSEI"),
         ("NIFTY_IT.INDEX", "^CNXIT"),
     ],

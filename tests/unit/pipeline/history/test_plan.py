@@ -86,6 +86,12 @@ def test_only_what_is_missing_is_asked_for_with_a_few_bars_that_are_known() -> N
     assert piece == (at(16, 12) - OVERLAP_BARS * 60 * S, at(16, 13))
 
 
+def test_what_is_older_than_all_that_is_known_reaches_into_that() -> None:
+    (piece,) = made(at(16), at(21), heard(at(18), at(21))).ranges
+
+    assert piece == (at(16, 9), at(18, 9) + OVERLAP_BARS * 60 * S)
+
+
 def test_the_known_bars_cost_no_request() -> None:
     assert made(at(16, 12), at(16, 13), heard(at(16, 12), at(16, 12, 30)), span_s=1800).ranges == (
         (at(16, 12, 30), at(16, 13)),

@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from mdingest import __version__
+from mdingest.app.instants import instant_of
 from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.config import Config
-from mdingest.errors import JournalError, StoreUnavailable
+from mdingest.errors import ConfigError, JournalError, StoreUnavailable
 from mdingest.pipeline.compare import compare
-from mdingest.pipeline.replay import AT_ITS_END, ReplayReport, replay
+from mdingest.pipeline.reader import JournalReader
+from mdingest.pipeline.replay import AT_ITS_END, Part, ReplayReport, replay
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -24,15 +26,31 @@ log = structlog.get_logger()
 DONE = "REPLAYED"  # in the folder of a retired journal
 
 
-async def run_replay(config: Config, directory: Path, into: str | None, *, verify: bool) -> ReplayReport:
-    """Candles again from a journal.
+async def run_replay(
+    config: Config,
+    directory: Path,
+    into: str | None,
+    *,
+    verify: bool,
+    start: str | None = None,
+    end: str | None = None,
+) -> ReplayReport:
+    """Candles again from a journal, or from what was heard in ``[start, end)``: instants, or addresses.
 
     ``verify``: compare them with what ``into`` (else ``config.database``) holds, up to its
     position; it is only read. Otherwise write them to ``into``; refused while a daemon
     ingests there.
     """
+    if verify and end is not None:
+        raise ConfigError("--end: stored rows may have changed since; --verify compares up to the present")
+    reader = JournalReader(directory)
     again = partial(
-        replay, directory, make_decoder=make_decoder, code=__version__, settings=settings_of(config)
+        replay,
+        directory,
+        make_decoder=make_decoder,
+        code=__version__,
+        settings=settings_of(config),
+        part=Part(_address(reader, "--start", start), _address(reader, "--end", end)),
     )
     if not verify:
         target = into or url_of(config)
@@ -52,6 +70,18 @@ async def run_replay(config: Config, directory: Path, into: str | None, *, verif
         report, spans = await again(replayed, until_of=positions.get)
         await compare(replayed, stored, report, spans)
         return report
+
+
+def _address(reader: JournalReader, option: str, text: str | None) -> int | None:
+    """Of an instant as people type it, or of digits that are one."""
+    if text is None:
+        return None
+    if text.isdecimal():
+        return int(text)
+    try:
+        return reader.lsn_at(instant_of(text, None))
+    except ConfigError as exc:
+        raise ConfigError(f"{option}: {exc}, or an address (LSN)") from exc
 
 
 async def replay_retired(config: Config, clock: Clock, store: Store) -> None:

@@ -16,6 +16,10 @@ def add(command: AddCommand) -> None:
         action="store_true",
         help="write nothing; compare with what the database holds",
     )
+    replay.add_argument(
+        "--start", metavar="T", help="only what was heard from this instant (with offset) or address on"
+    )
+    replay.add_argument("--end", metavar="T", help="only what was heard before this one")
     replay.set_defaults(handler=_replay)
 
 
@@ -26,7 +30,14 @@ def _replay(args: Namespace) -> int:
     from mdingest.app import run_replay
 
     report = asyncio.run(
-        run_replay(config, args.journal, getattr(args, "database", None), verify=args.verify)
+        run_replay(
+            config,
+            args.journal,
+            getattr(args, "database", None),
+            verify=args.verify,
+            start=args.start,
+            end=args.end,
+        )
     )
     print(f"journal {report.journal}: {report.batches} batches, {report.packets} packets, {report.rows} rows")
     for part in report.not_comparable:

@@ -51,6 +51,7 @@ class Machine:
 
     def __init__(self, settings: CandleSettings | None = None) -> None:
         self.settings = settings or CandleSettings()
+        self.code = ""  # of the process whose records these are; empty before the first START
         self._feeds: dict[str, Feed] = {}
         self._streams: dict[int, Stream] = {}
         self._classes: list[str] = []
@@ -259,7 +260,8 @@ class Machine:
             self._end_stream(stream, Cause.CRASH)
         for feed in self._feeds.values():
             feed.restart(mono)
-        self.settings = decode_start(payload).settings
+        start = decode_start(payload)
+        self.code, self.settings = start.code, start.settings
         for feed in self._feeds.values():
             feed.lateness_ns = round(self.settings.lateness_s * NS)
             feed.revise_ns = round(self.settings.revise_s * NS)
@@ -345,6 +347,7 @@ class Machine:
     def state_parts(self) -> list[bytes]:
         """The same in pieces."""
         plain: dict[str, Any] = {
+            "code": self.code,
             "settings": [self.settings.lateness_s, self.settings.revise_s],
             "classes": self._classes,
             "tables": [None if table is None else table.to_json() for table in self._tables],
@@ -358,6 +361,7 @@ class Machine:
         """The machine that `state` described. Raises ValueError if it is of another format."""
         plain, feeds = unpack(saved)
         machine = cls(CandleSettings(*plain["settings"]))
+        machine.code = plain.get("code", "")  # older states don't say
         machine._classes = plain["classes"]
         machine._tables = [None if t is None else SessionTable.from_json(t) for t in plain["tables"]]
         machine._streams = {row[0]: Stream.load(row) for row in plain["streams"]}

@@ -118,6 +118,11 @@ class BatchDecoder:
         stream.subs |= {sub.key: sub for sub in subs}
         stream.decoder.subscribe(subs)
 
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """Of all open streams."""
+        return [sub for stream in self._open.values() for sub in stream.subs.values()]
+
     def dump(self) -> dict[str, Any]:
         """Open streams and their subscriptions as JSON values."""
         return {

@@ -4,27 +4,37 @@ The same decoder, machine and batches as the daemon's, so every column must come
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from mdingest.core.candles import NS
-from mdingest.core.control import CandleSettings, Start, decode_start, decode_subscribe, encode
-from mdingest.core.events import OPEN_END, Events
+from mdingest.core.control import (
+    CandleSettings,
+    Start,
+    Subscription,
+    decode_start,
+    decode_subscribe,
+    encode,
+)
+from mdingest.core.events import OPEN_END, Candles, Coverage, Events, Gaps, Marks
 from mdingest.core.instrument import Instrument
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
 from mdingest.core.ticks import empty_packets
+from mdingest.errors import JournalError
 from mdingest.pipeline.aggregate import Step
-from mdingest.pipeline.decoding import BatchDecoder
 from mdingest.pipeline.reader import JournalReader
+from mdingest.pipeline.recovery import Recovered, recover
 from mdingest.pipeline.segments import Damage
+from mdingest.pipeline.statefile import StateFiles
 from mdingest.pipeline.writer import coalesce
 from mdingest.providers.base import FrameDecoder
-from mdingest.store.base import Store, Transaction
+from mdingest.store.base import Position, Store, Transaction
 
 log = structlog.get_logger()
 
@@ -32,6 +42,17 @@ ROWS_PER_COMMIT = 50_000
 AT_ITS_END = -1
 SHOWN = 20
 _LAST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a journal, as addresses: what batches in ``[start, end)`` bring forth. None: all there is."""
+
+    start: int | None = None
+    end: int | None = None
+
+
+WHOLE = Part()
 
 
 @dataclass(slots=True)
@@ -65,8 +86,13 @@ async def replay(
     settings: CandleSettings,
     until_of: Callable[[str], int | None] = lambda _: None,
     ended_ns: int | None = None,
+    part: Part = WHOLE,
 ) -> tuple[ReplayReport, list[tuple[int, int]]]:
-    """Step a whole journal and commit its rows, without any position.
+    """Step a journal, or a part of it, and commit its rows, without any position.
+
+    It begins at the newest saved state at or before the part, as a recovery would, and passes
+    on what comes from inside it. A part with an end leaves out what is open there: coverage
+    and gaps that end later are not its to tell.
 
     Instruments are found, or made, in ``into`` by their symbols: its ids need not be the
     journal's. ``until_of`` gives the position of a journal (by uuid), where the replay
@@ -78,12 +104,17 @@ async def replay(
     """
     reader = JournalReader(journal)
     report = ReplayReport(reader.uuid)
-    machine, decoder = Machine(settings), BatchDecoder(make_decoder)
+    begun = _begin(reader, journal, report, part, settings, make_decoder)
+    machine, decoder = begun.machine, begun.decoder
     spans: list[tuple[int, int]] = []
     steps: list[Step] = []
     names = _Names(into)
-    rows, end, last_ns = 0, reader.first_lsn, 0
-    for batch in _batches(reader, report, until_of(reader.uuid)):
+    await names.add(decoder.subscriptions)
+    rows, end, last_ns = 0, begun.start, 0
+    until = min((lsn for lsn in (until_of(reader.uuid), part.end) if lsn is not None), default=None)
+    for batch in _batches(reader, report, begun.start, until):
+        if not spans and batch.end > begun.committed and (machine.code, machine.settings) == (code, settings):
+            spans.append((int(batch.wall_ns[0]), _LAST))
         _note_start(batch, report, spans, code, settings)
         await names.learn(batch)
         if batch.lsn != end:
@@ -93,6 +124,10 @@ async def replay(
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])
         report.batches += 1
         report.packets += len(understood.packets)
+        if batch.end <= begun.committed:
+            continue
+        if part.end is not None:
+            _leave_open(events)
         report.rows += len(events.candles)
         if events:
             steps.append(Step(batch.end, events, int(batch.wall_ns[-1])))
@@ -101,12 +136,55 @@ async def replay(
             await into.commit(names.translate(coalesce(steps)))
             steps, rows = [], 0
         await asyncio.sleep(0)
-    if ended_ns is not None:
+    if ended_ns is not None and part.end is None:
         ended_ns = last_ns if ended_ns == AT_ITS_END else ended_ns
         steps.append(Step(end, _given_up(machine, end, code, settings, ended_ns), ended_ns))
     if steps:
         await into.commit(names.translate(coalesce(steps)))
     return report, spans
+
+
+def _begin(
+    reader: JournalReader,
+    journal: Path,
+    report: ReplayReport,
+    part: Part,
+    settings: CandleSettings,
+    make_decoder: Callable[[str], FrameDecoder],
+) -> Recovered:
+    """Where to step from. Raises JournalError for a part that is not kept."""
+    start = reader.first_lsn if part.start is None else part.start
+    if start < reader.first_lsn:
+        raise JournalError(f"{journal} is kept from address {reader.first_lsn} on, {start} is gone")
+    states = StateFiles(journal, reader.uuid, tuple)
+
+    def at(lsn: int) -> Recovered:
+        return recover(
+            states,
+            first=reader.first_lsn,
+            end=lsn,
+            position=Position(reader.uuid, lsn),
+            settings=settings,
+            make_decoder=make_decoder,
+        )
+
+    begun = at(start)
+    if begun.start > reader.first_lsn or begun.machine.code or reader.begins_with_a_start():
+        return begun
+    # What its streams had subscribed lay in segments that are gone.
+    later = states.load_oldest(reader.first_lsn)
+    if later is None or later.lsn == reader.first_lsn:
+        return begun
+    report.damage.append(
+        f"addresses {reader.first_lsn} to {later.lsn} can't be understood without what came before"
+    )
+    return replace(at(later.lsn), committed=max(start, later.lsn))
+
+
+def _leave_open(events: Events) -> None:
+    """Without what has no end yet."""
+    events.coverage = Coverage(events.coverage[events.coverage["end"] != OPEN_END])
+    events.gaps = Gaps(events.gaps[events.gaps["end"] != OPEN_END])
 
 
 class _Names:
@@ -117,23 +195,34 @@ class _Names:
         self._of: dict[int, int] = {}
 
     async def learn(self, batch: Batch) -> None:
-        """Look up what a batch subscribes. A journal without symbols keeps its ids."""
+        """Look up what a batch subscribes."""
         for rec in np.flatnonzero(batch.kinds == Kind.SUBSCRIBE).tolist():
-            subs = [sub for sub in decode_subscribe(batch.payload(rec)) if sub.instrument_id not in self._of]
-            named = [sub for sub in subs if sub.symbol]
-            wanted = [Instrument(s.symbol, s.exchange, "", s.session_class, s.volume) for s in named]
-            stored = await self._store.ensure_instruments(wanted)
-            self._of |= {sub.instrument_id: sub.instrument_id for sub in subs}
-            self._of |= {sub.instrument_id: found.id for sub, found in zip(named, stored, strict=True)}
+            await self.add(decode_subscribe(batch.payload(rec)))
 
-    def translate(self, transaction: Transaction) -> Transaction:
-        """Replace the ids in place."""
-        table = np.arange(max(self._of, default=0) + 1, dtype=np.uint32)
-        for ours, theirs in self._of.items():
-            table[ours] = theirs
-        for rows in (transaction.candles, transaction.marks, transaction.coverage, transaction.gaps):
-            rows["instrument_id"] = table[rows["instrument_id"]]
-        return transaction
+    async def add(self, subscribed: Sequence[Subscription]) -> None:
+        """Look up those that are new. A journal without symbols keeps its ids."""
+        subs = [sub for sub in subscribed if sub.instrument_id not in self._of]
+        named = [sub for sub in subs if sub.symbol]
+        if not subs:
+            return
+        wanted = [Instrument(s.symbol, s.exchange, "", s.session_class, s.volume) for s in named]
+        stored = await self._store.ensure_instruments(wanted)
+        self._of |= {sub.instrument_id: sub.instrument_id for sub in subs}
+        self._of |= {sub.instrument_id: found.id for sub, found in zip(named, stored, strict=True)}
+
+    def translate(self, new: Transaction) -> Transaction:
+        """With the store's ids; without rows of instruments that no record has named."""
+        ours = np.array(sorted(self._of), np.uint32)
+        theirs = np.array([self._of[number] for number in ours.tolist()], np.uint32)
+
+        def translated(rows: NDArray[np.void]) -> NDArray[np.void]:
+            rows = rows[np.isin(rows["instrument_id"], ours)]
+            rows["instrument_id"] = theirs[np.searchsorted(ours, rows["instrument_id"])]
+            return rows
+
+        new.candles, new.marks = Candles(translated(new.candles)), Marks(translated(new.marks))
+        new.coverage, new.gaps = Coverage(translated(new.coverage)), Gaps(translated(new.gaps))
+        return new
 
 
 def _given_up(machine: Machine, end: int, code: str, settings: CandleSettings, ended_ns: int) -> Events:
@@ -146,11 +235,11 @@ def _given_up(machine: Machine, end: int, code: str, settings: CandleSettings, e
     return events
 
 
-def _batches(reader: JournalReader, report: ReplayReport, until: int | None) -> Iterator[Batch]:
+def _batches(reader: JournalReader, report: ReplayReport, start: int, until: int | None) -> Iterator[Batch]:
     def damaged(damage: Damage) -> None:
         report.damage.append(str(damage))
 
-    for batch in reader.read(on_damage=damaged):
+    for batch in reader.read(start, on_damage=damaged):
         if until is not None and batch.end > until:
             return
         yield batch

@@ -69,6 +69,13 @@ class StateFiles:
                 return saved
         return None
 
+    def load_oldest(self, at_or_behind: int) -> Saved | None:
+        """The oldest state that is whole, of this journal, and not before an address. Blocks."""
+        for lsn, path in self._files():
+            if lsn >= at_or_behind and (saved := self._load(path, lsn)) is not None:
+                return saved
+        return None
+
     def forget_beyond(self, end_lsn: int) -> None:
         """Delete states of a tail that was cut off: its addresses will be written anew. Blocks."""
         for lsn, path in self._files():

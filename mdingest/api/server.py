@@ -54,10 +54,10 @@ class Served:
     """What HTTP is served from.
 
     ``tables`` gives the calendar of a session class for dates ``[a, b)`` (ConfigError:
-    no such class); ``now`` is the wall clock in UTC ns; ``forming`` gives the candles that
-    are being built of (instrument id, interval in seconds), and must not wait; ``changes``
-    hears of commits, where this process is the one that writes; ``earliest`` tells how far back
-    the providers of history go.
+    no such class), ``tables_version`` changes when they do; ``now`` is the wall clock in UTC
+    ns; ``forming`` gives the candles that are being built of (instrument id, interval in
+    seconds), and must not wait; ``changes`` hears of commits, where this process writes;
+    ``earliest`` tells how far back the providers of history go.
     """
 
     reader: Reader
@@ -69,12 +69,13 @@ class Served:
     changes: Changes | None = None
     tokens: Sequence[str] = ()
     earliest: Earliest = lambda _: None
+    tables_version: Callable[[], int] = lambda: 0
 
 
 def create_app(served: Served) -> web.Application:
     """Every path of this version; tokens, where given, are needed for all but the probes."""
     catalog = Catalog(served.reader.instruments, time.monotonic_ns)
-    tables = Tables(served.tables)
+    tables = Tables(served.tables, served.tables_version)
     reading = Reading(served.reader, tables, served.now, served.forming)
     access = Access(served.tokens)
     stream = StreamRoutes(

@@ -91,20 +91,28 @@ class Wanted:
 class Tables:
     """Calendars by session class, cut into whole months so that a few tables serve everyone."""
 
-    def __init__(self, table: Callable[[str, dt.date, dt.date], SessionTable]) -> None:
-        """``table`` gives the days of a class from a date to before another."""
-        self._table = lru_cache(maxsize=64)(table)
+    def __init__(
+        self, table: Callable[[str, dt.date, dt.date], SessionTable], version: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``table`` gives the days of a class from a date to before another; ``version`` changes with it."""
+
+        def read(name: str, first: dt.date, after: dt.date, _version: int) -> SessionTable:
+            return table(name, first, after)
+
+        self._table = lru_cache(maxsize=64)(read)
+        self._version = version
         self._days = lru_cache(maxsize=512)(self._whole_months)
 
     def around(self, instrument: Instrument, start_ns: int, end_ns: int) -> SessionTable:
         """The days of ``[start_ns, end_ns]`` and a few more on both sides."""
-        return self._days(instrument.session_class, start_ns // DAY_NS - 2, end_ns // DAY_NS + 2)
+        first, last = start_ns // DAY_NS - 2, end_ns // DAY_NS + 2
+        return self._days(instrument.session_class, first, last, self._version())
 
-    def _whole_months(self, session_class: str, first_day: int, last_day: int) -> SessionTable:
+    def _whole_months(self, session_class: str, first_day: int, last_day: int, version: int) -> SessionTable:
         first = _date(first_day).replace(day=1)
         after = (_date(last_day).replace(day=1) + _A_MONTH).replace(day=1)
         try:
-            return self._table(session_class, first, after)
+            return self._table(session_class, first, after, version)
         except ConfigError:  # a class of some earlier configuration: nothing is known of it
             return SessionTable([])
 

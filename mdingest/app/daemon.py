@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from mdingest import __version__, calendars
+from mdingest import __version__
 from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
 from mdingest.app.ingesting import make_ingest, open_journal
-from mdingest.app.parts import ingest_mark, open_reading, open_writing, settings_of, url_of
+from mdingest.app.parts import calendars_of, ingest_mark, open_reading, open_writing, settings_of, url_of
 from mdingest.app.repairing import earliest_of
 from mdingest.app.replaying import replay_retired
+from mdingest.app.trading_days import trading_days_of
 from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
 from mdingest.config import Config
@@ -55,7 +56,7 @@ async def run_daemon(
             "realtime: nothing is enabled; list a provider, like {provider: kite_ws, symbols: all}"
         )
     health, metrics = Health(), Metrics()
-    book = calendars.load(config.calendar.file)
+    book = calendars_of(config)
     async with AsyncExitStack() as stack:
         stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
         store = await stack.enter_async_context(_store(config))
@@ -64,7 +65,7 @@ async def run_daemon(
         feeding = Feeding(config, clock, store, ingest, ids, reload)
         feeds = ingest.room.feeds = feeding.feeds
         upkeep = await stack.enter_async_context(
-            upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring, metrics)
+            upkeeping(lambda: feeding.config, clock, store, ingest.writer.bring, metrics, book)
         )
         upkeep.watch(health)
         alerts = alerts_of(config, clock)
@@ -81,6 +82,7 @@ async def run_daemon(
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
         producers |= upkeep.producers if serve_http else upkeep.of_the_feeds
+        producers |= trading_days_of(config, clock, book, ingest.announcer)
         producers["feeds.upkeep"] = feeding.run
         producers["alerts"] = partial(alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
@@ -104,7 +106,7 @@ async def run_serve(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         store = await stack.enter_async_context(open_reading(url_of(config)))
         probe = StoreProbe(store)
         health.register("store", probe.check, for_readers=True)
-        book = calendars.load(config.calendar.file)
+        book = calendars_of(config)
         app = create_app(_served(config, clock, store, book, health, metrics))
         await stack.enter_async_context(serving(app, config.api.host, config.api.port))
         health.started = True
@@ -175,6 +177,7 @@ def _served(
     return Served(
         reader=store,
         tables=book.table,
+        tables_version=lambda: book.version,
         now=now,
         health=health,
         metrics=metrics,

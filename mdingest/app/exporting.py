@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from mdingest import calendars
 from mdingest.api.reading import Reading
 from mdingest.api.wanted import Tables, Wanted
 from mdingest.app.instants import instant_of
-from mdingest.app.parts import open_reading, url_of
+from mdingest.app.parts import calendars_of, open_reading, url_of
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.events import Candles
@@ -52,7 +51,7 @@ async def export(
     ``said`` hears of each. Raises ConfigError if no symbol is known or the range makes no sense,
     StoreUnavailable. To be closed where it is not read to its end.
     """
-    book = calendars.load(config.calendar.file)
+    book = calendars_of(config)
     async with open_reading(url_of(config)) as store:
         stored = {row.instrument.symbol: row for row in await store.symbols()}
         known = {instrument.symbol: instrument for instrument in await store.instruments()}

@@ -4,11 +4,10 @@ import datetime as dt
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
-from mdingest import calendars
 from mdingest.api.holes import Hole, holes_of
 from mdingest.api.times import parse_instant
 from mdingest.api.wanted import Tables
-from mdingest.app.parts import open_reading, url_of
+from mdingest.app.parts import calendars_of, open_reading, url_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
 from mdingest.core.session import DAY_NS, SessionTable
@@ -44,7 +43,7 @@ async def list_gaps(
     Raises ConfigError if ``start`` is not before ``end``, StoreUnavailable.
     """
     now = clock.wall_ns()
-    tables = Tables(calendars.load(config.calendar.file).table)
+    tables = Tables(calendars_of(config).table)
     async with open_reading(url_of(config)) as store:
         stored = {instrument.symbol: instrument for instrument in await store.instruments()}
         for symbol in dict.fromkeys(symbols or stored):

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mdingest import calendars
+from mdingest.app.parts import calendars_of
 from mdingest.app.tokens import tokens_of
+from mdingest.calendars import Calendars
 from mdingest.config import Config, addresses_of
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
@@ -54,11 +55,12 @@ class Histories:
         *,
         commit: Commit | None = None,
         read_only: bool = False,
+        book: Calendars | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """``config`` gives the configuration in force; ``commit`` is the way into a daemon's writer.
 
-        ``read_only``: for dry runs, nothing is added to the store.
+        ``read_only``: for dry runs, nothing is added to the store. ``book``: the daemon's calendars.
         """
         self._config = config
         self._clock = clock
@@ -67,7 +69,7 @@ class Histories:
         self._read_only = read_only
         self._now_s = now_s
         self._commit = commit
-        self._book = calendars.load(config().calendar.file)
+        self._book = calendars_of(config()) if book is None else book
         self._paces: dict[str, Pace] = {}
 
     async def ready(

@@ -2,15 +2,23 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
+import structlog
+
+from mdingest import calendars
+from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.control import CandleSettings
+from mdingest.errors import ConfigError
 from mdingest.pipeline.lock import FileLock
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import FrameDecoder
 from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.urls import dialect_of, sqlite_path
+
+log = structlog.get_logger()
 
 
 def make_decoder(feed: str) -> FrameDecoder:
@@ -21,6 +29,28 @@ def make_decoder(feed: str) -> FrameDecoder:
 def settings_of(config: Config) -> CandleSettings:
     """What decides how packets become candles."""
     return CandleSettings(lateness_s=config.candles.lateness_s, revise_s=config.candles.revise_s)
+
+
+def calendars_of(config: Config) -> Calendars:
+    """The built-in trading hours with the corrections that the configuration asks for.
+
+    A fetched list that was damaged on disk is ignored, with a warning: it comes again.
+    """
+    path = fetched_calendar(config)
+    if path is None or not path.exists():
+        return calendars.load(config.calendar.file)
+    try:
+        fetched = (str(path), path.read_text(encoding="utf-8"))
+        calendars.check_rows(*fetched)
+    except (OSError, UnicodeDecodeError, ConfigError) as exc:
+        log.warning("calendar.fetched_list_ignored", file=str(path), error=str(exc))
+        return calendars.load(config.calendar.file)
+    return calendars.load(config.calendar.file, fetched=fetched)
+
+
+def fetched_calendar(config: Config) -> Path | None:
+    """Where the list of holidays is kept, if it is wanted."""
+    return config.journal.dir.parent / "calendar" / "upstox.csv" if config.calendar.refresh else None
 
 
 def url_of(config: Config) -> str:

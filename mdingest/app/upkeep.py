@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdingest.app.histories import Histories
 from mdingest.app.repairing import repairer_of
 from mdingest.app.scheduling import jobs_of
+from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit
@@ -46,14 +47,19 @@ class Upkeep:
 
 @asynccontextmanager
 async def upkeeping(
-    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, metrics: Metrics
+    config: Callable[[], Config],
+    clock: Clock,
+    store: Store,
+    commit: Commit,
+    metrics: Metrics,
+    book: Calendars,
 ) -> AsyncIterator[Upkeep]:
     """Built, not yet running; connections to providers are closed at the end of the block.
 
     ``config`` gives the configuration in force; ``commit`` is the way into the daemon's writer.
     """
     async with Fetcher() as fetcher:
-        histories = Histories(config, clock, store, fetcher, commit=commit)
+        histories = Histories(config, clock, store, fetcher, commit=commit, book=book)
         jobs = jobs_of(config, clock, store, histories)
         schedule = Schedule(store, commit, jobs, now_ns=clock.wall_ns, real_s=clock.real_s)
         repairer = repairer_of(config, clock, store, commit, histories)

@@ -5,7 +5,7 @@ form. Everything here is about expectation only. A date beyond what is published
 unknown, never closed, and no trade is refused because of a calendar.
 """
 
-from mdingest.calendars.book import Calendars, load
+from mdingest.calendars.book import Calendars, check_rows, load
 from mdingest.calendars.classes import ALWAYS, UNKNOWN, session_class_for
 
-__all__ = ["ALWAYS", "UNKNOWN", "Calendars", "load", "session_class_for"]
+__all__ = ["ALWAYS", "UNKNOWN", "Calendars", "check_rows", "load", "session_class_for"]

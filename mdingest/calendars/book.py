@@ -46,10 +46,42 @@ class _Class:
         return self.ordinary[self.eras[at - 1]].hours if at else None
 
 
-class Calendars:
-    """Every session class with its hours, holidays and special days. Immutable once made.
+@dataclass(slots=True)
+class _All:
+    """What the files say: their rows with the rank of the file, and the classes made of them so far."""
 
-    A class is put together when it is first asked for: a daemon has use for few of them.
+    rows: list[tuple[int, KnownRow | DayRow]] = field(default_factory=list)
+    declared: dict[str, ClassRow] = field(default_factory=dict)
+    classes: dict[str, _Class] = field(default_factory=dict)
+
+    def built(self, name: str, problems: list[str]) -> _Class:
+        """A class out of its rows; what is wrong with them is added to ``problems``."""
+        declared = self.declared[name]
+        of = _Class(declared.zone, declared.weekdays)
+        for rank, row in self.rows:
+            reach = max((len(scope) for scope in row.scopes if _reaches(scope, name)), default=0)
+            if not reach:
+                continue
+            if isinstance(row, KnownRow):
+                of.known.append((row.first, row.last))
+            else:
+                rules = of.ordinary if row.kind == "hours" else of.dates
+                for date in row.dates:
+                    problems += _add(rules, row, date, (rank, reach))
+        of.eras = sorted(of.ordinary)
+        problems += [
+            f"{rule.where}: {name} has no ordinary hours on {date}"
+            for date, rule in of.dates.items()
+            if rule.kind == "normal" and of.ordinary_hours(date) is None
+        ]
+        return of
+
+
+class Calendars:
+    """Every session class with its hours, holidays and special days.
+
+    They change as a whole only, see `become`. A class is put together when it is first asked
+    for: a daemon has use for few of them.
     """
 
     def __init__(self, files: Iterable[tuple[str, str]], *, trusted: int = 0) -> None:
@@ -59,33 +91,32 @@ class Calendars:
         ``name:line: reason`` for each bad row of the others.
         """
         problems: list[str] = []
-        self._rows: list[tuple[int, KnownRow | DayRow]] = []
-        self._declared: dict[str, ClassRow] = {}
+        self.version = 0  # how often they became others
+        self._all = _All()
         for rank, (name, text) in enumerate(files):
             for row in read(text, name, problems):
                 if isinstance(row, ClassRow):
-                    self._declared[row.name] = row  # the later zone and weekdays
+                    self._all.declared[row.name] = row  # the later zone and weekdays
                 else:
-                    self._rows.append((rank, row))
-        self._classes: dict[str, _Class] = {}
-        checked = [row for rank, row in self._rows if rank >= trusted]
+                    self._all.rows.append((rank, row))
+        checked = [row for rank, row in self._all.rows if rank >= trusted]
         known = ", ".join(self.classes)
         for row in checked:
             problems += [
                 f"{row.where}: no session class is or begins with {scope!r} of {known}"
                 for scope in row.scopes
-                if not any(_reaches(scope, name) for name in self._declared)
+                if not any(_reaches(scope, name) for name in self._all.declared)
             ]
-        for name in self._declared:
+        for name in self._all.declared:
             if any(_reaches(scope, name) for row in checked for scope in row.scopes):
-                self._classes[name] = self._built(name, problems)
+                self._all.classes[name] = self._all.built(name, problems)
         if problems:
             raise ConfigError("\n".join(sorted(dict.fromkeys(problems), key=_place)))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the session classes, sorted."""
-        return tuple(sorted(self._declared))
+        return tuple(sorted(self._all.declared))
 
     def zone(self, session_class: str) -> ZoneInfo:
         """The zone whose midnights bound the trade dates of a class."""
@@ -134,51 +165,48 @@ class Calendars:
             date += _ONE_DAY
         return date
 
+    def become(self, other: Calendars) -> None:
+        """Say from now on what the others say; whoever holds these need not hear of it."""
+        self._all = other._all
+        self.version += 1
+
     def _class(self, name: str) -> _Class:
-        found = self._classes.get(name)
+        every = self._all  # these, should they become others meanwhile
+        found = every.classes.get(name)
         if found is None:
-            if name not in self._declared:
+            if name not in every.declared:
                 known = ", ".join(self.classes)
                 raise ConfigError(f"session class must be one of {known}, was {name!r}")
-            found = self._classes[name] = self._built(name, [])
+            found = every.classes[name] = every.built(name, [])
         return found
 
-    def _built(self, name: str, problems: list[str]) -> _Class:
-        declared = self._declared[name]
-        of = _Class(declared.zone, declared.weekdays)
-        for rank, row in self._rows:
-            reach = max((len(scope) for scope in row.scopes if _reaches(scope, name)), default=0)
-            if not reach:
-                continue
-            if isinstance(row, KnownRow):
-                of.known.append((row.first, row.last))
-            else:
-                rules = of.ordinary if row.kind == "hours" else of.dates
-                for date in row.dates:
-                    problems += _add(rules, row, date, (rank, reach))
-        of.eras = sorted(of.ordinary)
-        problems += [
-            f"{rule.where}: {name} has no ordinary hours on {date}"
-            for date, rule in of.dates.items()
-            if rule.kind == "normal" and of.ordinary_hours(date) is None
-        ]
-        return of
 
-
-def load(overrides: Path | None = None) -> Calendars:
+def load(overrides: Path | None = None, *, fetched: tuple[str, str] | None = None) -> Calendars:
     """The shipped calendars, corrected by a file of the user's in the same form.
 
-    Reads about 20 kB and takes two or three milliseconds. Raises `ConfigError` with a line
-    ``file:line: reason`` for each bad row, or if the file can't be read.
+    ``fetched`` is the name and text of another such file, which the user's outranks. Reads about
+    20 kB and takes two or three milliseconds. Raises `ConfigError` with a line ``file:line: reason``
+    for each bad row, or if the user's file can't be read.
     """
-    folder = Path(__file__).parent / "data"
-    files = [(name, (folder / name).read_text(encoding="utf-8")) for name in _SHIPPED]
+    files = _shipped()
+    if fetched is not None:
+        files.append(fetched)
     if overrides is not None:
         try:
             files.append((str(overrides), overrides.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{overrides}: can't be read as a calendar: {exc}") from exc
     return Calendars(files, trusted=len(_SHIPPED))
+
+
+def check_rows(name: str, text: str) -> None:
+    """Raises `ConfigError`, with a line for each bad row, unless the text corrects the shipped calendars."""
+    Calendars([*_shipped(), (name, text)], trusted=len(_SHIPPED))
+
+
+def _shipped() -> list[tuple[str, str]]:
+    folder = Path(__file__).parent / "data"
+    return [(name, (folder / name).read_text(encoding="utf-8")) for name in _SHIPPED]
 
 
 def _reaches(scope: str, name: str) -> bool:

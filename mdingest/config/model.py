@@ -29,6 +29,7 @@ from pydantic import (
 from mdingest.config.units import Size, Span
 from mdingest.core.interval import STORED, Interval
 from mdingest.errors import ConfigError
+from mdingest.providers.options import HttpUrl
 from mdingest.store.urls import dialect_of, sqlite_path
 from mdingest.telemetry.logging import mask
 
@@ -220,6 +221,8 @@ class Calendar(Section):
     """Corrections to the built-in trading hours."""
 
     file: Path | None = None
+    refresh: bool = False  # take the public list of holidays each day
+    url: HttpUrl = "https://api.upstox.com"
 
 
 class Config(Section):

@@ -35,6 +35,12 @@ class Announcer:
         self._intake.add(Kind.CALENDAR, 0, json.dumps(tables, separators=(",", ":")).encode())
         self._told |= dict.fromkeys(due, today)
 
+    def renew(self) -> None:
+        """The calendars have changed: record them again."""
+        classes = list(self._told)
+        self._told = {}
+        self.announce(classes)
+
     async def run(self) -> None:
         """Announce again whenever the date has changed, until cancelled."""
         spacing_s = min(CHECK_S, max(1.0, self._intake.clock.real_s(CHECK_S)))

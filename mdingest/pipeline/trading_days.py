@@ -1,0 +1,137 @@
+"""Keeps the calendars up to date from a public list of holidays, once a day."""
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from mdingest.calendars import Calendars, check_rows
+from mdingest.calendars.upstox import Change, as_file, changes
+from mdingest.core.session import SECOND_NS
+from mdingest.errors import ConfigError, TransientError
+from mdingest.telemetry.clock import Clock
+
+log = structlog.get_logger()
+
+_FRESH_S = 20 * 3_600.0
+_AGAIN_S = 3_600.0  # after a failure
+_PATH = "/v2/market/holidays"
+_OK = 200
+_MAX_BYTES = 4 << 20
+
+
+class TradingDays:
+    """``known`` makes the calendars without the list, ``path`` is where its corrections are kept.
+
+    What the list says becomes a calendar file. A reply with anything wrong in it changes nothing;
+    a day that changes is logged, one that loses its sessions as a warning.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        clock: Clock,
+        *,
+        known: Callable[[], Calendars],
+        changed: Callable[[], None],
+    ) -> None:
+        """``changed`` is called after the file says something else than before."""
+        self._url = url
+        self._path = path
+        self._clock = clock
+        self._known = known
+        self._changed = changed
+
+    async def run(self) -> None:
+        """At once if the file is old, then each day, until cancelled."""
+        while True:
+            wait = _FRESH_S - await asyncio.to_thread(self._age_s)
+            if wait > 0:
+                await asyncio.sleep(wait)
+                continue
+            try:
+                await self.renew()
+            except (TransientError, ConfigError, OSError) as exc:
+                log.warning("calendar.not_renewed", url=self._url, error=str(exc))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def renew(self) -> list[Change]:
+        """Fetch the list once, and take what it says. Raises TransientError or OSError: nothing changed."""
+        document = await self._fetch()
+        try:
+            found = await asyncio.to_thread(changes, document, self._known())
+        except TransientError as exc:
+            raise TransientError(f"{self._url}{_PATH}: {exc}; nothing of it was taken") from exc
+        now = dt.datetime.fromtimestamp(self._clock.wall_ns() // SECOND_NS, dt.UTC)
+        text = as_file(found, f"{self._url}{_PATH}", now)
+        try:
+            check_rows("list", text)
+        except ConfigError as exc:
+            raise TransientError(f"{self._url}{_PATH}: {exc}; nothing of it was taken") from exc
+        before = await asyncio.to_thread(self._rows)
+        await asyncio.to_thread(self._write, text)
+        if before != _rows_of(text):
+            for change in found:
+                if change.row not in before:
+                    say = log.warning if change.closes else log.info
+                    say(
+                        "calendar.day_changed",
+                        scope=change.scope,
+                        date=str(change.date),
+                        was=change.was,
+                        now=change.now,
+                    )
+            self._changed()
+        return found
+
+    async def _fetch(self) -> object:
+        import aiohttp
+        import orjson
+
+        timeout = aiohttp.ClientTimeout(total=30, sock_connect=10)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers={"Accept": "application/json"}) as session,
+                session.get(f"{self._url}{_PATH}") as reply,
+            ):
+                body = await reply.content.read(_MAX_BYTES)
+                if reply.status != _OK or not reply.content.at_eof():
+                    raise TransientError(f"{self._url}{_PATH} answered HTTP {reply.status}")
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise TransientError(f"{self._url}{_PATH}: {type(exc).__name__}") from exc
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise TransientError(f"{self._url}{_PATH} answered with no JSON") from exc
+
+    def _age_s(self) -> float:
+        try:
+            age = self._clock.wall_ns() / SECOND_NS - self._path.stat().st_mtime
+        except OSError:
+            return _FRESH_S
+        return _FRESH_S if age < 0 else age
+
+    def _rows(self) -> set[str]:
+        try:
+            return _rows_of(self._path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            return set()
+
+    def _write(self, text: str) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            now = self._clock.wall_ns()
+            os.utime(temporary, ns=(now, now))  # its age is measured by the same clock
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _rows_of(text: str) -> set[str]:
+    return set(text.splitlines()[2:])

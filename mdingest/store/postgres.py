@@ -3,15 +3,13 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
 
-from mdingest.core.control import VolumeKind
 from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
-from mdingest.core.session import DAY_NS
 from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
@@ -31,15 +29,14 @@ from mdingest.store.base import (
 from mdingest.store.migrate import load
 from mdingest.store.postgres_commit import Writer, transaction
 from mdingest.store.postgres_connections import Pool, T
-from mdingest.store.postgres_excerpt import EXCERPT, excerpt_of
+from mdingest.store.postgres_excerpt import EXCERPT, excerpt_of, lows, stored
 from mdingest.store.postgres_migrate import pending_of
+from mdingest.store.postgres_retain import retain
 from mdingest.store.sqlite_rows import coverage_of
 
 READERS = 4
 READ_S = 10.0  # waiting for a connection, connecting and reading together
 WRITE_S = 60.0  # the same for a commit; what takes longer is an outage
-_AHEAD_NS = {1: 4 * DAY_NS, 60: 32 * DAY_NS}  # past a long weekend, into the next month
-_FORGOTTEN_AT_ONCE = 20_000
 _ROLE_S = 5.0  # how long a dead owner's session may linger
 
 
@@ -137,7 +134,7 @@ class PostgresStore:
                 await connection.execute(sql.ADD_INSTRUMENTS, *columns)
                 await connection.execute(sql.UPDATE_INSTRUMENTS, *columns)
                 found = await connection.fetch(sql.INSTRUMENTS_NAMED, names)
-            known = {instrument.symbol: instrument for instrument in map(_instrument, found)}
+            known = {instrument.symbol: instrument for instrument in map(rows.instrument_of, found)}
             return [known[name] for name in names]
 
         return await self._writing.run(work)
@@ -182,18 +179,7 @@ class PostgresStore:
 
     async def retain(self, keep: Retention, now_ns: int) -> int:
         """See `Store.retain`: whole partitions are dropped, and those of the next days made."""
-        gone = 0
-        for interval_s in sql.LIVE:
-            until = now_ns + _AHEAD_NS[interval_s]
-            await self._do(sql.ADD_PARTITIONS, sql.NAMES[interval_s], rows.us_of(now_ns), rows.us_of(until))
-        for interval_s, before_ns in keep.candles.items():
-            gone += await self._do(sql.DROP_PARTITIONS, sql.NAMES[interval_s], rows.us_of(before_ns))
-        while keep.revisions_ns is not None:
-            done = await self._do(sql.FORGET_REVISIONS, rows.us_of(keep.revisions_ns), _FORGOTTEN_AT_ONCE)
-            gone += done
-            if done < _FORGOTTEN_AT_ONCE:
-                break
-        return gone
+        return await retain(self._do, keep, now_ns)
 
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """What ``work`` does over the writer's connection, perhaps twice; for `moving`."""
@@ -228,23 +214,33 @@ class PostgresStore:
 
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
-        return [_instrument(row) for row in await self._fetch(sql.INSTRUMENTS)]
+        return [rows.instrument_of(row) for row in await self._fetch(sql.INSTRUMENTS)]
 
     async def candles(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        times = rows.us_of(start_ns), rows.us_of(end_ns)
-        found = await self._fetch(_of(sql.CANDLES, interval_s), instrument_id, *times, limit)
+        query, end = stored(sql.CANDLES, interval_s), rows.us_of(end_ns)
+        for low_ns in lows(interval_s, start_ns, end_ns):
+            found = await self._fetch(query, instrument_id, rows.us_of(low_ns), end, limit)
+            if len(found) == limit:
+                break
         return rows.candles_of(instrument_id, interval_s, found)
 
     async def excerpt(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
     ) -> Excerpt:
         """See `Store.excerpt`. Raises ValueError for an interval that is not stored."""
-        times = rows.us_of(start_ns), rows.us_of(end_ns), limit, since_ns, end_ns
-        found = await self._fetch(_of(EXCERPT, interval_s), instrument_id, *times)
-        return excerpt_of(instrument_id, interval_s, found)
+        query, rest = stored(EXCERPT, interval_s), (rows.us_of(end_ns), limit, since_ns, end_ns)
+        for low_ns in lows(interval_s, start_ns, end_ns):
+            found = excerpt_of(
+                instrument_id,
+                interval_s,
+                await self._fetch(query, instrument_id, rows.us_of(low_ns), *rest),
+            )
+            if len(found.candles) == limit:
+                break
+        return found
 
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
@@ -298,17 +294,6 @@ class PostgresStore:
             return found
 
         return await self._readers.run(work)
-
-
-def _instrument(row: rows.Row) -> Instrument:
-    symbol, exchange, name, session_class, volume, number = row
-    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
-
-
-def _of(queries: Mapping[int, str], interval_s: int) -> str:
-    if interval_s not in queries:
-        raise ValueError(f"candles of {interval_s} s are not stored")
-    return queries[interval_s]
 
 
 def _ms(seconds: float) -> str:

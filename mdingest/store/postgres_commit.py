@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
-import numpy as np
-from numpy.typing import NDArray
 
 from mdingest.errors import Fenced
 from mdingest.store import postgres_rows as rows
@@ -51,7 +49,7 @@ class Writer:
 
     def __init__(self, source_order: Sequence[str]) -> None:
         self._weights, self._live = rows.precedence(source_order)
-        self._partitions: dict[tuple[int, int], int] = {}  # interval, number: rows since it was asked for
+        self._partitions: dict[tuple[int, int], int] = {}  # interval, number: rows, as far as we know
         self._known_rows: Counter[int] = Counter()  # interval: commits to go before we hope for new rows
         self._in_doubt: tuple[Position, int, Committed] | None = None  # with its epoch
 
@@ -83,7 +81,7 @@ class Writer:
         return doubt[2] if stored is not None and tuple(stored) == (new.epoch, new.position.lsn) else None
 
     async def _write(
-        self, connection: asyncpg.Connection, new: Transaction, staged: NDArray[np.void] | None
+        self, connection: asyncpg.Connection, new: Transaction, staged: rows.Staged | None
     ) -> Committed:
         async with transaction(connection):
             done = Committed(await self._write_rows(connection, new, staged))
@@ -93,7 +91,7 @@ class Writer:
         return done
 
     async def _write_rows(
-        self, connection: asyncpg.Connection, new: Transaction, staged: NDArray[np.void] | None
+        self, connection: asyncpg.Connection, new: Transaction, staged: rows.Staged | None
     ) -> int:
         """How many candles changed."""
         changed = 0
@@ -128,7 +126,7 @@ class Writer:
         for statement, values in upkeep.statements(new.repairs, new.runs, new.differences):
             await connection.executemany(statement, values)
 
-    async def _upsert(self, connection: asyncpg.Connection, staged: NDArray[np.void]) -> int:
+    async def _upsert(self, connection: asyncpg.Connection, staged: rows.Staged) -> int:
         await connection.copy_to_table(
             "staging", source=rows.copy_data(staged), columns=rows.STAGED, format="binary"
         )
@@ -159,11 +157,15 @@ class Writer:
         """Partitions for all rows, in transactions of their own: their locks are held for a moment."""
         for place in places:
             if place[:2] not in self._partitions:
-                await connection.execute(sql.ADD_PARTITIONS, sql.NAMES[place.interval_s], place.at, place.at)
-                self._partitions[place[:2]] = 0
+                name = sql.NAMES[place.interval_s]
+                await connection.execute(sql.ADD_PARTITIONS, name, place.at, place.at)
+                self._partitions[place[:2]] = await connection.fetchval(sql.ROWS_OF_PARTITION, name, place.at)
 
     async def _look_at_growth(self, connection: asyncpg.Connection, places: Sequence[rows.Place]) -> None:
-        """Have partitions analysed as they grow from nothing; later the server does by itself."""
+        """Have partitions analysed as they grow from nothing; later the server does by itself.
+
+        A big one takes seconds, so what grew before we came is counted, too.
+        """
         for place in places:
             before = self._partitions[place[:2]]
             after = self._partitions[place[:2]] = before + place.rows

@@ -1,7 +1,9 @@
 """What a reader of candles wants to know at once, as one statement: one snapshot, one round trip."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
+from mdingest.core.session import DAY_NS
 from mdingest.store.base import Excerpt
 from mdingest.store.postgres_rows import candles_of
 from mdingest.store.postgres_sql import CANDLES, COVERAGE
@@ -28,6 +30,29 @@ SELECT ARRAY(SELECT row FROM last AS row), ARRAY(SELECT row FROM ({coverage}) AS
 
 
 EXCERPT = {seconds: _excerpt(candles) for seconds, candles in CANDLES.items()}
+
+
+_NEAR_NS = {1: 8 * DAY_NS, 60: 100 * DAY_NS}
+
+
+def lows(interval_s: int, start_ns: int, end_ns: int) -> Iterator[int]:
+    """Where to look for the newest candles of ``[start, end)`` from: nearby first, then from its start.
+
+    A statement opens every partition it might need before it reads the first, which takes 10 ms
+    for those of a year.
+    """
+    if interval_s in _NEAR_NS:
+        near = min(end_ns, time.time_ns()) - _NEAR_NS[interval_s]
+        if near > start_ns:
+            yield near
+    yield start_ns
+
+
+def stored(queries: Mapping[int, str], interval_s: int) -> str:
+    """The query of an interval. Raises ValueError for one that is not stored."""
+    if interval_s not in queries:
+        raise ValueError(f"candles of {interval_s} s are not stored")
+    return queries[interval_s]
 
 
 def excerpt_of(instrument_id: int, interval_s: int, found: Sequence[Row]) -> Excerpt:

@@ -5,13 +5,16 @@ and -1), so the wire format is a dtype. Measured: 2.2 million rows a second of t
 CPU, against 0.2 million for arrays of Python values.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles, Marks
+from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.store.postgres_sql import COLUMNS, NAMES
@@ -35,7 +38,21 @@ _TUPLE = np.dtype(
 _KEY = ("ts", "instrument_id", "interval_s")
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL = b"\xff\xff"
-_ROWS_AT_ONCE = 2_048  # 0.3 MB; others may have the loop in between
+_ROWS_AT_ONCE = (
+    800  # a third of a millisecond, and 120 kB: memory that need not come from the kernel each time
+)
+
+
+def _widths() -> bytes:
+    """A tuple of the staging table before its values are set: how many, and how many bytes each takes."""
+    empty = np.zeros((), _TUPLE)
+    empty["fields"] = len(_FIELDS)
+    for name, kind in _FIELDS.items():
+        empty[f"{name}_bytes"] = np.dtype(kind).itemsize
+    return empty.tobytes()
+
+
+_WIDTHS = _widths()
 
 
 def us_of(ns: int) -> int:
@@ -48,29 +65,30 @@ def ns_of(us: int) -> int:
     return (us + _EPOCH_US) * 1000
 
 
-def staged(candles: Candles) -> NDArray[np.void]:
-    """Rows for the staging table, sorted by interval and key. ``(n,)`` to ``(m <= n,)``.
+class Staged(NamedTuple):
+    """Rows of the staging table, sorted by interval and key. Both ``(n,)``."""
 
-    Of rows of one key and source the last stays; of other equal keys, each gets a later
-    ``pass``, in order. Raises ValueError for an opening instant that is not a whole second,
-    and for an interval that has no table.
+    rows: Candles
+    passes: NDArray[np.int64]
+    """0, or how often the key came before: of equal keys, each gets a later pass, in order."""
+
+
+def staged(candles: Candles) -> Staged:
+    """What is sent of rows. Of those of one key and source the last stays.
+
+    Raises ValueError for an opening instant that is not a whole second, and for an interval that
+    has no table.
     """
-    rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
-    rows = rows[~_same_as_next(rows, *_KEY, "source")]
+    # take() copies a row at once, [] field by field
+    rows = candles.take(np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"])))
+    if (said_again := _same_as_next(rows, *_KEY, "source")).any():
+        rows = rows.take(np.flatnonzero(~said_again))
     if (rows["ts"] % SECOND_NS).any():
         raise ValueError("a candle does not open at a whole second")
     unknown = set(np.unique(rows["interval_s"]).tolist()) - NAMES.keys()
     if unknown:
         raise ValueError(f"candles of {sorted(unknown)} s are not stored")
-    out = np.empty(len(rows), _TUPLE)
-    out["fields"] = len(_FIELDS)
-    for name, kind in _FIELDS.items():
-        out[f"{name}_bytes"] = np.dtype(kind).itemsize
-        if name in (CANDLE.names or ()):
-            out[name] = rows[name]
-    out["ts_utc"] = rows["ts"] // 1000 - _EPOCH_US
-    out["pass"] = _passes(_same_as_next(rows, *_KEY))
-    return out
+    return Staged(Candles(rows), _passes(_same_as_next(rows, *_KEY)))
 
 
 class Place(NamedTuple):
@@ -82,11 +100,12 @@ class Place(NamedTuple):
     rows: int
 
 
-def places(staged: NDArray[np.void]) -> list[Place]:
+def places(staged: Staged) -> list[Place]:
     """Where rows go."""
     found = []
-    for interval_s in np.unique(staged["interval_s"]).tolist():
-        ts = staged["ts_utc"][staged["interval_s"] == interval_s].astype(np.int64)
+    intervals = staged.rows["interval_s"]
+    for interval_s in np.unique(intervals).tolist():
+        ts = staged.rows["ts"][intervals == interval_s] // 1000 - _EPOCH_US
         unit = {1: "D", 60: "M"}.get(interval_s, "Y")
         spans = (ts + _EPOCH_US).astype("datetime64[us]").astype(f"datetime64[{unit}]").astype(np.int64)
         numbers, first, counts = np.unique(spans, return_index=True, return_counts=True)
@@ -95,21 +114,34 @@ def places(staged: NDArray[np.void]) -> list[Place]:
     return found
 
 
-def steps(staged: NDArray[np.void]) -> list[tuple[int, int, int]]:
+def steps(staged: Staged) -> list[tuple[int, int, int]]:
     """Pass, interval and number of rows of each statement that is needed, in order."""
-    codes = staged["pass"].astype(np.int64) << 32 | staged["interval_s"].astype(np.int64)
+    codes = staged.passes << 32 | staged.rows["interval_s"].astype(np.int64)
     found, counts = np.unique(codes, return_counts=True)
     return [
         (code >> 32, code & 0xFFFFFFFF, n) for code, n in zip(found.tolist(), counts.tolist(), strict=True)
     ]
 
 
-async def copy_data(rows: NDArray[np.void]) -> AsyncIterator[bytes]:
-    """A binary COPY of `staged` rows, in pieces."""
+async def copy_data(staged: Staged) -> AsyncIterator[bytes | bytearray]:
+    """A binary COPY, in pieces that others have the loop between."""
     yield _HEAD
-    for at in range(0, len(rows), _ROWS_AT_ONCE):
-        yield rows[at : at + _ROWS_AT_ONCE].tobytes()
+    for at in range(0, len(staged.rows), _ROWS_AT_ONCE):
+        piece = slice(at, at + _ROWS_AT_ONCE)
+        yield _tuples(Candles(staged.rows[piece]), staged.passes[piece])
+        await asyncio.sleep(0)
     yield _TAIL
+
+
+def _tuples(rows: Candles, passes: NDArray[np.int64]) -> bytearray:
+    """Rows as the server reads them."""
+    data = bytearray(_WIDTHS * len(rows))
+    out = np.frombuffer(data, _TUPLE)
+    for name in _FIELDS.keys() & set(CANDLE.names or ()):
+        out[name] = rows[name]
+    out["ts_utc"] = rows["ts"] // 1000 - _EPOCH_US
+    out["pass"] = passes
+    return data
 
 
 def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row]) -> Candles:
@@ -123,6 +155,12 @@ def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row])
         for name, column in zip(COLUMNS, values, strict=True):
             out[name] = np.array(column, CANDLE[name])  # None becomes NaN
     return Candles(out)
+
+
+def instrument_of(row: Row) -> Instrument:
+    """A row of the queries of instruments."""
+    symbol, exchange, name, session_class, volume, number = row
+    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
 
 
 def mark_columns(marks: Marks, interval_s: int) -> list[list[Any]]:

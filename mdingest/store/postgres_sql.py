@@ -152,6 +152,10 @@ AND ts_utc >= $3 AND ts_utc < $4
 ORDER BY ts_utc DESC, id DESC"""
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 ADD_PARTITIONS = "SELECT add_partitions($1, $2, $3)"
+# As last analysed, 0 before that.
+ROWS_OF_PARTITION = """
+SELECT greatest(reltuples, 0)::bigint FROM pg_class
+WHERE oid = to_regclass(quote_ident(partition_name($1, $2)))"""
 ANALYZE_PARTITION = "SELECT analyze_partition($1, $2)"
 DROP_PARTITIONS = "SELECT count(*) FROM drop_partitions($1, $2)"
 

@@ -304,6 +304,48 @@ async def test_making_a_partition_keeps_no_reader_waiting(
             await store.commit(transaction(candles=[candle(DAY)]))
 
 
+async def test_the_newest_candles_are_looked_for_nearby_first_and_found_wherever_they_are(
+    store: PostgresStore, client: asyncpg.Connection
+) -> None:
+    """Opening all days of a year takes longer than all the rest."""
+    year = "SELECT add_partitions('1s', '2025-11-20', '2026-11-24')"
+    await client.execute(year)
+    days = [candle(-day * DAY, instrument=1 + (day > 300)) for day in (*range(5), 100, 320)]
+    await store.commit(transaction(candles=days))
+
+    async def find(instrument: int, limit: int) -> list[int]:
+        found = await store.candles(instrument, 1, 0, ns(0) + 1, limit)
+        beside = await store.excerpt(instrument, 1, 0, ns(0) + 1, limit, ns(0))
+        assert beside.candles["ts"].tolist() == found["ts"].tolist()
+        return [(ns(0) - ts) // (DAY * 10**9) for ts in found["ts"].tolist()]
+
+    assert await find(1, 5) == [4, 3, 2, 1, 0]
+    assert await find(1, 6) == [100, 4, 3, 2, 1, 0]
+    assert await find(1, 50) == [100, 4, 3, 2, 1, 0]
+    assert await find(2, 1) == [320]
+    assert await find(2, 9) == [320]
+
+
+async def test_a_partition_that_has_grown_is_not_analysed_again_after_a_restart(
+    url: str, store: PostgresStore, client: asyncpg.Connection
+) -> None:
+    """It takes seconds once it is big, and commits wait for it."""
+    analysed = "SELECT count(*) FROM pg_stat_user_tables WHERE last_analyze IS NOT NULL"
+    last = "SELECT max(last_analyze) FROM pg_stat_user_tables"
+    await store.commit(Transaction(candles=many(3_000)))
+    await client.execute("SELECT pg_stat_force_next_flush()")
+    assert await client.fetchval(analysed) == 1
+    before = await client.fetchval(last)
+    again = await open_postgres(url)
+    try:
+        await again.commit(Transaction(candles=many(3_100)))
+        assert await client.fetchval(last) == before
+        await again.commit(Transaction(candles=many(25_000)))
+        assert await client.fetchval(last) > before
+    finally:
+        await again.close()
+
+
 # -- what is not written --------------------------------------------------------------
 
 

@@ -15,10 +15,8 @@ from tests.support.rows import candle, ns
 def staged(*candles: tuple[object, ...]) -> list[tuple[int, int, int, float]]:
     """Pass, instrument, second and close of each row that would be sent."""
     out = rows.staged(Candles(np.array(list(candles), CANDLE)))
-    seconds = [(rows.ns_of(int(us)) - ns(0)) // 10**9 for us in out["ts_utc"]]
-    return list(
-        zip(out["pass"].tolist(), out["instrument_id"].tolist(), seconds, out["close"].tolist(), strict=True)
-    )
+    columns = [out.rows[name].tolist() for name in ("instrument_id", "ts", "close")]
+    return [(at, i, (ts - ns(0)) // 10**9, c) for at, i, ts, c in zip(out.passes, *columns, strict=True)]
 
 
 def test_rows_are_sorted_by_interval_instrument_and_time() -> None:
@@ -55,7 +53,7 @@ async def test_the_copy_data_is_what_postgresql_reads() -> None:
     assert data[:19] == b"PGCOPY\n\xff\r\n\0" + bytes(8)
     assert data[19:21] == (16).to_bytes(2, "big")  # columns
     assert data[21:29] == (4).to_bytes(4, "big") + (1).to_bytes(4, "big")  # an interval of 1 s
-    assert len(data) == 19 + 2 * sent.dtype.itemsize + 2
+    assert len(data) == 19 + 2 * (2 + 16 * 4 + 7 * 8 + 5 * 4 + 4 * 2) + 2  # lengths stand before values
     assert data[-2:] == b"\xff\xff"
 
 

@@ -1,0 +1,36 @@
+"""Making partitions ahead, and forgetting: old partitions whole, old rows of other tables in pieces."""
+
+from collections.abc import Awaitable, Callable
+
+from mdingest.core.session import DAY_NS
+from mdingest.store import postgres_rows as rows
+from mdingest.store import postgres_sql as sql
+from mdingest.store.base import Retention
+
+ROWS_AT_ONCE = 20_000
+_AHEAD_NS = {1: 4 * DAY_NS, 60: 32 * DAY_NS}  # past a long weekend, into the next month
+
+Do = Callable[..., Awaitable[int]]
+"""Runs a statement in a transaction of its own: the number it answers, or how many rows it touched."""
+
+
+async def retain(do: Do, keep: Retention, now_ns: int) -> int:
+    """See `Store.retain`."""
+    gone = 0
+    for interval_s in sql.LIVE:
+        until = now_ns + _AHEAD_NS[interval_s]
+        await do(sql.ADD_PARTITIONS, sql.NAMES[interval_s], rows.us_of(now_ns), rows.us_of(until))
+    for interval_s, before_ns in keep.candles.items():
+        gone += await do(sql.DROP_PARTITIONS, sql.NAMES[interval_s], rows.us_of(before_ns))
+    if keep.revisions_ns is not None:
+        gone += await _in_pieces(do, sql.FORGET_REVISIONS, rows.us_of(keep.revisions_ns))
+    return gone
+
+
+async def _in_pieces(do: Do, query: str, *values: object) -> int:
+    gone = 0
+    while True:
+        done = await do(query, *values, ROWS_AT_ONCE)
+        gone += done
+        if done < ROWS_AT_ONCE:
+            return gone

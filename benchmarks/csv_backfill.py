@@ -10,7 +10,6 @@ something is kept for the whole file.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.processes import ROOT, product_python
+from benchmarks.processes import environment, product_python
 from benchmarks.report import NOT_INSTALLED, Row, at_least, at_most, main, per_second
 from benchmarks.sqlite_upsert import PLAIN_TABLE
 
@@ -130,7 +129,7 @@ def _timed(command: Sequence[str], folder: Path, text: str = "") -> Run:
     done = subprocess.run(
         [sys.executable, "-S", "-c", _LAUNCHER, *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=environment(),
         input=text,
         stdout=subprocess.PIPE,
         text=True,

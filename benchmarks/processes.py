@@ -84,13 +84,18 @@ class Process:
         return after.children_user + after.children_system - before.children_user - before.children_system
 
 
+def environment() -> dict[str, str]:
+    """As a user's, whose second start finds what the first one compiled."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": str(ROOT)}
+
+
 @contextmanager
 def running(command: list[str], folder: Path, name: str) -> Iterator[Process]:
     """A process with its output in ``folder``; it is stopped when the block ends."""
     log = folder / f"{name}.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with log.open("ab") as out:
-        child = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
+        child = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment())
     try:
         yield Process(child, log)
     finally:

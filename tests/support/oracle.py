@@ -162,7 +162,15 @@ def _last(ascending: list[int], before: int, default: int) -> int:
 
 
 def excess_problems(found: Evidence, frames: list[int]) -> list[str]:
-    """Gaps that claim more than was lost, with the numbers."""
+    """Gaps that claim more than was lost, with the numbers.
+
+    Two seconds are what whole seconds cost: up to one at each end, were every clock known. The
+    feed's is not. Stamps of whole seconds look the same from an exchange that is ``lag`` behind,
+    to which the cut came so much earlier, so an honest uptime ends that much earlier; and ours
+    may be behind the exchange's by MARGIN, so it begins that much later. Less would be dishonest:
+    `tests/property/test_gap_bounds.py` shows both exchanges, and that our bounds are the tightest
+    that are true of either.
+    """
     return [
         f"{one.symbol}: the gap {one.where} exceeds its {one.cuts} cuts by {one.over / NS:.3f} s, "
         f"of which {one.unread / NS:.3f} s were unread and {one.lag / NS:.3f} s are the clock's"

@@ -31,6 +31,11 @@ def add(command: AddCommand) -> None:
     gaps.add_argument(
         "--all", action="store_true", help="also what is repaired, or lies outside of trading hours"
     )
+    gaps.add_argument(
+        "--repair",
+        action="store_true",
+        help="fetch what is missing now, also what a daemon has given up, and show how each gap stands then",
+    )
     gaps.add_argument("--json", action="store_true", help="the same for programs, an object a gap")
     gaps.set_defaults(handler=_gaps)
 
@@ -53,7 +58,9 @@ def _gaps(args: Namespace) -> int:
     from mdingest.cli import DONE, INCOMPLETE
     from mdingest.config import read_clock
 
-    clock = read_clock()
+    clock = read_clock(config if args.repair else None)
+    if args.repair:
+        return _repair(config, clock, args)
     listed = asyncio.run(_listed(config, clock, args))
     now = clock.wall_ns()
     shown = [
@@ -62,17 +69,32 @@ def _gaps(args: Namespace) -> int:
         for hole in one.holes
         if args.all or (hole.in_hours and hole.repair != _DONE)
     ]
-    if args.json:
-        import orjson
-
-        for symbol, hole in shown:
-            print(orjson.dumps(as_object(symbol, hole, now)).decode())
-    else:
-        print("\n".join(report(shown, now)))
+    _show(shown, now, json=args.json)
     unknown = [one.symbol for one in listed if not one.known]
     for symbol in unknown:
         sys.stderr.write(f"mdingest: {symbol}: nothing is stored under this name\n")
     return INCOMPLETE if unknown else DONE
+
+
+def _repair(config: "Config", clock: "Clock", args: Namespace) -> int:
+    import asyncio
+
+    from mdingest.app.mending import mend_gaps
+    from mdingest.cli import DONE, INCOMPLETE
+
+    mended = asyncio.run(mend_gaps(config, clock, args.symbols, start=args.start, end=args.end))
+    _show(mended, clock.wall_ns(), json=args.json)
+    return DONE if all(hole.repair == _DONE for _, hole in mended) else INCOMPLETE
+
+
+def _show(shown: "list[tuple[str, Hole]]", now_ns: int, *, json: bool) -> None:
+    if not json:
+        print("\n".join(report(shown, now_ns)))
+        return
+    import orjson
+
+    for symbol, hole in shown:
+        print(orjson.dumps(as_object(symbol, hole, now_ns)).decode())
 
 
 async def _listed(config: "Config", clock: "Clock", args: Namespace) -> "list[Listed]":

@@ -93,6 +93,8 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
         raise TransientError(f"no answer within {wire.open_timeout_s:g} s") from None
     except OSError as exc:
         raise TransientError(f"can't connect: {exc.strerror or type(exc).__name__}") from None
+    except ConnectionClosed:  # reset before the request was even written
+        raise TransientError("the other side hung up before it answered") from None
 
 
 def _refusal(protocol: LiveProtocol, exc: InvalidStatus) -> MdingestError:

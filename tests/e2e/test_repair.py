@@ -1,6 +1,7 @@
 """A daemon whose feed is cut fills the hole by itself; in the end it has what an undisturbed one has."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -122,6 +123,29 @@ def wrong_minutes(found: Evidence, since_ns: int) -> list[str]:
             if said != truth:
                 wrong.append(f"{symbol} {at // NS}: {said} instead of {truth}")
     return wrong
+
+
+async def test_after_a_death_one_command_fills_what_nobody_was_there_to_record(tmp_path: Path) -> None:
+    async with place_of(tmp_path) as place:
+        async with place.mdingest("run") as daemon:
+            await place.until_minutes(daemon, 2)
+            since_ns = place.clock.wall_ns() - 2 * MINUTE
+            await daemon.killed()
+        await place.passed(240)
+
+        async with place.mdingest("gaps") as listing:
+            await listing.ended(within_s=30)
+        async with place.mdingest("gaps", "--repair", "--json") as command:
+            code = await command.ended(within_s=30)
+
+        assert "unrecorded" in listing.said()
+        lines = [json.loads(line) for line in command.said().splitlines() if line.startswith('{"symbol"')]
+        assert {line["symbol"] for line in lines} == set(SYMBOLS)
+        assert {line["repair"] for line in lines} == {"repaired"}, command.said()
+        assert code == 0
+    found = place.evidence()
+    assert not wrong_minutes(found, since_ns)
+    assert max(found.candles[SYMBOLS[0], "1m"]) >= since_ns + 4 * MINUTE
 
 
 async def test_what_is_due_runs_beside_the_feeds_and_changes_with_the_configuration(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from mdingest.app.histories import Histories
 from mdingest.config import Config, load
+from mdingest.core.events import Flag
 from mdingest.core.interval import Interval
 from mdingest.core.rank import BY_NAME
 from mdingest.errors import ConfigError
@@ -312,6 +313,21 @@ async def test_bars_without_volume_leave_good_rows_unchanged(market: Market) -> 
     await market.fetch(force=True)
 
     assert await market.rows() == before
+
+
+@pytest.mark.parametrize("market", ["yfinance"], indirect=True)
+async def test_a_suspect_volume_is_marked_and_gives_way(market: Market) -> None:
+    market.vendor.zeros = {START + 4 * MINUTE}
+    await market.fetch()
+    stored = await market.db.store.candles(1, 60, START, END, 100)
+    await market.put(range(4, 5), lambda _: 99.0, source="alphavantage")
+    replaced = await market.rows()
+    market.vendor.zeros = set()
+    await market.fetch(force=True)
+
+    assert {int(row["ts"]) for row in stored if row["flags"] == Flag.VOLUME_SUSPECT} == {START + 4 * MINUTE}
+    assert replaced[START + 4 * MINUTE] == (99.0, 9, BY_NAME["alphavantage"].id)
+    assert (await market.rows())[START + 5 * MINUTE] == market.want()[START + 5 * MINUTE]
 
 
 async def test_unsettled_bars_leave_good_rows_unchanged(market: Market) -> None:

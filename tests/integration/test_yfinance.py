@@ -1,22 +1,32 @@
 """yfinance itself, in its process, against a server that behaves as Yahoo's do."""
 
+import json
 import resource
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from aiohttp import web
 
+from mdingest.app.histories import Histories
+from mdingest.config import load
 from mdingest.core.interval import Interval
 from mdingest.errors import PermanentError, TransientError
+from mdingest.pipeline.history import Order
 from mdingest.pipeline.history.child import Child
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.providers.history import Ask, Hours, Parsed, instrument_of
 from mdingest.providers.yfinance import YfinanceHistory, YfinanceOptions
-from tests.support.history import BOOK
+from mdingest.store import open_store
+from mdingest.store.migrate import migrate
+from mdingest.telemetry.clock import Clock
+from tests.support.history import BOOK, Silence
 from tests.support.rows import ns
+from tests.support.vendors.alphavantage import USED_UP, AlphaVantageVendor
 from tests.support.vendors.base import DAY, MINUTE
 from tests.support.vendors.yahoo import YahooVendor
 
@@ -142,3 +152,38 @@ async def test_its_memory_is_bounded_and_its_own(yahoo: Yahoo) -> None:
     assert pid is not None
     assert resource.prlimit(pid, resource.RLIMIT_DATA) == (400 << 20, 400 << 20)
     assert "pandas" not in sys.modules
+
+
+async def test_it_steps_in_for_one_whose_day_is_used_up(yahoo: Yahoo, tmp_path: Path) -> None:
+    yahoo.vendor.symbols = {"RELIANCE.BO"}
+    url = f"sqlite:///{tmp_path}/candles.db"
+    await migrate(url)
+    store = await open_store(url)
+    async with AlphaVantageVendor().serve() as alpha:
+        assert isinstance(alpha, AlphaVantageVendor)
+        alpha.now_ns = yahoo.vendor.now_ns
+        alpha.says = {"Information": USED_UP}
+        file = tmp_path / "config.yaml"
+        sections = {"alphavantage": alpha.options(tmp_path), "yfinance": yahoo.vendor.options(tmp_path)}
+        file.write_text(json.dumps({"journal": {"dir": str(tmp_path / "j")}, "providers": sections}))
+        config = load(file, {})
+
+        async def fetch(start: int, end: int) -> list[tuple[str, int, list[str], list[str]]]:
+            """As a process of its own would."""
+            clock = Clock(yahoo.vendor.now_ns, time.monotonic_ns(), shifted=True)
+            async with Fetcher(10.0, yahoo.children) as fetcher:
+                histories = Histories(lambda: config, clock, store, fetcher)
+                asked = ["alphavantage", "yfinance"]
+                ready = await histories.ready(asked, ["RELIANCE.BO"], Interval.parse("1m"))
+                order = Order(ready.instruments, Interval.parse("1m"), start, end)
+                report = await ready.chain.run(order, Silence())
+            return [(said.provider, said.rows, said.failures, said.notes) for said in report.symbols]
+
+        first, second = await fetch(START, END), await fetch(END, END + 10 * MINUTE)
+    await store.close()
+
+    assert [said[:3] for said in first] == [("alphavantage", 0, []), ("yfinance", 20, [])]
+    assert [said[:3] for said in second] == [("alphavantage", 0, []), ("yfinance", 10, [])]
+    assert "25 requests per day" in first[0][3][0]
+    assert "the quota of 25 requests a day is used up" in second[0][3][0]
+    assert len(alpha.asked) == 1  # the second process knew

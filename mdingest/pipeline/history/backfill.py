@@ -94,7 +94,7 @@ class Backfill:
         if interval.seconds in known:
             return ""
         names = ", ".join(Interval(seconds).text for seconds in sorted(known))
-        return f"{self._name} has no candles of {interval}; it has {names}"
+        return f"{self._name} has no candles of {interval}; it has {names}, and longer ones are made on read"
 
     async def run(self, order: Order, progress: Progress) -> Report:
         """All symbols, one after another. What fails for one does not touch the others.

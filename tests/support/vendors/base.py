@@ -17,6 +17,7 @@ IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 SECOND = 1_000_000_000
 MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
 _IST_NS = 19_800 * SECOND
+_BUSY_DAY = ns(0) // DAY  # the others have fewer trades, so that long replies are quick to make
 SECRET = "hush-hush-4711"
 FAULTS = ("500", "html", "half", "cut", "nothing", "wrong", "slow", "throttle")
 """What a vendor may be told to do instead of answering; after each it answers again."""
@@ -126,7 +127,8 @@ class Vendor(ABC):
             if interval_ns != DAY and not self.is_open(at):
                 at += 15 * MINUTE if interval_ns == MINUTE and at % (15 * MINUTE) == 0 else interval_ns
                 continue
-            idle = at in self.quiet or (interval_ns == MINUTE and at % self.every_ns)
+            every = self.every_ns if at // DAY == _BUSY_DAY else max(self.every_ns, 15 * MINUTE)
+            idle = at in self.quiet or (interval_ns == MINUTE and at % every)
             if not idle and self._trades(at):
                 found[at] = self.bar(at)
             at += interval_ns

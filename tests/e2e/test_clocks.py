@@ -2,8 +2,6 @@
 
 import json
 import signal
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import yaml
 
 from mdingest import calendars
 from mdingest.telemetry.clock import parse_clock
-from tests.support.place import SYMBOL, Place, fast_clock, place_of
+from tests.support.place import Place, fast_clock, place_of
 from tests.support.processes import Process, until
 
 STEPPING = """
@@ -27,23 +25,6 @@ signal.signal(signal.SIGUSR2, lambda *_: steps.append(-2))
 """SIGUSR1: somebody sets the wall clock an hour ahead. SIGUSR2: two hours back. Not the monotonic one."""
 
 
-async def until_more_rows(place: Place, daemon: Process, count: int) -> None:
-    """Asks the database: what HTTP calls now is the very clock that steps."""
-
-    def rows() -> int:
-        with closing(sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)) as connection:
-            query = "SELECT count(*) FROM candles WHERE symbol = ? AND interval = '1s'"
-            found: int = connection.execute(query, (SYMBOL,)).fetchone()[0]
-            return found
-
-    wanted = rows() + count
-
-    async def grown() -> bool:
-        return rows() >= wanted
-
-    await until(f"{count} rows more", grown, daemon, within_s=30)
-
-
 @pytest.mark.timeout(120)
 async def test_a_wall_clock_that_steps_moves_no_candle(tmp_path: Path) -> None:
     async with place_of(tmp_path, fast_clock(4)) as place:
@@ -51,7 +32,7 @@ async def test_a_wall_clock_that_steps_moves_no_candle(tmp_path: Path) -> None:
             await place.until_candles(daemon, 2, within_s=30)
             for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
                 daemon.send(number)
-                await until_more_rows(place, daemon, 5)
+                await place.until_more(daemon, 5)
             assert await daemon.stopped() == 0
 
         assert place.heard_without_a_gap()
@@ -102,7 +83,7 @@ async def test_a_token_that_dies_at_six_in_the_morning_costs_until_the_next_logi
 
             log_in(place, six + timedelta(minutes=1))
             await until_feed(place, daemon, "live")
-            await until_more_rows(place, daemon, 5)
+            await place.until_more(daemon, 5)
             assert await daemon.stopped() == 0
 
         found = place.evidence()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from mdingest.pipeline.history import Order, SymbolReport
 from mdingest.pipeline.history.child import Child
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.providers import HISTORY
-from mdingest.providers.history import Reach
+from mdingest.providers.history import Capabilities, Reach
 from mdingest.store import open_store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
@@ -29,9 +30,12 @@ from tests.support.vendors import VENDORS
 from tests.support.vendors.base import DAY, FAULTS, MINUTE, SECRET, Vendor
 
 _yield = asyncio.sleep
-ONE = Interval.parse("1m")
+OUTRANKED = sorted(name for name in VENDORS if BY_NAME[name].rank < BY_NAME["bhavcopy"].rank)
 WITH_A_SECRET = sorted(name for name, vendor in VENDORS.items() if vendor.names_secret)
 START, END = ns(0), ns(1_200)  # twenty minutes of 2026-11-20, from the opening on
+_OPENED_NS = (9 * 60 + 15) * MINUTE
+DAYS = ns(-25 * 86_400) - _OPENED_NS, ns(86_400) - _OPENED_NS  # twenty trading days up to then
+_LAST_TRADE_NS = 10 * 60 * MINUTE + 30 * MINUTE  # 16:00 in Mumbai, after the name of a day
 
 
 class Market:
@@ -46,6 +50,27 @@ class Market:
         self.waited: list[float] = []
         self.now_s = 1_000.0
         self.timeout_s = 30.0  # of one request: a loaded machine is no slow vendor
+        self.daily = vendor.daily
+        self.one = Interval.parse("1d" if vendor.daily else "1m")
+        self.start, self.end = DAYS if vendor.daily else (START, END)
+        self.requests = 20 if vendor.daily else 1  # for that range
+
+    def at(self, n: int) -> int:
+        """What the bar of that number is called."""
+        return self.days[n] if self.daily else START + n * MINUTE
+
+    @cached_property
+    def days(self) -> list[int]:
+        """Names of the twenty days."""
+        return list(self.vendor.bars(*DAYS, DAY))
+
+    def over(self, name: int) -> int:
+        """When nothing trades in a bar any more."""
+        return name + (_LAST_TRADE_NS if self.daily else MINUTE)
+
+    def day_of(self, instant: int) -> int:
+        """The midnight before the opening, for vendors of whole days."""
+        return instant - _OPENED_NS if self.daily else instant
 
     async def sleep(self, seconds: float) -> None:
         """Time passes at once."""
@@ -54,10 +79,17 @@ class Market:
         await _yield(0)
 
     async def fetch(
-        self, start: int = START, end: int = END, interval: Interval = ONE, symbol: str = "", **order: bool
+        self,
+        start: int | None = None,
+        end: int | None = None,
+        interval: Interval | None = None,
+        symbol: str = "",
+        **order: bool,
     ) -> SymbolReport:
         """One backfill, as a process of its own would do it."""
         vendor = self.vendor
+        start, end = (self.start if start is None else start), (self.end if end is None else end)
+        interval = interval or self.one
         config = self.config()
         async with Fetcher(self.timeout_s, self.children) as fetcher:
             clock = Clock(vendor.now_ns, time.monotonic_ns(), shifted=True)
@@ -78,9 +110,9 @@ class Market:
         )
         return load(file, {})
 
-    async def rows(self, interval_s: int = 60) -> dict[int, tuple[float, float, int]]:
+    async def rows(self, interval_s: int | None = None) -> dict[int, tuple[float, float, int]]:
         """Close, volume and source by opening instant."""
-        found = await self.db.store.candles(1, interval_s, 0, 1 << 61, 100_000)
+        found = await self.db.store.candles(1, interval_s or self.one.seconds, 0, 1 << 61, 100_000)
         return {int(r["ts"]): (float(r["close"]), float(r["volume"]), int(r["source"])) for r in found}
 
     async def put(
@@ -91,10 +123,15 @@ class Market:
             *(candle(60 * n, close(n), source=source, interval_s=60, volume=volume) for n in minutes)
         )
 
-    def reach(self, interval_s: int = 60) -> Reach:
+    @property
+    def capabilities(self) -> Capabilities:
         """What the provider says of itself."""
         provider = self.vendor.provider
-        return HISTORY[provider].history(self.config().providers[provider]).capabilities.intervals[interval_s]
+        return HISTORY[provider].history(self.config().providers[provider]).capabilities
+
+    def reach(self) -> Reach:
+        """The same of its shortest bars."""
+        return self.capabilities.intervals[self.one.seconds]
 
     def reachable(self, start: int) -> int:
         """The instant itself, or the opening of the first day that the provider still has."""
@@ -104,10 +141,12 @@ class Market:
         opening = START % DAY
         return max(start, -(-(self.vendor.now_ns - round(depth_s * 1e9) - opening) // DAY) * DAY + opening)
 
-    def want(self, start: int = START, end: int = END) -> dict[int, tuple[float, float, int]]:
+    def want(self, start: int | None = None, end: int | None = None) -> dict[int, tuple[float, float, int]]:
         """What should be stored of the vendor's bars."""
         source = BY_NAME[self.vendor.provider].id
-        return {at: (b.close, b.volume, source) for at, b in self.vendor.bars(start, end).items()}
+        start, end = (self.start if start is None else start), (self.end if end is None else end)
+        bars = self.vendor.bars(start, end, DAY if self.daily else MINUTE)
+        return {at: (b.close, b.volume, source) for at, b in bars.items()}
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +177,11 @@ async def market(
 
 
 def test_every_provider_that_is_asked_over_the_network_has_a_vendor() -> None:
-    assert {"csv", "bhavcopy"} | set(VENDORS) >= set(HISTORY)
+    assert {"csv"} | set(VENDORS) >= set(HISTORY)
 
 
 async def test_what_it_has_is_stored_as_it_stands(market: Market) -> None:
-    market.vendor.quiet = {START + 3 * MINUTE}
+    market.vendor.quiet = {market.at(3)}
 
     said = await market.fetch()
 
@@ -153,8 +192,8 @@ async def test_what_it_has_is_stored_as_it_stands(market: Market) -> None:
 
 async def test_yesterday_and_today_are_one_wish(market: Market) -> None:
     market.vendor.every_ns = 5 * MINUTE
-    market.vendor.now_ns = START + DAY // 2
-    start = ns(-86_400)
+    market.vendor.now_ns = market.end - DAY // 2 if market.daily else START + DAY // 2
+    start = market.day_of(ns(-86_400))
 
     said = await market.fetch(start)
 
@@ -164,13 +203,13 @@ async def test_yesterday_and_today_are_one_wish(market: Market) -> None:
 
 
 async def test_it_is_asked_once(market: Market) -> None:
-    market.vendor.quiet = {START + 3 * MINUTE}
+    market.vendor.quiet = {market.at(3)}
     first = await market.fetch()
     asked = len(market.vendor.asked)
 
     again = await market.fetch()
 
-    assert asked == len(first.requests) == 1
+    assert asked == len(first.requests) == market.requests
     assert (again.requests, len(market.vendor.asked)) == ([], asked)
 
 
@@ -196,7 +235,9 @@ async def test_a_long_range_is_the_fewest_requests_it_allows(market: Market) -> 
 
     assert said.requests
     assert market.vendor.asked == []
-    if reach.span_s is not None:
+    if market.daily:
+        assert len(said.requests) == len(market.vendor.bars(start - DAY, end, DAY))
+    elif reach.span_s is not None:
         assert len(said.requests) == -(-(end - start) // (reach.span_s * 1e9))
     if reach.months is not None:
         assert len(said.requests) == 5  # from July to November
@@ -205,18 +246,14 @@ async def test_a_long_range_is_the_fewest_requests_it_allows(market: Market) -> 
 
 
 async def test_the_forming_bar_is_never_stored(market: Market) -> None:
-    market.vendor.now_ns = START + 10 * MINUTE + 30 * 1_000_000_000
-    settle = (
-        HISTORY[market.vendor.provider]
-        .history(market.config().providers[market.vendor.provider])
-        .capabilities.settle_of(ONE)
-    )
+    settle_ns = market.capabilities.settle_of(market.one) * 1e9
+    market.vendor.now_ns = market.at(10) + (9 * 60 * MINUTE if market.daily else MINUTE // 2)
 
-    await market.fetch(end=START + 40 * MINUTE)
+    await market.fetch(end=market.end + 20 * MINUTE)
     rows = await market.rows()
 
-    assert all(at + MINUTE <= market.vendor.now_ns - settle * 1e9 for at in rows)
-    market.vendor.now_ns = END + DAY
+    assert all(market.over(at) <= market.vendor.now_ns - settle_ns for at in rows)
+    market.vendor.now_ns = market.end + DAY
     await market.fetch()
     assert await market.rows() == market.want()
 
@@ -232,8 +269,8 @@ async def test_trouble_is_tried_again(market: Market, fault: str) -> None:
 
     assert said.failures == []
     assert await market.rows() == market.want()
-    assert len(market.vendor.asked) == (2 if fault == "slow" else 3)
-    assert len(market.waited) >= len(market.vendor.asked) - 1
+    assert len(market.vendor.asked) == market.requests + (1 if fault == "slow" else 2)
+    assert len(market.waited) >= len(market.vendor.asked) - market.requests
     assert max(market.waited) <= 300
 
 
@@ -243,7 +280,7 @@ async def test_one_that_does_not_recover_is_left_alone(market: Market) -> None:
     said = await market.fetch()
 
     assert "500" in said.failures[0]
-    assert said.left == [(START, END)]
+    assert (said.left[0][0], said.left[-1][1]) == (market.start, market.end)
     assert len(market.vendor.asked) <= 12
     assert await market.rows() == {}
 
@@ -252,7 +289,7 @@ async def test_after_a_cut_it_goes_on_where_it_was(market: Market) -> None:
     market.vendor.every_ns = 30 * MINUTE
     end = ns(50 * 86_400)
     market.vendor.now_ns = end + 10 * DAY
-    start = market.reachable(ns(-100 * 86_400))
+    start = market.day_of(market.reachable(ns(-100 * 86_400)))
     planned = (await market.fetch(start, end, dry_run=True)).requests
     assert len(planned) > 1
     end = min(end, start + 3 * (end - start) // len(planned))
@@ -277,12 +314,12 @@ async def test_an_unknown_symbol_is_told_and_nothing_stored(market: Market) -> N
         text = str(exc)
 
     assert text
-    assert len(market.vendor.asked) <= 1
+    assert len(market.vendor.asked) <= market.requests
     assert await market.rows() == {}
 
 
 async def test_a_wrong_row_is_named_and_asked_for_again(market: Market) -> None:
-    market.vendor.wrong = {START + 5 * MINUTE}
+    market.vendor.wrong = {market.at(5)}
 
     said = await market.fetch()
 
@@ -298,6 +335,7 @@ async def test_adjusted_bars_leave_good_rows_unchanged(market: Market) -> None:
     await market.fetch()
     before = await market.rows()
     market.vendor.factor = 0.5
+    market.vendor.forget(market.folder)
 
     said = await market.fetch(force=True)
 
@@ -308,7 +346,8 @@ async def test_adjusted_bars_leave_good_rows_unchanged(market: Market) -> None:
 async def test_bars_without_volume_leave_good_rows_unchanged(market: Market) -> None:
     await market.fetch()
     before = await market.rows()
-    market.vendor.zeros = {START + n * MINUTE for n in range(4, 9)}
+    market.vendor.zeros = {market.at(n) for n in range(4, 9)}
+    market.vendor.forget(market.folder)
 
     await market.fetch(force=True)
 
@@ -334,13 +373,15 @@ async def test_unsettled_bars_leave_good_rows_unchanged(market: Market) -> None:
     await market.fetch()
     before = await market.rows()
     market.vendor.factor = 1.001
-    market.vendor.now_ns = START + 30_000_000_000
+    market.vendor.forget(market.folder)
+    market.vendor.now_ns = market.start + 30_000_000_000
 
     await market.fetch(force=True)
 
     assert await market.rows() == before
 
 
+@pytest.mark.parametrize("market", OUTRANKED, indirect=True)
 async def test_a_higher_rank_is_not_replaced(market: Market) -> None:
     bars = market.vendor.bars(START, END)
     await market.fetch(end=START + MINUTE)  # the instrument
@@ -383,8 +424,7 @@ async def test_no_text_holds_a_secret(market: Market) -> None:
 
 async def test_no_more_often_than_it_allows(market: Market) -> None:
     market.vendor.every_ns = 30 * MINUTE
-    provider = market.vendor.provider
-    limits = HISTORY[provider].history(market.config().providers[provider]).capabilities.limits
+    limits = market.capabilities.limits
     start, end = ns(-200 * 86_400), ns(-170 * 86_400)
     market.vendor.now_ns = end
     planned = (await market.fetch(start, end, dry_run=True)).requests

@@ -22,6 +22,7 @@ from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
 from tests.support.history import Silence
 from tests.support.rows import Database, candle, ns
+from tests.support.vendors.base import DAY as DAY_NS
 from tests.support.vendors.bhavcopy import BhavcopyVendor
 
 DAY_S = 86_400
@@ -154,8 +155,7 @@ async def test_kept_files_stay_within_their_bound(archive: Archive) -> None:
 
 
 async def test_a_share_that_rarely_trades_is_not_asked_for_again(archive: Archive) -> None:
-    quiet = ns(-1 * DAY_S) // (DAY_S * 10**9) * DAY_S * 10**9 - 19_800 * 10**9
-    archive.vendor.quiet = {quiet}
+    archive.vendor.quiet = {ns(-1 * DAY_S) // DAY_NS * DAY_NS}
 
     first = await archive.fetch("RELIANCE.NS", -3, 1)
     again = await archive.fetch("RELIANCE.NS", -3, 1)

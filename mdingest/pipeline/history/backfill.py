@@ -231,7 +231,7 @@ class Backfill:
         """Raises PermanentError, or TransientError after the last attempt."""
         if self._refused is not None:
             raise self._refused
-        waits = full_jitter(cap_s=60.0)
+        waits, rejected = full_jitter(cap_s=60.0), said.rejected
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if not self._fetcher.has(request):
@@ -240,7 +240,10 @@ class Backfill:
                     if batch is None:
                         await self._refuse_adjusted(ask, reply)
                     await self._keep(ask, reply, said, heard, self._write if batch is None else batch.add)
-                    await self._fetcher.understood(reply)
+                    if said.rejected == rejected:
+                        await self._fetcher.understood(reply)
+                    else:
+                        self._fetcher.misunderstood(request)  # it may be mended by the next time
             except NotYet:
                 raise
             except Unauthorized as exc:

@@ -38,6 +38,7 @@ class Vendor(ABC):
     provider: ClassVar[str]
     symbol: ClassVar[str]
     always_open: ClassVar[bool] = False
+    daily: ClassVar[bool] = False  # it has bars of whole days only
     names_secret: ClassVar[bool] = True  # its requests carry a secret
 
     def __init__(self) -> None:
@@ -64,6 +65,10 @@ class Vendor(ABC):
     @abstractmethod
     def throttled(self) -> web.Response:
         """Too fast. Says that a second or so is enough, in this vendor's way."""
+
+    def forget(self, folder: Path) -> None:
+        """Remove what our side may have kept of its replies, below ``folder``."""
+        del folder
 
     def refused(self) -> web.Response:
         """The token is not good any more."""

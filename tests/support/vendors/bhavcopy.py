@@ -12,7 +12,10 @@ from aiohttp import web
 
 from tests.support.vendors.base import DAY, IST, SECOND, Bar, Vendor
 
-HOLIDAYS = {dt.date(2026, 11, 10), dt.date(2026, 11, 24), dt.date(2024, 7, 17)}
+HOLIDAYS = {
+    dt.date(2024, 7, 17), dt.date(2026, 9, 14), dt.date(2026, 10, 2), dt.date(2026, 10, 20),
+    dt.date(2026, 11, 10), dt.date(2026, 11, 24),
+}  # fmt: skip
 MUHURAT = dt.date(2026, 11, 8)
 UDIFF = (
     "TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,"
@@ -41,6 +44,7 @@ _DATES = {"ymd": "%Y%m%d", "dmony": "%d%b%Y", "dmy": "%d%m%Y", "dmyy": "%d%m%y"}
 class BhavcopyVendor(Vendor):
     provider = "bhavcopy"
     symbol = "RELIANCE.NS"
+    daily = True
     names_secret = False
 
     def options(self, folder: Path) -> dict[str, Any]:
@@ -72,10 +76,21 @@ class BhavcopyVendor(Vendor):
         assert interval_ns == DAY
         found = {}
         for name in range(start_ns // DAY * DAY, end_ns, DAY):
-            at = name - 19_800 * SECOND  # midnight in Mumbai
-            if start_ns <= at < end_ns and self.has(_date(name)) and at not in self.quiet:
-                found[name] = self.bar(at)
+            midnight = name - 19_800 * SECOND  # in Mumbai
+            if start_ns <= midnight < end_ns and self.has(_date(name)) and name not in self.quiet:
+                found[name] = self.bar(name)
         return found
+
+    def bar(self, at: int) -> Bar:
+        """Another one each day."""
+        o, h, l, c, volume, oi = super().bar(at)  # noqa: E741 - as they are called
+        more = at // DAY % 40 * 0.5 * self.factor
+        return Bar(o + more, h + more, l + more, c + more, volume + at // DAY % 5 * (volume > 0), oi)
+
+    def forget(self, folder: Path) -> None:
+        """The files of each day, which do not change in earnest."""
+        for path in (folder / "bhavcopy").glob("*"):
+            path.unlink()
 
     def _absent(self, kind: str, date: dt.date) -> web.Response:
         """A holiday: another day's file, a web page or 404, each with the manners of its exchange."""
@@ -103,7 +118,7 @@ class BhavcopyVendor(Vendor):
         yield _line(kind, date, ("RELIABLE", "EQ", "539091"), Bar(1, 2, 1, 2, 10, 0))
         bond = "958RIL27" if kind.startswith("bse") else "RELIANCE"  # names are unique at BSE
         yield _line(kind, date, (bond, "GB", "999999"), Bar(7, 8, 7, 8, 1, 0))
-        at = (date - dt.date(1970, 1, 1)).days * DAY - 19_800 * SECOND
+        at = (date - dt.date(1970, 1, 1)).days * DAY
         if at not in self.quiet:
             yield _line(kind, date, ("RELIANCE", "EQ", "500325"), self.bar(at))
         yield _line(kind, date, ("TCS", "EQ", "532540"), Bar(3_100, 3_150, 3_090, 3_120, 4_000, 0))

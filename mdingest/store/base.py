@@ -19,6 +19,8 @@ from mdingest.core.events import (
     Marks,
 )
 from mdingest.core.instrument import Instrument
+from mdingest.core.interval import STORED
+from mdingest.core.session import DAY_NS
 from mdingest.store.upkeep import Difference, GapRow, Run, Upkeep
 
 __all__ = [
@@ -126,6 +128,9 @@ class StoreSize:
     pending: int
 
 
+_WHOLE_NS = 32 * DAY_NS  # of candles that ought to be gone, so much may still be there: partitions go whole
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """What may be forgotten, as instants in UTC ns; what is not named stays for ever."""
@@ -133,6 +138,20 @@ class Retention:
     candles: Mapping[int, int] = field(default_factory=dict)
     """Interval in seconds to the instant before whose opening its candles go."""
     revisions_ns: int | None = None  # replaced rows go that were replaced before it
+
+    @property
+    def spans_ns(self) -> int | None:
+        """Coverage and gaps go that ended before it: all they speak of is gone.
+
+        None while candles of some length that is built live are kept for ever.
+        """
+        if not {interval.seconds for interval in STORED} <= self.candles.keys():
+            return None
+        return min(map(self.history_ns, self.candles))
+
+    def history_ns(self, interval_s: int) -> int:
+        """The same for what was fetched of one interval, which ``candles`` names."""
+        return self.candles[interval_s] - _WHOLE_NS
 
 
 class Store(Protocol):

@@ -24,6 +24,11 @@ async def retain(do: Do, keep: Retention, now_ns: int) -> int:
         gone += await do(sql.DROP_PARTITIONS, sql.NAMES[interval_s], rows.us_of(before_ns))
     if keep.revisions_ns is not None:
         gone += await _in_pieces(do, sql.FORGET_REVISIONS, rows.us_of(keep.revisions_ns))
+    for interval_s in keep.candles:
+        gone += await _in_pieces(do, sql.FORGET_HISTORY, interval_s, keep.history_ns(interval_s))
+    if keep.spans_ns is not None:
+        for query in sql.FORGET_SPANS:
+            gone += await _in_pieces(do, query, keep.spans_ns)
     return gone
 
 

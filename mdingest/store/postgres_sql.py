@@ -279,4 +279,15 @@ INSERT INTO history_spans (instrument_id, interval_s, source, start_ns, end_ns) 
 FORGET_REVISIONS = """
 WITH old AS (SELECT ctid FROM candle_revisions WHERE replaced_at < $1 LIMIT $2)
 DELETE FROM candle_revisions WHERE ctid = ANY (ARRAY(SELECT ctid FROM old))"""
+FORGET_SPANS = tuple(
+    f"""
+DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+    SELECT old.ctid FROM {table} AS old WHERE old.start_ns < $1 AND old.end_ns <= $1 LIMIT $2
+))"""  # noqa: S608 - names from the list here
+    for table in ("coverage_spans", "gap_spans")
+)
+FORGET_HISTORY = """
+DELETE FROM history_spans WHERE ctid = ANY (ARRAY(
+    SELECT old.ctid FROM history_spans AS old WHERE old.interval_s = $1 AND old.end_ns <= $2 LIMIT $3
+))"""
 SIZE = "SELECT pg_database_size(current_database())"

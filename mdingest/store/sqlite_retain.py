@@ -14,6 +14,40 @@ _ALL = 1 << 62
 _PAGES_AT_ONCE = 1_000
 _FREE_SHARE = 0.25  # of the file; fewer free pages are kept, since new rows will want them
 
+# Retention, a bounded number of rows at a time: ?1 instrument, ?2 before, ?3 at most.
+_FORGET = {
+    seconds: f"""
+DELETE FROM candles_{name} WHERE instrument_id = ?1 AND ts_utc IN (
+    SELECT c.ts_utc FROM candles_{name} AS c WHERE c.instrument_id = ?1 AND c.ts_utc < ?2
+    ORDER BY c.ts_utc LIMIT ?3
+)"""  # noqa: S608 - names of intervals
+    for seconds, name in sql.NAMES.items()
+}
+_FORGET_FRESH = (
+    "DELETE FROM fresh_1s WHERE ts_utc < ?1",
+    "DELETE FROM fresh_seconds WHERE ts_utc < ?1",
+)
+_FORGET_SPANS = tuple(
+    f"""
+DELETE FROM {table} WHERE instrument_id = ?1 AND ({key}) IN (
+    SELECT {key} FROM {table} WHERE instrument_id = ?1 AND start_ns < ?2 AND end_ns <= ?2
+    ORDER BY start_ns LIMIT ?3
+)"""  # noqa: S608 - names from the list here
+    for table, key in (("coverage_spans", "start_ns, source"), ("gap_spans", "start_ns, source, cause"))
+)
+_FORGET_HISTORY = {
+    seconds: f"""
+DELETE FROM history_spans WHERE instrument_id = ?1 AND interval_s = {seconds} AND (source, start_ns) IN (
+    SELECT source, start_ns FROM history_spans
+    WHERE instrument_id = ?1 AND interval_s = {seconds} AND end_ns <= ?2 LIMIT ?3
+)"""  # noqa: S608 - numbers of seconds
+    for seconds in sql.NAMES
+}
+_FORGET_REVISIONS = """
+DELETE FROM candle_revisions WHERE id IN (
+    SELECT r.id FROM candle_revisions AS r WHERE r.replaced_at < ?1 ORDER BY r.id LIMIT ?2
+)"""
+
 Piece = Callable[[sqlite3.Connection], int]
 """Does a bounded piece of work in its own transaction; how many rows or pages it touched."""
 
@@ -23,16 +57,20 @@ def pieces(keep: Retention) -> Iterator[tuple[Piece, int]]:
     for interval_s, before_ns in keep.candles.items():
         if interval_s == 1:
             yield partial(_fresh, before=rows.text_of(before_ns)), _ALL
-        yield _Candles(interval_s, rows.text_of(before_ns)), ROWS_AT_ONCE
+        yield _ByInstrument(_FORGET[interval_s], rows.text_of(before_ns)), ROWS_AT_ONCE
+        yield _ByInstrument(_FORGET_HISTORY[interval_s], keep.history_ns(interval_s)), ROWS_AT_ONCE
+    if keep.spans_ns is not None:
+        for query in _FORGET_SPANS:
+            yield _ByInstrument(query, keep.spans_ns), ROWS_AT_ONCE
     if keep.revisions_ns is not None:
         yield partial(_revisions, before=rows.text_of(keep.revisions_ns)), ROWS_AT_ONCE
 
 
-class _Candles:
+class _ByInstrument:
     """Instrument after instrument: the rows of each lie side by side."""
 
-    def __init__(self, interval_s: int, before: str) -> None:
-        self._query = sql.FORGET[interval_s]
+    def __init__(self, query: str, before: str | int) -> None:
+        self._query = query
         self._before = before
         self._left: list[int] | None = None
 
@@ -52,7 +90,7 @@ class _Candles:
 def _fresh(connection: sqlite3.Connection, before: str) -> int:
     """All at once: these are few."""
     with transaction(connection):
-        candles, seconds = sql.FORGET_FRESH
+        candles, seconds = _FORGET_FRESH
         gone = connection.execute(candles, (before,)).rowcount
         connection.execute(seconds, (before,))
         return gone
@@ -60,7 +98,7 @@ def _fresh(connection: sqlite3.Connection, before: str) -> int:
 
 def _revisions(connection: sqlite3.Connection, before: str) -> int:
     with transaction(connection):
-        return connection.execute(sql.FORGET_REVISIONS, (before, ROWS_AT_ONCE)).rowcount
+        return connection.execute(_FORGET_REVISIONS, (before, ROWS_AT_ONCE)).rowcount
 
 
 def shrink(connection: sqlite3.Connection) -> int:

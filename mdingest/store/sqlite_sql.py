@@ -273,21 +273,4 @@ WHERE instrument_id = ?1 AND interval_s = ?2 AND source = ?3 AND start_ns <= ?5 
 ADD_HISTORY = """
 INSERT INTO history_spans (instrument_id, interval_s, source, start_ns, end_ns) VALUES (?, ?, ?, ?, ?)"""
 
-# Retention, a bounded number of rows at a time: ?1 instrument, ?2 before, ?3 at most.
-FORGET = {
-    seconds: f"""
-DELETE FROM candles_{name} WHERE instrument_id = ?1 AND ts_utc IN (
-    SELECT c.ts_utc FROM candles_{name} AS c WHERE c.instrument_id = ?1 AND c.ts_utc < ?2
-    ORDER BY c.ts_utc LIMIT ?3
-)"""  # noqa: S608 - names from the list above
-    for seconds, name in NAMES.items()
-}
-FORGET_FRESH = (
-    "DELETE FROM fresh_1s WHERE ts_utc < ?1",
-    "DELETE FROM fresh_seconds WHERE ts_utc < ?1",
-)
-FORGET_REVISIONS = """
-DELETE FROM candle_revisions WHERE id IN (
-    SELECT r.id FROM candle_revisions AS r WHERE r.replaced_at < ?1 ORDER BY r.id LIMIT ?2
-)"""
 INSTRUMENT_IDS = "SELECT id FROM instruments ORDER BY id"

@@ -1,10 +1,11 @@
 """What every store promises about forgetting."""
 
+import numpy as np
 import pytest
 
-from mdingest.core.events import OPEN_END
-from mdingest.store.base import Retention
-from tests.support.rows import Database, candle, ns, transaction
+from mdingest.core.events import FETCHED, OPEN_END, Fetched
+from mdingest.store.base import Retention, Transaction
+from tests.support.rows import Database, candle, gap, ns, transaction, uptime
 
 DAY = 86_400
 MIDNIGHT = -(3 * 3600 + 45 * 60)  # of 2026-11-20, UTC
@@ -54,3 +55,40 @@ async def test_replaced_rows_are_forgotten_by_when_they_were_replaced(
     assert gone == {1: 2, 2: 0}[left]
     assert len(db.sql("SELECT * FROM candle_revisions")) == 2 - gone
     assert await opened_at(db, 1) == [0, 1]
+
+
+async def spans(db: Database) -> tuple[int, ...]:
+    """How many rows of coverage, of gaps and of fetched history there are."""
+    tables = ("coverage_spans", "gap_spans", "history_spans")
+    return tuple(len(db.sql(f"SELECT * FROM {table}")) for table in tables)  # noqa: S608 - as above
+
+
+@pytest.mark.parametrize(
+    ("kept", "left"),
+    [
+        ({1: 0}, (4, 4, 2)),  # minutes stay for ever, and what is known about them
+        ({1: 0, 60: -DAY}, (3, 3, 1)),
+        ({1: -90 * DAY, 60: 0}, (4, 4, 1)),  # seconds are kept longer
+    ],
+)
+async def test_what_was_heard_and_missed_is_forgotten_with_the_last_candles_it_speaks_of(
+    db: Database, kept: dict[int, int], left: tuple[int, int, int]
+) -> None:
+    ago = -40 * DAY
+    held = [(ago, ago + 60), (2 * ago, None), (ago - 5, 5), (0, 5)]
+    await db.store.commit(
+        transaction(
+            coverage=[uptime(*span) for span in held],
+            gaps=[gap(*span, source="binance_ws") for span in held],
+            streams={1: ("kite_ws", ns(5))},
+        )
+    )
+    fetched = [(1, interval_s, 18, ns(ago), ns(ago + 60)) for interval_s in (60, 86_400)]
+    await db.store.commit(Transaction(fetched=Fetched(np.array(fetched, FETCHED))))
+    assert await spans(db) == (4, 4, 2)
+
+    keep = Retention({interval_s: ns(second) for interval_s, second in kept.items()})
+    await db.store.retain(keep, ns(0))
+
+    assert await spans(db) == left
+    assert await db.store.retain(keep, ns(0)) == 0

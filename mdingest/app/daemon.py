@@ -51,7 +51,7 @@ async def run_daemon(
     Without ``serve_http`` the live feeds and their repair only.
     Raises AlreadyRunning, ConfigError, or whatever of `mdingest.errors` ends the process.
     """
-    if not (config.realtime or config.backfill):
+    if not (config.realtime or config.backfill or config.reconcile):
         raise ConfigError(
             "realtime: nothing is enabled; list a provider, like {provider: kite_ws, symbols: all}"
         )

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from mdingest.app.histories import Histories
+from mdingest.app.reconciling import outcome_of as compared
+from mdingest.app.reconciling import reconcile
 from mdingest.config import Config
-from mdingest.config.model import Backfill
+from mdingest.config.model import Backfill, Reconcile
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import PermanentError
 from mdingest.pipeline.history import Order
+from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
 from mdingest.pipeline.upkeep.schedule import Job, Outcome
 from mdingest.pipeline.upkeep.timetable import Daily
@@ -27,23 +30,31 @@ _DAY_S = 86_400
 
 
 def jobs_of(
-    config: Callable[[], Config], clock: Clock, store: Store, histories: Histories
+    config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, histories: Histories
 ) -> Callable[[], Awaitable[Sequence[Job]]]:
-    """One job for each entry under ``backfill`` and each kind of trading day among its symbols."""
+    """One job for each entry and each kind of trading day among its symbols."""
 
     async def jobs() -> Sequence[Job]:
-        entries = config().backfill
+        entries: list[Backfill | Reconcile] = [*config().backfill, *config().reconcile]
         known = {one.symbol: one for one in await store.instruments()} if entries else {}
-        found = []
-        for entry in entries:
-            wanted = config().symbols_of(entry)
-            for session_class, symbols in _by_class(wanted, known).items():
-                run = partial(_backfill, entry, symbols, histories, clock)
-                daily = daily_of(entry.at, session_class, histories)
-                which = "all" if entry.symbols == "all" else _names(symbols)
-                name = f"{','.join(entry.providers)} {entry.interval} {entry.period_s / _DAY_S:g}d"
-                found.append(Job("backfill", f"{name} {entry.at} {session_class} {which}", daily, run))
-        return found
+        return [
+            _job(entry, session_class, symbols)
+            for entry in entries
+            for session_class, symbols in _by_class(config().symbols_of(entry), known).items()
+        ]
+
+    def _job(entry: Backfill | Reconcile, session_class: str, symbols: Sequence[str]) -> Job:
+        which = "all" if entry.symbols == "all" else _names(symbols)
+        when = f"{entry.at} {session_class} {which}"
+        daily = daily_of(entry.at, session_class, histories)
+        if isinstance(entry, Reconcile):
+            name = f"reconcile {entry.provider} {entry.interval} {when}"
+            return Job("reconcile", name, daily, partial(_reconcile, entry, symbols))
+        name = f"{','.join(entry.providers)} {entry.interval} {entry.period_s / _DAY_S:g}d {when}"
+        return Job("backfill", name, daily, partial(_backfill, entry, symbols, histories, clock))
+
+    async def _reconcile(entry: Reconcile, symbols: Sequence[str], _due_ns: int) -> Outcome:
+        return compared(await reconcile(entry, symbols, histories, store, commit, clock))
 
     return jobs
 

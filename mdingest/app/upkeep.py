@@ -60,7 +60,7 @@ async def upkeeping(
     """
     async with Fetcher() as fetcher:
         histories = Histories(config, clock, store, fetcher, commit=commit, book=book)
-        jobs = jobs_of(config, clock, store, histories)
+        jobs = jobs_of(config, clock, store, commit, histories)
         schedule = Schedule(store, commit, jobs, now_ns=clock.wall_ns, real_s=clock.real_s)
         repairer = repairer_of(config, clock, store, commit, histories)
         measure = Measure(store, metrics, hours=histories.hours_of, now_ns=clock.wall_ns)

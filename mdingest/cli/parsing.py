@@ -15,6 +15,7 @@ from mdingest.cli import (
     instruments,
     login,
     mock,
+    reconcile,
     replaying,
     status,
 )
@@ -31,6 +32,7 @@ _GROUPS = (
     status,
     checking,
     gaps,
+    reconcile,
     mock,
 )
 

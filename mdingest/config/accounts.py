@@ -13,6 +13,7 @@ def histories_named(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         for i, request in enumerate(config.backfill)
         for name in request.providers
     ]
+    found += [(("reconcile", i, "provider"), entry.provider) for i, entry in enumerate(config.reconcile)]
     return found + [
         (("repair", "providers", feed), name)
         for feed, names in config.repair.providers.items()

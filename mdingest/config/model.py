@@ -68,9 +68,16 @@ def _interval(text: str) -> str:
     return Interval.parse(text).text
 
 
+def _time_of_day(text: str) -> str:
+    if not _AT.fullmatch(text):
+        raise ValueError('must be a time of day like "16:15"')
+    return text
+
+
 _AS_LIST = PlainSerializer(lambda symbols: symbols if symbols == "all" else list(symbols))
 Symbols = Annotated[tuple[str, ...], PlainValidator(_symbols), _AS_LIST]
 WhichSymbols = Annotated[tuple[str, ...] | Literal["all"], PlainValidator(_which), _AS_LIST]
+At = Annotated[str, AfterValidator(_time_of_day)]
 IntervalText = Annotated[str, AfterValidator(_interval)]
 
 
@@ -171,7 +178,7 @@ class Backfill(Section):
     providers: tuple[str, ...] = Field(min_length=1)
     interval: IntervalText = "1m"
     period_s: Span = Field(604_800.0, alias="period")
-    at: str = "16:15"
+    at: At = "16:15"
     symbols: WhichSymbols = "all"
 
     @model_validator(mode="before")
@@ -190,12 +197,21 @@ class Backfill(Section):
         """The one that is asked first."""
         return self.providers[0]
 
-    @field_validator("at")
+
+class Reconcile(Section):
+    """One scheduled comparison of what was built live with what a provider says of the same day."""
+
+    provider: str
+    interval: IntervalText = "1m"
+    at: At = "16:45"
+    symbols: WhichSymbols = "all"
+
+    @field_validator("interval")
     @classmethod
-    def _time_of_day(cls, at: str) -> str:
-        if not _AT.fullmatch(at):
-            raise ValueError('must be a time of day like "16:15"')
-        return at
+    def _minute_or_day(cls, interval: str) -> str:
+        if interval not in ("1m", "1d"):
+            raise ValueError("must be 1m or 1d")
+        return interval
 
 
 class Repair(Section):
@@ -236,6 +252,7 @@ class Config(Section):
     realtime: tuple[Realtime, ...] = ()
     backfill: tuple[Backfill, ...] = ()
     repair: Repair = Repair()
+    reconcile: tuple[Reconcile, ...] = ()
     providers: dict[str, SerializeAsAny[BaseModel]] = {}
     alerts: Alerts = Alerts()
     runtime: Runtime = Runtime()
@@ -243,7 +260,7 @@ class Config(Section):
     _reload: Callable[[], "Config"] | None = PrivateAttr(default=None)
     _read_from: tuple[Path, ...] = PrivateAttr(default=())
 
-    def symbols_of(self, entry: Realtime | Backfill) -> tuple[str, ...]:
+    def symbols_of(self, entry: Realtime | Backfill | Reconcile) -> tuple[str, ...]:
         """The symbols of one feed or request, ``all`` written out."""
         return self.symbols if isinstance(entry.symbols, str) else entry.symbols
 

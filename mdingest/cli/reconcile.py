@@ -1,0 +1,108 @@
+"""``reconcile``: what was built live, against what another source says of the same day."""
+
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from mdingest.cli.common import AddCommand, load_config
+from mdingest.cli.status import table
+
+if TYPE_CHECKING:  # heavy, and wanted by the type checker only
+    from mdingest.app.reconciling import Told
+
+_EVER = ("0000-00-00", "9999-99-99")
+_DONE, _FAILED, _INCOMPLETE = 0, 1, 3
+
+
+def add(command: AddCommand) -> None:
+    """The commands of this group."""
+    reconcile = command("reconcile", "compare what was built live with another source's candles of a day")
+    reconcile.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="default: those of the entries")
+    reconcile.add_argument(
+        "--provider", metavar="NAME", help="kite, bhavcopy ...; default: the entries of the configuration"
+    )
+    reconcile.add_argument("--interval", metavar="LENGTH", help="1m (default) or 1d")
+    reconcile.add_argument("--date", metavar="D", help="trade date (default: the last that is over)")
+    reconcile.add_argument("--show", action="store_true", help="what was found before; fetches nothing")
+    reconcile.add_argument("--json", action="store_true", help="the same for programs, an object a field")
+    reconcile.set_defaults(handler=_reconcile)
+
+
+def _reconcile(args: Namespace) -> int:
+    from mdingest.errors import ConfigError
+
+    overrides: dict[str, object] = {}
+    if args.provider is not None:
+        entry: dict[str, Any] = {"provider": args.provider, "interval": args.interval or "1m"}
+        overrides["reconcile"] = [entry | {"symbols": args.symbols or "all"}]
+    config = load_config(args, overrides)
+    import asyncio
+
+    from mdingest.app.reconciling import run_reconcile, stored_differences
+    from mdingest.config import read_clock
+
+    date = _date(args.date)
+    problems: list[str] = []
+    if args.show:
+        first, last = (date, date) if date else _EVER
+        told = asyncio.run(stored_differences(config, args.symbols or (), first, last))
+    else:
+        entries = config.reconcile
+        if not entries:
+            raise ConfigError("with whom? give --provider, or list entries under reconcile")
+        if args.provider is None and args.symbols is not None:
+            entries = tuple(one.model_copy(update={"symbols": tuple(args.symbols)}) for one in entries)
+        clock = read_clock(config)
+        told = asyncio.run(run_reconcile(config, clock, entries, date, problems.append))
+    _show(told, json=args.json)
+    for problem in problems:
+        sys.stderr.write(f"mdingest: {problem}\n")
+    if problems and not told:
+        return _FAILED
+    return _INCOMPLETE if problems else _DONE
+
+
+def _date(text: str | None) -> str:
+    import datetime as dt
+
+    from mdingest.errors import ConfigError
+
+    try:
+        return "" if text is None else dt.date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ConfigError(f"--date must be a trade date like 2026-11-20, was {text!r}") from None
+
+
+def as_object(symbol: str, one: Any) -> dict[str, Any]:  # noqa: ANN401 - a Difference, imported late
+    """One field of one day for programs."""
+    from mdingest.api.times import format_instant
+    from mdingest.core.interval import Interval
+
+    return {
+        "symbol": symbol,
+        "date": one.date,
+        "interval": Interval(one.interval_s).text,
+        "other": one.other,
+        "field": one.field,
+        "compared": one.compared,
+        "differing": one.differing,
+        "worst": None if one.worst_ns is None else format_instant(one.worst_ns),
+        "ours": one.ours,
+        "theirs": one.theirs,
+    }
+
+
+def _show(told: "list[Told]", *, json: bool) -> None:
+    rows = [as_object(symbol, one) for symbol, one in told]
+    if json:
+        import orjson
+
+        for row in rows:
+            print(orjson.dumps(row).decode())
+        return
+    if not rows:
+        print("nothing was compared")
+        return
+    print("\n".join(table(rows, "", most=None)))
+    compared, differing = (sum(row[name] for row in rows) for name in ("compared", "differing"))
+    print(f"{differing} of {compared} values differ")

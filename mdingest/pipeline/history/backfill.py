@@ -12,34 +12,23 @@ from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.spans import Span, union
-from mdingest.errors import (
-    ConfigError,
-    NotYet,
-    PermanentError,
-    StoreUnavailable,
-    TransientError,
-    Unauthorized,
-)
+from mdingest.errors import ConfigError, NotYet, PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.history.batch import BATCH, Batch, Write
-from mdingest.pipeline.history.candles import fetched
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
 from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace
 from mdingest.pipeline.history.plan import plan
-from mdingest.pipeline.history.ratio import constant_ratio
-from mdingest.pipeline.history.replies import Reading, date, next_part
+from mdingest.pipeline.history.replies import Reading, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
+from mdingest.pipeline.history.storing import Storing
 from mdingest.providers.history import Ask, History, Hours, Reply, Request
-from mdingest.store.base import Committed, Transaction
 
 log = structlog.get_logger()
 
 EARLIEST_NS, LATEST_NS = -(1 << 61), 1 << 61
-COMMIT_ROWS = 40_000  # a fraction of a second: a daemon beside us waits no longer
 ATTEMPTS = 5
 GIVE_UP_AFTER = 2  # requests in a row that failed however often they were tried: it is down
-_COMPARED = 2_000  # stored rows that a part of a reply is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +68,7 @@ class Backfill:
         self._fetcher = fetcher
         self._pace = pace
         self._now_ns = now_ns
-        self._commit: Commit = store.commit if commit is None else commit
+        self._storing = Storing(name, store, store.commit if commit is None else commit)
         self._failed_in_a_row = 0
         self._refused: PermanentError | TransientError | None = None  # all of it, not one symbol
 
@@ -183,7 +172,7 @@ class Backfill:
             return
         ask = Ask(instrument, order.interval, *self.range_of(order), self._hours(instrument))
         spans = union(span for _, answered in said.unseen for span in answered)
-        await self._write(ask, Candles(np.empty(0, CANDLE)), spans, said)
+        await self._storing.write(ask, Candles(np.empty(0, CANDLE)), spans, said)
 
     def _brings_one_bar(self, interval: Interval) -> bool:
         """Whether each request brings one bar: many of them are then one range to check and to store."""
@@ -193,12 +182,12 @@ class Backfill:
     async def _store_batch(self, batch: Batch, said: SymbolReport) -> None:
         for ask, rows, spans in batch.taken():
             try:
-                await self._refuse_ratio(ask, rows)
+                await self._storing.refuse_ratio(ask, rows)
             except PermanentError as exc:
                 said.failures.append(str(exc))
                 said.left.append((ask.start_ns, ask.end_ns))
             else:
-                await self._write(ask, rows, spans, said)
+                await self._storing.write(ask, rows, spans, said)
 
     async def _missing(
         self, instrument: Instrument, order: Order, wanted: Span, hours: Hours, said: SymbolReport
@@ -217,8 +206,6 @@ class Backfill:
         )
         said.beyond = list(planned.beyond)
         return list(planned.ranges)
-
-    # -- one request ------------------------------------------------------------------
 
     async def _request(
         self,
@@ -239,7 +226,8 @@ class Backfill:
                 async with self._fetcher.reply(request) as reply:
                     if batch is None:
                         await self._refuse_adjusted(ask, reply)
-                    await self._keep(ask, reply, said, heard, self._write if batch is None else batch.add)
+                    write = self._storing.write if batch is None else batch.add
+                    await self._keep(ask, reply, said, heard, write)
                     if said.rejected == rejected:
                         await self._fetcher.understood(reply)
                     else:
@@ -279,20 +267,7 @@ class Backfill:
             while (part := await next_part(parts)) is not None:
                 mine, _ = reading.candles(part)
                 if len(mine):
-                    await self._refuse_ratio(ask, mine)
-
-    async def _refuse_ratio(self, ask: Ask, mine: Candles) -> None:
-        if not len(mine):
-            return
-        first, last = int(mine["ts"][0]), int(mine["ts"][-1])
-        who, interval_s = ask.instrument.id, ask.interval.seconds
-        stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
-        ratio = constant_ratio(stored, mine)
-        if ratio is not None:
-            raise PermanentError(
-                f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
-                "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
-            )
+                    await self._storing.refuse_ratio(ask, mine)
 
     async def _keep(
         self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None], write: Write
@@ -312,28 +287,6 @@ class Backfill:
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
         return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)
-
-    async def _write(self, ask: Ask, rows: Candles, spans: list[Span], said: SymbolReport) -> None:
-        """Transactions of bounded size; what the rows cover is written with the last of them."""
-        for begin in range(0, len(rows) or 1, COMMIT_ROWS):
-            last = begin + COMMIT_ROWS >= len(rows)
-            covered = fetched(
-                spans if last else [], ask.interval, instrument_id=ask.instrument.id, source=self._name
-            )
-            transaction = Transaction(candles=Candles(rows[begin : begin + COMMIT_ROWS]), fetched=covered)
-            if len(transaction.candles) or len(covered):
-                said.changed += (await self._patiently(transaction)).changed
-
-    async def _patiently(self, transaction: Transaction) -> Committed:
-        """A database that is busy is asked again. Raises StoreUnavailable after the last attempt."""
-        waits = full_jitter(cap_s=5.0)
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return await self._commit(transaction)
-            except StoreUnavailable as exc:
-                log.warning("backfill.store_unavailable", error=str(exc))
-                await asyncio.sleep(next(waits))
-        return await self._commit(transaction)
 
 
 def _narrowed(ask: Ask, request: Request) -> Ask:

@@ -120,6 +120,15 @@ async def test_an_endless_answer_is_not_read(child: Make) -> None:
     assert not library.is_running
 
 
+async def test_what_it_leaves_in_its_folder_goes_with_it(child: Make) -> None:
+    library = child("open('left', 'w').close(); read(); write(os.getcwd().encode()); read()")
+    folder = (await library.ask(b"", 10)).decode()
+
+    assert os.access(f"{folder}/left", os.F_OK)
+    library.close()
+    assert not os.access(folder, os.F_OK)
+
+
 async def test_it_gets_none_of_our_secrets(child: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KITE_ACCESS_TOKEN", "hush")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")

@@ -47,6 +47,7 @@ class Child:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def ask(self, job: bytes, timeout_s: float) -> bytes:
         """The answer to one job.
@@ -121,8 +122,12 @@ class Child:
         self._reap()
         # A file, not a pipe: nobody has to read it, and its length is limited by the child itself.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._folder = tempfile.TemporaryDirectory(
+            prefix=f"mdingest-{self._name}-"
+        )  # goes with it, however it ends
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             self._command,
+            cwd=self._folder.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -132,15 +137,16 @@ class Child:
 
     def _reap(self) -> tuple[int, str]:
         """How a process that is gone, or going, ended, and its last words."""
-        process, stderr = self._process, self._stderr
-        self._process = self._stderr = None
-        if process is None or stderr is None:
+        process, stderr, folder = self._process, self._stderr, self._folder
+        self._process = self._stderr = self._folder = None
+        if process is None or stderr is None or folder is None:
             return 0, ""
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with suppress(BrokenPipeError):  # what was not written is not wanted any more
                     pipe.close()
         code = process.wait()
+        folder.cleanup()
         with stderr:
             size = stderr.seek(0, os.SEEK_END)
             stderr.seek(max(0, size - _SAID))
@@ -152,8 +158,8 @@ class Child:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the secrets in it."""
-    return {
+    """Ours, without the secrets in it; one thread is enough for a few thousand bars."""
+    return {"OPENBLAS_NUM_THREADS": "1"} | {
         key: value
         for key, value in os.environ.items()
         if key in _WANTED or key.startswith(_WANTED_BEGIN) or key.lower().startswith(_WANTED_BEGIN)

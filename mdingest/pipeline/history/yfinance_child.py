@@ -11,7 +11,7 @@ dividends is switched off. Bars without prices are kept: they say that nothing t
 import os
 import resource
 import struct
-import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -65,17 +65,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MAX_DATA, _MAX_DATA))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE, _MAX_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     source = os.fdopen(0, "rb", buffering=0)
     yfinance.config.debug.hide_exceptions = False
-    with (
-        tempfile.TemporaryDirectory(prefix="mdingest-yfinance-") as folder,
-        Line(impersonate="chrome") as line,
-    ):
+    with Line(impersonate="chrome") as line:
         while (job := _next_job(source)) is not None:
             line.base = job["url"]
             if line.base:
-                yfinance.set_tz_cache_location(folder)  # what another than Yahoo says is not kept
+                yfinance.set_tz_cache_location(str(Path.cwd()))  # what another than Yahoo says is not kept
             answer = orjson.dumps(_answer(job, line))
             out.write(_LENGTH.pack(len(answer)) + answer)
             out.flush()

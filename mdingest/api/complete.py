@@ -60,7 +60,7 @@ async def completeness(
     Raises StoreUnavailable.
     """
     instrument, interval = wanted.instrument, wanted.interval
-    end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS)
+    end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS) // SECOND_NS * SECOND_NS
     coverage = [
         row
         for row in await reader.coverage(instrument.id, EARLIEST, end_ns)

@@ -20,7 +20,7 @@ from mdingest.pipeline.history.backfill import Backfill
 from mdingest.pipeline.history.fallback import Chain, Listed
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Nothing
-from mdingest.pipeline.history.limits import Pace
+from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.pipeline.history.quota import Quota
 from mdingest.pipeline.lists import instrument_list
 from mdingest.providers import HISTORY
@@ -71,6 +71,7 @@ class Histories:
         self._commit = commit
         self._book = calendars_of(config()) if book is None else book
         self._paces: dict[str, Pace] = {}
+        self._answers: dict[str, tuple[object, Mapping[str, Resolved], list[str]]] = {}  # the last of each
 
     async def ready(
         self,
@@ -78,8 +79,12 @@ class Histories:
         symbols: Sequence[str],
         interval: Interval,
         commit: Commit | None = None,
+        *,
+        kept: float = 0.0,
     ) -> Ready:
         """Look the symbols up at each provider. ``commit``: another way into the store, this time.
+
+        ``kept``: so much of each provider's day is left to others.
 
         Raises ConfigError for a provider that does not exist or lacks options, or if no provider
         has any of the symbols; StoreUnavailable.
@@ -99,7 +104,7 @@ class Histories:
                     own = None if row is None else row.instrument
                     found[symbol] = _instrument(symbol, options, own, known.get(symbol))
             keys = {symbol: row.subscription.key for symbol, row in resolved.items()}
-            backfills.append(self._backfill(provider, options, keys, absent, commit or self._commit))
+            backfills.append(self._backfill(provider, options, keys, absent, commit or self._commit, kept))
         nowhere = {symbol: "; ".join(why[symbol]) for symbol in symbols if symbol not in found}
         if len(nowhere) == len(why):
             raise ConfigError("\n".join(f"{symbol}: {said}" for symbol, said in nowhere.items()))
@@ -154,7 +159,7 @@ class Histories:
         try:
             cache = self._config().journal.dir.parent / "instruments" / listing.file
             path = await self._list(listing.source(options), cache)
-            resolved = await asyncio.to_thread(listing.find, symbols, options, path, problems)
+            resolved = await asyncio.to_thread(self._found, provider, options, tuple(symbols), path, problems)
         except (PermanentError, TransientError) as exc:  # its turn is over before it began
             return {}, dict.fromkeys(symbols, f"{provider.name}: {exc}")
         for symbol in symbols:
@@ -163,6 +168,26 @@ class Histories:
                 said = said.removeprefix(f"{symbol}:").strip() or f"not in the list of {provider.name}"
                 unknown.setdefault(symbol, said)
         return resolved, unknown
+
+    def _found(
+        self,
+        provider: HistoryProvider[Any],
+        options: BaseModel,
+        symbols: tuple[str, ...],
+        path: Path,
+        problems: list[str],
+    ) -> Mapping[str, Resolved]:
+        """What a list says of some symbols: it has 100,000 lines, and the same is asked again and again."""
+        if provider.listing is None:
+            raise AssertionError(provider.name)
+        question = (symbols, options, path.stat().st_mtime_ns)
+        asked, resolved, said = self._answers.get(provider.name, (None, {}, []))
+        if asked != question:
+            said = []
+            resolved = provider.listing.find(symbols, options, path, said)
+            self._answers[provider.name] = (question, resolved, said)
+        problems += said
+        return resolved
 
     async def _list(self, source: str, cache: Path) -> Path:
         if source.startswith(("http://", "https://")) and await asyncio.to_thread(_is_fresh, cache):
@@ -176,15 +201,17 @@ class Histories:
         keys: Mapping[str, str],
         absent: Mapping[str, str],
         commit: Commit | None,
+        kept: float,
     ) -> Backfill:
         history = Listed(provider.history(options), keys, absent)
+        pace = self._pace(provider.name, history.capabilities)
         return Backfill(
             provider.name,
             history,
             self._store,
             hours=self.hours_of,
             fetcher=self._fetcher,
-            pace=self._pace(provider.name, history.capabilities),
+            pace=Sparing(pace, kept) if kept else pace,
             now_ns=self._clock.wall_ns,
             commit=commit,
         )

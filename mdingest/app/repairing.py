@@ -14,6 +14,9 @@ from mdingest.providers.history import Reach
 from mdingest.store.base import Store
 from mdingest.telemetry.clock import Clock
 
+_KEPT = 0.5
+"""Of a provider's day: the scheduled backfill finds at least so much of it left."""
+
 
 def repairer_of(
     config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, histories: Histories
@@ -21,7 +24,7 @@ def repairer_of(
     """``config`` gives the configuration in force; ``commit`` is the way into the store."""
 
     async def ready(names: Sequence[str], symbols: Sequence[str], way: Commit) -> Asked:
-        return await histories.ready(names, symbols, MINUTE, way)
+        return await histories.ready(names, symbols, MINUTE, way, kept=_KEPT)
 
     def providers(feed: str) -> Sequence[str]:
         return menders_of(config(), feed)

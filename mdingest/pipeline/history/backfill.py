@@ -17,7 +17,7 @@ from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.history.batch import BATCH, Batch, Write
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
-from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace
+from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace, Sparing
 from mdingest.pipeline.history.plan import plan
 from mdingest.pipeline.history.replies import Reading, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
@@ -55,7 +55,7 @@ class Backfill:
         *,
         hours: Callable[[Instrument], Hours],
         fetcher: Fetcher,
-        pace: Pace,
+        pace: Pace | Sparing,
         now_ns: Callable[[], int],
         commit: Commit | None = None,
     ) -> None:

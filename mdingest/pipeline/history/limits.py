@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mdingest.errors import TransientError
 from mdingest.pipeline.history.quota import Quota
@@ -39,17 +40,18 @@ class Pace:
         if self._quota is not None and wait_s > LONGEST_WAIT_S:
             self._quota.hold(wait_s)
 
-    async def turn(self) -> None:
+    async def turn(self, kept: float = 0.0) -> None:
         """Wait until a request is allowed, and count it.
 
-        Raises TransientError with the time to wait if that is longer than anybody waits: the
-        day's quota is used up, or the provider said so. Cancelling counts nothing.
+        ``kept`` is the share of a day's quota that is left to others. Raises TransientError with the
+        time to wait if that is longer than anybody waits: the day's quota is used up, or the provider
+        said so. Cancelling counts nothing.
         """
         async with self._turn:
             while (wait := self._wait_s()) > 0:  # noqa: ASYNC110 - time is all there is to wait for
                 await asyncio.sleep(wait)
-            if self._quota is not None and (left := self._quota.take()) > 0:
-                raise TransientError(self._quota.used_up, left)
+            if self._quota is not None and (left := self._quota.take(kept)) > 0:
+                raise TransientError(self._quota.kept_back if kept else self._quota.used_up, left)
             self._last = self._now()
             self._asked.append(self._last)
 
@@ -63,6 +65,22 @@ class Pace:
         if wait > LONGEST_WAIT_S:
             raise TransientError(f"{why} for another {wait:.0f} s", wait)
         return wait
+
+
+@dataclass(frozen=True, slots=True)
+class Sparing:
+    """A pace for those who leave a share of the day's quota to others, who matter more."""
+
+    pace: Pace
+    kept: float
+
+    def hold(self, wait_s: float) -> None:
+        """See `Pace.hold`."""
+        self.pace.hold(wait_s)
+
+    async def turn(self) -> None:
+        """See `Pace.turn`."""
+        await self.pace.turn(self.kept)
 
 
 def _used_up(count: int, length_s: float) -> str:

@@ -32,15 +32,24 @@ class Quota:
         """The sentence for a day without any request left."""
         return f"the quota of {self._per_day} requests a day is used up"
 
-    def take(self) -> float:
-        """Count a request and answer 0, or answer in how many seconds one is allowed."""
+    @property
+    def kept_back(self) -> str:
+        """The sentence for those who may use a part of it only."""
+        return f"what is left of the quota of {self._per_day} requests a day is kept for backfill"
+
+    def take(self, kept: float = 0.0) -> float:
+        """Count a request and answer 0, or answer in how many seconds one is allowed.
+
+        ``kept`` is the share of the quota that has to stay for others.
+        """
+        most = max(1, self._per_day - int(self._per_day * kept))
         now = self._now_s()
         with self._locked() as held:
             asked = [at for at in held.asked if now - _DAY_S < at <= now]  # a clock that was set back
             if now < held.until_s <= now + 8 * _DAY_S:
                 return held.until_s - now
-            if len(asked) >= self._per_day:
-                return max(asked[-self._per_day] + _DAY_S - now, 1.0)
+            if len(asked) >= most:
+                return max(asked[-most] + _DAY_S - now, 1.0)
             held.write([*asked, now], 0.0)
             return 0.0
 

@@ -79,3 +79,10 @@ async def test_a_long_wait_that_the_provider_asks_for_outlives_the_process(
     fresh = Pace(Limits(per_day=9), lambda: 0.0, Quota(tmp_path / "a.json", 9, wall))
     with pytest.raises(TransientError):
         await fresh.turn()
+
+
+def test_who_leaves_a_share_to_others_finds_less_of_it(tmp_path: Path) -> None:
+    quota = Quota(tmp_path / "quota.json", 10, lambda: 1_795_000_000 * S)
+
+    assert [quota.take(0.5) == 0 for _ in range(6)] == [True] * 5 + [False]
+    assert [quota.take() == 0 for _ in range(6)] == [True] * 5 + [False]

@@ -129,6 +129,8 @@ def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:
     lasting = sum(row["end"] is None for row in rows)
     for row in rows:
         row["end"] = row["end"] or "still open"
+        if row["volume"] is not None and row["volume"].is_integer():
+            row["volume"] = int(row["volume"])
         row["length"] = length(row.pop("seconds"))
     columns = ("symbol", "start", "end", "length", "cause", "volume", "source", "repair", "reason")
     lines = list(table([{name: row[name] for name in columns} for row in rows], "", most=None))

@@ -247,7 +247,7 @@ class Feed:
             async with asyncio.timeout(within_s):
                 await self._wake.wait()
         except TimeoutError:
-            return False
+            return self._wake.is_set()  # at the very moment
         return True
 
     def _heard(self, size: int, heard: Heard) -> None:

@@ -228,7 +228,26 @@ def test_frames_with_packets_are_kept(recording: Recording) -> None:
     with_packets = {int(row["frame"]) for row in recording.expected}
 
     for index in with_packets:
-        assert live.receive(recording.messages[index]).journal
+        heard = live.receive(recording.messages[index])
+        assert heard.journal
+        assert heard.data
+
+
+def test_a_frame_without_packets_is_no_data_and_the_newest_stamp_is_that_of_its_packets(
+    recording: Recording,
+) -> None:
+    """Silence of data is judged by both: a heartbeat is not data, and old stamps were only held up."""
+    live = recording.provider.live(recording.options)
+    by_frame: dict[int, list[int]] = {}
+    for row in rows(recording.decode(recording.messages)):
+        by_frame.setdefault(row["rec"] - FIRST_REC, []).append(row["ts_exchange"])
+
+    for index, message in enumerate(recording.messages):
+        if index not in by_frame:
+            assert live.receive(message).data in (False, len(message) > 4)  # of instruments that are not ours
+        else:
+            assert live.stamp_ns(message) in (0, max(by_frame[index]))
+    assert not live.receive(b"\x00").data
 
 
 @pytest.mark.parametrize(
@@ -236,7 +255,9 @@ def test_frames_with_packets_are_kept(recording: Recording) -> None:
     ["", "{", "null", "[]", '"text"', "7", "{}", "[" * 100_000, '{"type":{}}', '{"data":7}', b"", b"\xff"],
 )
 def test_hearing_never_raises(recording: Recording, message: str | bytes) -> None:
-    assert recording.provider.live(recording.options).receive(message).reconnect == ""
+    live = recording.provider.live(recording.options)
+    assert live.receive(message).reconnect == ""
+    assert live.stamp_ns(message) == 0
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

@@ -326,8 +326,9 @@ async def test_a_redirect_to_another_server_is_followed(tmp_path: Path) -> None:
     assert target.requests == ["/feed?code=once"]
 
 
-async def test_retry_after_is_honoured_before_any_backoff(tmp_path: Path) -> None:
-    exchange = FakeExchange(Refuse(429, "", {"Retry-After": "0"}), ["a", STAY])
+@pytest.mark.parametrize("wish", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+async def test_retry_after_is_honoured_before_any_backoff(tmp_path: Path, wish: str) -> None:
+    exchange = FakeExchange(Refuse(429, "", {"Retry-After": wish}), ["a", STAY])
     async with scene(exchange, tmp_path) as s:
         s.start("1", waits=lambda: itertools.repeat(1e9))
         await s.records(Kind.FRAME, 1)

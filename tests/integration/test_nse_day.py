@@ -146,5 +146,31 @@ def test_the_future_trades_until_its_own_close(day: BrokerDay) -> None:
     assert list(day.candles(FUTURE))[-1] == ist("15:39")
 
 
+def test_every_candle_of_a_clean_day_is_final(day: BrokerDay) -> None:
+    states = [row["state"] for row in day.ledger.candles.values()]
+
+    assert len(states) > 5_000
+    assert states.count(State.FINAL) >= 0.999 * len(states)
+
+
+def test_no_silence_of_a_clean_day_is_taken_for_a_mute_feed(day: BrokerDay) -> None:
+    """Pre-open, closing auction and what is between them have long ones."""
+    assert day.alarms == []
+
+
+def test_a_mute_feed_is_noticed_in_trading_hours_only() -> None:
+    noticed = []
+    for at in ("10:00", "15:41", "02:00"):
+        market = Market(INSTRUMENTS, start_ns=ist(at), rate=2.0, seed=3, hours=Hours(INSTRUMENTS, AUTO))
+        broker = BrokerDay(INSTRUMENTS, market, pace=Pace(S, 5 * S)).connect().run_to(ist(at) + 120 * S)
+        broker.exchange.inject("mute", 40 * S)
+        broker.run_to(ist(at) + 160 * S)
+        noticed.append([(ns - ist(at)) // S for ns, _ in broker.alarms[:2]])
+
+    (doubted, left), *rest = noticed
+    assert 122 <= doubted <= left <= 143
+    assert rest == [[], []]
+
+
 def test_nothing_of_the_day_is_late_or_out_of_order(day: BrokerDay) -> None:
     assert not day.ledger.counts

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from mdingest.core.machine import Machine
 from mdingest.core.records import Kind, Record, decode_batch, encode_batch
 from mdingest.core.ticks import Packets
 from mdingest.pipeline.decoding import BatchDecoder
+from mdingest.pipeline.hours import OpenHours
+from mdingest.pipeline.pulse import Pulse
 from mdingest.providers import PROVIDERS
 from mdingest.providers.kite.decoder import KiteDecoder
 from mdingest.simulators.instruments import SimInstrument, instruments_csv
@@ -36,6 +39,7 @@ from mdingest.simulators.kite_wire import HEARTBEAT
 from mdingest.simulators.market import Market, Trades
 from mdingest.simulators.sampling import EVERY_TRADE, Pace
 from mdingest.simulators.tape import Journal, Sent
+from mdingest.telemetry.clock import Clock
 from tests.support.ledger import Ledger, Row, rows_of
 
 FEED = "kite_ws"
@@ -80,6 +84,19 @@ class _Ear:
     def throttle(self, bytes_s: float | None) -> None: ...
 
 
+class _Hand(Clock):
+    """Shows the day's own time."""
+
+    def __init__(self, day: "BrokerDay") -> None:
+        object.__setattr__(self, "_day", day)
+
+    def wall_ns(self) -> int:
+        return self._day.now  # type: ignore[attr-defined,no-any-return]
+
+    def real_s(self, market_s: float) -> float:
+        return market_s
+
+
 class BrokerDay:
     """The broker, one feed and what a store would hold by now.
 
@@ -114,6 +131,11 @@ class BrokerDay:
             replace(one.subscription, instrument_id=number) for number, one in enumerate(resolved, 1)
         ]
         self.ids = {one.instrument.symbol: number for number, one in enumerate(resolved, 1)}
+        self.alarms: list[tuple[int, str]] = []  # what a connection would have made of the silences
+        self._protocol = PROVIDERS[FEED].live(self._options)
+        hours = OpenHours(_Hand(self), load().table)
+        classes = {sub.session_class for sub in self.subscriptions}
+        self._pulse = Pulse(lambda: hours.regular_s(classes), answers=True)
         self._stream = 0
         self._lsn = 0
         self._line: KiteLine | None = None
@@ -143,6 +165,7 @@ class BrokerDay:
         self._ear = _Ear()
         self._line = self.exchange.join("key", self._ear)
         self._stream += 1
+        self._pulse.connected(self.now / S, self._protocol.silence_s)
         self._record(Kind.CONNECT, self._stream, encode(Connect(FEED, S)))
         self._record(Kind.SUBSCRIBE, self._stream, encode_subscribe(self.subscriptions))
         tokens = [int(sub.key) for sub in self.subscriptions]
@@ -176,6 +199,7 @@ class BrokerDay:
             turns += 1
             if self._line is not None:
                 for frame in self._ear.heard or [HEARTBEAT]:
+                    self._judge(frame)
                     self._record(Kind.FRAME, self._stream, frame)
                 self._ear.heard.clear()
             if turns % self._turns_per_batch == 0:
@@ -190,6 +214,13 @@ class BrokerDay:
         self.exchange.turn(ns)
         self._step()
         return self
+
+    def _judge(self, frame: bytes) -> None:
+        stamp, data = partial(self._protocol.stamp_ns, frame), self._protocol.receive(frame).data
+        if self._pulse.frame(self.now / S, data=data, stamp=stamp, mono_ns=self.now):
+            self.alarms.append((self.now, "silence"))
+        if why := self._pulse.dead(self.now / S):
+            self.alarms.append((self.now, why))
 
     def _record(self, kind: Kind, stream: int, payload: bytes = b"") -> None:
         self._waiting.append(Record(kind, stream, self.now, self.now - self._mono_zero, payload))

@@ -149,3 +149,18 @@ def test_divisors_can_be_corrected_by_segment() -> None:
     assert corrected.divisor_of(3000 << 8 | 12) == 1e4
     assert corrected.divisor_of(408065) == 100.0
     assert corrected.divisor_of(5 << 8 | 200) == 100.0  # a segment nobody has heard of
+
+
+def test_a_frame_says_when_it_was_made_by_its_newest_whole_packet() -> None:
+    def packet(length: int, stamp_at: int, stamp: int) -> bytes:
+        body = bytearray(length)
+        body[stamp_at : stamp_at + 4] = stamp.to_bytes(4, "big")
+        return length.to_bytes(2, "big") + bytes(body)
+
+    full, index = packet(184, 60, 1_795_150_815), packet(32, 28, 1_795_150_816)
+    frame = b"\x00\x03" + full + packet(44, 40, 4_000_000_000) + index
+    stamp_ns = live().stamp_ns
+    assert stamp_ns(frame) == 1_795_150_816 * 10**9
+    assert stamp_ns(frame[:-1]) == 1_795_150_815 * 10**9, "what is torn says nothing"
+    assert stamp_ns(b"\x00\x01" + packet(8, 0, 4_000_000_000)) == 0
+    assert stamp_ns(b"\xff" * 50) == 0

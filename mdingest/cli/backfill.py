@@ -25,8 +25,8 @@ def add(command: AddCommand) -> None:
     backfill.add_argument(
         "--provider",
         metavar="NAME",
-        help="kite, csv ..., or several in the order in which they are asked: kite,yfinance; "
-        "default: the requests of the configuration",
+        help="yfinance, kite, csv ..., or several in the order in which they are asked: kite,yfinance; "
+        "default: as the configuration's first request, else yfinance",
     )
     backfill.add_argument(
         "--file", metavar="PATH", help="csv: read this file, whatever providers.csv.files says"

@@ -202,7 +202,14 @@ def _read(reply: Reply) -> tuple[DayFile, str]:
                 if inside[0].file_size > _LONGEST_BYTES:
                     raise PermanentError(f"{name} would grow to more than {_LONGEST_BYTES >> 20} MiB")
                 name, data = inside[0].filename.rpartition("/")[2], archive.read(inside[0])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as exc:
             raise TransientError(f"{name} is not a whole zip file: {exc}") from exc
     return DayFile(data.decode("utf-8", "replace"), name), name
 

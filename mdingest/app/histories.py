@@ -120,6 +120,11 @@ class Histories:
         """When an instrument trades."""
         return self.hours_in(instrument.session_class)
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Session classes whose hours are known."""
+        return self._book.classes
+
     def hours_in(self, session_class: str) -> Hours:
         """When instruments of a session class trade."""
         return Hours(self._book, session_class)

@@ -72,7 +72,10 @@ def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:
 
 
 def _can_ask(config: Config, name: str) -> bool:
-    provider = HISTORY.get(name)
-    if provider is None:
+    """Whether it has minutes, and the token that it needs is there."""
+    provider, options = HISTORY.get(name), config.providers.get(name)
+    if provider is None or options is None:
+        return False
+    if MINUTE.seconds not in provider.history(options).capabilities.intervals:
         return False
     return provider.access is None or bool(tokens_of(provider, config, []))

@@ -9,6 +9,7 @@ from functools import partial
 from mdingest.app.histories import Histories
 from mdingest.app.reconciling import outcome_of as compared
 from mdingest.app.reconciling import reconcile
+from mdingest.calendars import UNKNOWN
 from mdingest.config import Config
 from mdingest.config.model import Backfill, Reconcile
 from mdingest.core.instrument import Instrument
@@ -40,7 +41,9 @@ def jobs_of(
         return [
             _job(entry, session_class, symbols)
             for entry in entries
-            for session_class, symbols in _by_class(config().symbols_of(entry), known).items()
+            for session_class, symbols in _by_class(
+                config().symbols_of(entry), known, histories.classes
+            ).items()
         ]
 
     def _job(entry: Backfill | Reconcile, session_class: str, symbols: Sequence[str]) -> Job:
@@ -96,11 +99,14 @@ def outcome_of(report: Report) -> Outcome:
     return Outcome(said)
 
 
-def _by_class(symbols: Sequence[str], known: dict[str, Instrument]) -> dict[str, list[str]]:
+def _by_class(
+    symbols: Sequence[str], known: dict[str, Instrument], classes: Sequence[str]
+) -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for symbol in symbols:
         instrument = known.get(symbol) or instrument_of(symbol, ProviderOptions())
-        found[instrument.session_class].append(symbol)
+        of = instrument.session_class
+        found[of if of in classes else UNKNOWN].append(symbol)  # it may be of an earlier configuration
     return found
 
 

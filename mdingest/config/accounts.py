@@ -36,4 +36,4 @@ def with_account(name: str, sections: Mapping[str, object]) -> object:
 def own_histories(feeds: Iterable[str]) -> list[str]:
     """The histories of the brokers behind some live feeds: they fill the holes."""
     known = set(feeds)
-    return [name for name, provider in HISTORY.items() if provider.account in known]
+    return [name for name, one in HISTORY.items() if one.account in known or f"{name}_ws" in known]

@@ -311,3 +311,15 @@ async def test_a_death_between_rows_and_verdict_costs_no_second_request(mending:
     (found,) = await mending.look()
 
     assert (found.repair, found.reason, len(mending.history.asked)) == ("repaired", "kite", 1)
+
+
+async def test_an_instrument_whose_trading_hours_nobody_knows_any_more_may_trade_at_any_time(
+    mending: Mending,
+) -> None:
+    await mending.db.store.ensure_instruments([replace(RELIANCE, session_class="of.last.year")])
+    await mending.db.put(gaps=[gap(130, 250)])
+
+    (found,) = await mending.look()
+
+    assert (found.repair, found.attempts) == ("open", 1)
+    assert "session class" in found.reason

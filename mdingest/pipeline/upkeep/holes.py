@@ -12,6 +12,8 @@ from mdingest.core.interval import MINUTE
 from mdingest.core.rank import BY_ID, BY_NAME
 from mdingest.core.session import SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
+from mdingest.errors import ConfigError
+from mdingest.providers.history import Hours
 from mdingest.store.base import CoverageRow, GapRow
 
 _DAY_S = 86_400
@@ -27,6 +29,14 @@ def minutes_of(gap: GapRow, table: SessionTable) -> list[Span]:
         (low // MINUTE.ns * MINUTE.ns, -(-high // MINUTE.ns) * MINUTE.ns)
         for low, high in table.windows_between(start, end)
     ]
+
+
+def table_around(hours: Hours, start_ns: int, end_ns: int) -> SessionTable:
+    """Trading hours around a span; none are known of a class that the configuration has no more."""
+    try:
+        return hours.around(start_ns, end_ns)
+    except ConfigError:
+        return SessionTable([])
 
 
 def covered_by_others(coverage: Iterable[CoverageRow], feed: str) -> list[Span]:
@@ -86,5 +96,6 @@ __all__ = [
     "settled",
     "still_partial",
     "subtract",
+    "table_around",
     "told",
 ]

@@ -12,7 +12,7 @@ from mdingest.core.interval import MINUTE
 from mdingest.core.session import DAY_NS, SessionTable
 from mdingest.core.spans import Span
 from mdingest.errors import StoreUnavailable
-from mdingest.pipeline.upkeep.holes import minutes_of
+from mdingest.pipeline.upkeep.holes import minutes_of, table_around
 from mdingest.providers.history import Hours
 from mdingest.store.base import GapRow, Store
 from mdingest.store.upkeep import OPEN, REPAIRING, UNFILLABLE
@@ -59,7 +59,7 @@ class Measure:
         for gap in gaps:
             instrument = known.get(gap.instrument_id)
             if instrument is not None and instrument.session_class not in tables:
-                around = self._hours(instrument).around(now - LOOK_BACK_NS, now)
+                around = table_around(self._hours(instrument), now - LOOK_BACK_NS, now)
                 tables[instrument.session_class] = around
         classes = {number: instrument.session_class for number, instrument in known.items()}
         minutes = missing_minutes(gaps, classes, tables, (now - LOOK_BACK_NS, now))

@@ -33,6 +33,7 @@ from mdingest.pipeline.upkeep.holes import (
     names_of,
     settled,
     still_partial,
+    table_around,
     told,
 )
 from mdingest.providers.history import Hours
@@ -193,7 +194,7 @@ class Repairer:
 
     def _table(self, instrument: Instrument, gaps: Sequence[GapRow]) -> SessionTable:
         ends = [gap.start_ns if gap.end_ns is None else gap.end_ns for gap in gaps]
-        return self._hours(instrument).around(min(gap.start_ns for gap in gaps), max(ends))
+        return table_around(self._hours(instrument), min(gap.start_ns for gap in gaps), max(ends))
 
     async def _missing(
         self, feed: str, instrument: Instrument, minutes: Sequence[Sequence[Span]]

@@ -402,6 +402,7 @@ def test_the_brokers_own_history_is_ready_to_fill_the_holes_of_its_feed(loaded: 
 
     assert config.repair.enabled
     assert "kite" in config.providers
+    assert "binance" in loaded("realtime: [{provider: binance_ws, symbols: [BTCUSDT.BINANCE]}]").providers
 
 
 @pytest.mark.parametrize(

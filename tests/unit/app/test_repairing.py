@@ -1,0 +1,56 @@
+"""Who fills the holes of which feed, as the configuration has it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mdingest.app.repairing import earliest_of, menders_of
+from mdingest.config import Config, load
+from mdingest.telemetry.clock import parse_clock
+
+KITE = "realtime: [{provider: kite_ws, symbols: [A.NS]}]\nproviders: {kite_ws: {api_key: k"
+NOW = parse_clock("2026-11-20T18:00:00+05:30")
+DAY = 86_400_000_000_000
+Loaded = Callable[[str], Config]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    monkeypatch.chdir(tmp_path)
+
+    def load_text(text: str) -> Config:
+        Path("c.yaml").write_text(text)
+        return load("c.yaml", {})
+
+    return load_text
+
+
+def test_the_own_broker_comes_first_if_its_token_is_there(loaded: Loaded) -> None:
+    backfill = "backfill: [{providers: [yfinance, kite], symbols: [A.NS]}]\n"
+
+    assert menders_of(loaded(f"{backfill}{KITE}, access_token: t}}}}"), "kite_ws") == ["kite", "yfinance"]
+    assert menders_of(loaded(f"{backfill}{KITE}}}}}"), "kite_ws") == ["yfinance"]
+    assert menders_of(loaded(f"{KITE}}}}}"), "kite_ws") == []
+
+
+def test_binance_needs_no_token_and_days_fill_no_minutes(loaded: Loaded) -> None:
+    text = "realtime: [{provider: binance_ws, symbols: [BTCUSDT.BINANCE]}]\n"
+    assert menders_of(loaded(text), "binance_ws") == ["binance"]
+    days = text + "backfill: [{provider: bhavcopy, interval: 1d, symbols: [A.NS]}]"
+    assert menders_of(loaded(days), "binance_ws") == ["binance"]
+
+
+def test_what_the_configuration_says_holds_in_its_order(loaded: Loaded) -> None:
+    told = "repair: {providers: {kite_ws: [csv, kite]}}\n"
+    assert menders_of(loaded(f"{told}{KITE}}}}}"), "kite_ws") == ("csv", "kite")
+
+
+def test_how_far_back_anybody_goes_is_told_by_length(loaded: Loaded) -> None:
+    config = loaded("backfill: [{providers: [yfinance], symbols: [A.NS]}]")
+    earliest = earliest_of(config, NOW)
+
+    minutes = earliest(60)
+    assert minutes is not None
+    assert 20 * DAY < NOW.wall_ns() - minutes <= 30 * DAY
+    assert earliest(1) is None

@@ -75,6 +75,7 @@ class Seen:
     rss: list[float] = field(default_factory=list)  # MiB
     cpu: list[float] = field(default_factory=list)  # s, grown
     pending: list[float] = field(default_factory=list)  # MiB, written and not yet in the database
+    unanswered: int = 0  # questions over HTTP that got no answer within 10 s
 
 
 def steady(minutes: float = 60.0) -> Iterator[Row]:
@@ -148,6 +149,7 @@ def _watched(
         "ms",
         note=f"{replies[-1][1]:.0f} asked",
     )
+    yield at_most("questions without an answer", seen.unanswered, 0, "")
     yield at_most("write-ahead log, most", max(seen.pending), load.pending, "MiB")
 
 
@@ -164,7 +166,7 @@ def _watch(daemon: Process, api: int, database: Path, seconds: float) -> Seen:
             if now_s >= ask_at:
                 ask_at += _ASK_S
                 for interval in ("1s", "1m", "5m"):
-                    get(api, f"/candles?symbol=SIM0002.NS&interval={interval}&limit=50")
+                    seen.unanswered += not _asked(api, interval)
             if now_s >= sample_at:
                 sample_at += _SAMPLE_S
                 _sample(seen, daemon, database, now_s)
@@ -176,6 +178,14 @@ def _watch(daemon: Process, api: int, database: Path, seconds: float) -> Seen:
                 )
             time.sleep(_LOOK_S)
     return seen
+
+
+def _asked(api: int, interval: str) -> bool:
+    try:
+        get(api, f"/candles?symbol=SIM0002.NS&interval={interval}&limit=50")
+    except OSError:
+        return False
+    return True
 
 
 def _sample(seen: Seen, daemon: Process, database: Path, now_s: float) -> None:

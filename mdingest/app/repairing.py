@@ -8,7 +8,8 @@ from mdingest.config import Config
 from mdingest.core.interval import MINUTE
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.plan import earliest_of as earliest_instant
-from mdingest.pipeline.upkeep.repair import Asked, Repairer
+from mdingest.pipeline.upkeep.asking import Asked
+from mdingest.pipeline.upkeep.repair import Repairer
 from mdingest.providers import HISTORY
 from mdingest.providers.history import Reach
 from mdingest.store.base import Store
@@ -27,7 +28,7 @@ def repairer_of(
         return await histories.ready(names, symbols, MINUTE, way, kept=_KEPT)
 
     def providers(feed: str) -> Sequence[str]:
-        return menders_of(config(), feed)
+        return menders_of(config(), feed, clock.wall_ns())
 
     return Repairer(
         store,
@@ -41,7 +42,7 @@ def repairer_of(
     )
 
 
-def menders_of(config: Config, feed: str) -> Sequence[str]:
+def menders_of(config: Config, feed: str, now_ns: int) -> Sequence[str]:
     """As ``repair.providers`` has it; else the feed's own broker, then those under ``backfill``.
 
     A broker whose history needs a token is left out while there is none.
@@ -50,12 +51,14 @@ def menders_of(config: Config, feed: str) -> Sequence[str]:
         return config.repair.providers[feed]
     own = [name for name, provider in HISTORY.items() if feed in (provider.account, f"{name}_ws")]
     others = [name for entry in config.backfill for name in entry.providers]
-    return [name for name in dict.fromkeys([*own, *others]) if _can_ask(config, name)]
+    return [name for name in dict.fromkeys([*own, *others]) if _can_ask(config, name, now_ns)]
 
 
 def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:
     """How far back the providers go that this configuration may ask, by length of the candles."""
-    names = [name for entry in config.realtime for name in menders_of(config, entry.provider)]
+    names = [
+        name for entry in config.realtime for name in menders_of(config, entry.provider, clock.wall_ns())
+    ]
     names += [name for entry in config.backfill for name in entry.providers]
     reaches: list[Mapping[int, Reach]] = []
     for name in dict.fromkeys(names):
@@ -71,11 +74,14 @@ def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:
     return earliest
 
 
-def _can_ask(config: Config, name: str) -> bool:
-    """Whether it has minutes, and the token that it needs is there."""
+def _can_ask(config: Config, name: str, now_ns: int) -> bool:
+    """Whether it has minutes, and a token that is alive if it needs one."""
     provider, options = HISTORY.get(name), config.providers.get(name)
     if provider is None or options is None:
         return False
     if MINUTE.seconds not in provider.history(options).capabilities.intervals:
         return False
-    return provider.access is None or bool(tokens_of(provider, config, []))
+    tokens = tokens_of(provider, config, [])
+    return provider.access is None or any(
+        token.expires_ns is None or token.expires_ns > now_ns for token in tokens
+    )

@@ -18,8 +18,8 @@ from mdingest.core.spans import subtract, union
 from mdingest.pipeline.history.backfill import Order
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.report import Quiet
+from mdingest.pipeline.upkeep.asking import Asked
 from mdingest.pipeline.upkeep.differences import built, day_of, differences, total
-from mdingest.pipeline.upkeep.repair import Asked
 from mdingest.providers.history import Hours
 from mdingest.store.base import Committed, Difference, Store, Transaction
 

@@ -8,9 +8,8 @@ fetched from anybody: of them the gap remains.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -22,10 +21,10 @@ from mdingest.core.session import SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.errors import ConfigError, MdingestError, StoreUnavailable
 from mdingest.pipeline.history.backfill import Order
-from mdingest.pipeline.history.fallback import Chain
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
 from mdingest.pipeline.upkeep import attempts
+from mdingest.pipeline.upkeep.asking import Asked, Ready
 from mdingest.pipeline.upkeep.holes import (
     covered_by_others,
     inside,
@@ -38,7 +37,7 @@ from mdingest.pipeline.upkeep.holes import (
 )
 from mdingest.providers.history import Hours
 from mdingest.store.base import Committed, CoverageRow, GapRow, Store, Transaction
-from mdingest.store.upkeep import REPAIRED, UNFILLABLE
+from mdingest.store.upkeep import OPEN, REPAIRED, UNFILLABLE
 from mdingest.telemetry.health import Detail
 
 log = structlog.get_logger()
@@ -50,24 +49,6 @@ MOST_GAPS = 2_000  # of one look
 _MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
 NOTHING_TRADES = "nothing trades then"
 _EVENTS = {REPAIRED: "gap.repaired", UNFILLABLE: "gap.unfillable"}
-
-
-class Asked(Protocol):
-    """Providers that were looked up for some symbols."""
-
-    @property
-    def chain(self) -> Chain:
-        """Asks them one after the other."""
-        ...
-
-    @property
-    def nowhere(self) -> Mapping[str, str]:
-        """Symbols that none of them has, and why."""
-        ...
-
-
-Ready = Callable[[Sequence[str], Sequence[str], Commit], Awaitable[Asked]]
-"""Names of providers, symbols, and the way into the store: looks them up. Raises MdingestError."""
 
 
 @dataclass(slots=True)
@@ -221,12 +202,14 @@ class Repairer:
         except StoreUnavailable:
             raise
         except MdingestError as exc:
-            self._failed(feed, str(exc))
-            return await self._say([attempts.failed(gap, str(exc), now) for gap in gaps])
+            done = await self._say([attempts.failed(gap, str(exc), now) for gap in gaps])
+            self._note(feed, done)
+            return done
         done = []
         for work in works:
             report = await self._fetch(asked, work, ", ".join(names))
             done += await self._say(await self._judged(feed, work, report))
+        self._note(feed, done)
         return done
 
     async def _fetch(self, asked: Asked, work: _Work, names: str) -> Report:
@@ -273,9 +256,6 @@ class Repairer:
                 done.append(attempts.unsettled(gap, f"{names} may still change it", now))
             else:
                 done.append(attempts.lacking(gap, f"{told(left)}: {names} has none", now))
-        self.status.error = ""
-        if failures and any(gap.repair == "open" for gap in done):
-            self._failed(feed, "; ".join(failures))
         return done
 
     # -- into the store -----------------------------------------------------------------
@@ -309,7 +289,10 @@ class Repairer:
                 log.info(_EVENTS[state], feed=feed, gaps=count, reason=reason)
         return list(gaps)
 
-    def _failed(self, feed: str, why: str) -> None:
-        self.status.failed += 1
-        self.status.error = why
-        log.warning("repair.failed", feed=feed, error=why)
+    def _note(self, feed: str, done: Sequence[GapRow]) -> None:
+        """One line for all that failed together."""
+        failed = [gap for gap in done if gap.repair == OPEN]
+        self.status.failed += len(failed)
+        self.status.error = failed[0].reason if failed else ""
+        if failed:
+            log.warning("repair.failed", feed=feed, gaps=len(failed), error=failed[0].reason)

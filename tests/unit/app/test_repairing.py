@@ -15,6 +15,10 @@ DAY = 86_400_000_000_000
 Loaded = Callable[[str], Config]
 
 
+def menders(config: Config, feed: str) -> list[str]:
+    return list(menders_of(config, feed, NOW.wall_ns()))
+
+
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     monkeypatch.chdir(tmp_path)
@@ -29,21 +33,24 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
 def test_the_own_broker_comes_first_if_its_token_is_there(loaded: Loaded) -> None:
     backfill = "backfill: [{providers: [yfinance, kite], symbols: [A.NS]}]\n"
 
-    assert menders_of(loaded(f"{backfill}{KITE}, access_token: t}}}}"), "kite_ws") == ["kite", "yfinance"]
-    assert menders_of(loaded(f"{backfill}{KITE}}}}}"), "kite_ws") == ["yfinance"]
-    assert menders_of(loaded(f"{KITE}}}}}"), "kite_ws") == []
+    assert menders(loaded(f"{backfill}{KITE}, access_token: t}}}}"), "kite_ws") == [
+        "kite",
+        "yfinance",
+    ]
+    assert menders(loaded(f"{backfill}{KITE}}}}}"), "kite_ws") == ["yfinance"]
+    assert menders(loaded(f"{KITE}}}}}"), "kite_ws") == []
 
 
 def test_binance_needs_no_token_and_days_fill_no_minutes(loaded: Loaded) -> None:
     text = "realtime: [{provider: binance_ws, symbols: [BTCUSDT.BINANCE]}]\n"
-    assert menders_of(loaded(text), "binance_ws") == ["binance"]
+    assert menders(loaded(text), "binance_ws") == ["binance"]
     days = text + "backfill: [{provider: bhavcopy, interval: 1d, symbols: [A.NS]}]"
-    assert menders_of(loaded(days), "binance_ws") == ["binance"]
+    assert menders(loaded(days), "binance_ws") == ["binance"]
 
 
 def test_what_the_configuration_says_holds_in_its_order(loaded: Loaded) -> None:
     told = "repair: {providers: {kite_ws: [csv, kite]}}\n"
-    assert menders_of(loaded(f"{told}{KITE}}}}}"), "kite_ws") == ("csv", "kite")
+    assert menders(loaded(f"{told}{KITE}}}}}"), "kite_ws") == ["csv", "kite"]
 
 
 def test_how_far_back_anybody_goes_is_told_by_length(loaded: Loaded) -> None:

@@ -30,11 +30,13 @@ async def migrate(url: str, migrations: Sequence[Migration]) -> list[str]:
                 return []
             await connection.execute(_LOCK)  # until the connection ends
             pending = await pending_of(connection, migrations)
-            async with connection.transaction():
-                if not await _is_known(connection):
-                    await connection.execute(_TABLE)
-                for migration in pending:
-                    await _run(connection, migration)
+            try:
+                await _apply(connection, pending)
+            except asyncpg.InsufficientPrivilegeError as exc:
+                raise PermanentError(
+                    f"the database lacks {pending[0].name}, and this role may not change tables: "
+                    f"run `mdingest migrate` as their owner first ({exc})"
+                ) from exc
             return [migration.name for migration in pending]
         finally:
             connection.terminate()
@@ -59,6 +61,14 @@ async def pending_of(connection: asyncpg.Connection, migrations: Sequence[Migrat
 
 async def _is_known(connection: asyncpg.Connection) -> bool:
     return await connection.fetchval("SELECT to_regclass('mdingest_migrations')") is not None
+
+
+async def _apply(connection: asyncpg.Connection, pending: Sequence[Migration]) -> None:
+    async with connection.transaction():
+        if not await _is_known(connection):
+            await connection.execute(_TABLE)
+        for migration in pending:
+            await _run(connection, migration)
 
 
 async def _run(connection: asyncpg.Connection, migration: Migration) -> None:

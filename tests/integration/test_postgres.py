@@ -505,6 +505,8 @@ async def test_the_roles_of_compose_can_do_their_work_and_no_more(guarded: Serve
     environment = os.environ | {"POSTGRES_WRITER_PASSWORD": "it's w", "POSTGRES_READER_PASSWORD": "r"}
     psql = [guarded.bin / "psql", "-qX", "-d", guarded.url("shared"), "-f", script]
     await asyncio.to_thread(subprocess.run, psql, env=environment, check=True)
+    with pytest.raises(PermanentError, match=r"lacks 0001_.*run `mdingest migrate` as their owner first"):
+        await migrate(guarded.url("shared", user="mdingest_writer"))
     await migrate(guarded.url("shared"))
     assert await migrate(guarded.url("shared", user="mdingest_writer")) == []
     writer = await open_postgres(guarded.url("shared", user="mdingest_writer"))

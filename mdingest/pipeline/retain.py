@@ -86,11 +86,15 @@ class Retainer:
         """Prune once a minute until cancelled. Raises JournalError."""
         while True:
             await asyncio.sleep(EVERY_S)
-            self._journal.prune(
-                self.needed_from,
-                max_bytes=self._max_bytes,
-                older_than_ns=self._clock.wall_ns() - round(self._keep_s * _NS),
-            )
+            self.prune()
+
+    def prune(self) -> None:
+        """Delete what is too much or too old, and not needed any more. Raises JournalError."""
+        self._journal.prune(
+            self.needed_from,
+            max_bytes=self._max_bytes,
+            older_than_ns=self._clock.wall_ns() - round(self._keep_s * _NS),
+        )
 
     async def run_packing(self) -> None:
         """Pack segments soon after they are complete, until cancelled. Raises JournalError.

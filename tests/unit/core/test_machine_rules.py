@@ -11,6 +11,7 @@ import pytest
 from mdingest.core.control import CandleSettings, VolumeKind
 from mdingest.core.events import Flag, State
 from mdingest.core.machine import Machine
+from mdingest.core.records import Kind
 from mdingest.core.session import Session
 from tests.support.ledger import Row
 from tests.support.reference import Reference
@@ -522,6 +523,27 @@ class TestRule10Partial:
         assert (8.0, 9.0, "undecodable", None) in story.gaps(1)
         assert (8.0, 9.0, "undecodable", None) in story.gaps(2)
         assert story.gaps(3) == []
+
+    @pytest.mark.parametrize(("kind", "cause"), [(Kind.SHED, "shed"), (Kind.QUARANTINE, "quarantine")])
+    def test_frames_given_up_are_a_gap_of_their_stream_until_it_speaks_again(
+        self, story: Story, kind: Kind, cause: str
+    ) -> None:
+        """What was traded in them lies in the gap, and no candle takes it."""
+        story.kite(1).kite_again(2, 500, stream=2)
+        story.trade(1, 5, 101, 1010).pass_to(9).at(9.2).lost(1, kind)
+        story.at(20).frame(1, packet(1, t=19, x=20, price=101, volume=1050))
+        story.trade(1, 22, 101, 1053).pass_to(26)
+
+        assert [gap for gap in story.gaps(1) if gap[2] == cause] == [(5.0, 21.0, cause, 40.0)]
+        assert sure(story.candle(1, 5))["state"] == State.PARTIAL
+        assert sure(story.candle(1, 22))["volume"] == 3
+        assert sure(story.candle(1, 22))["state"] == State.FINAL
+        assert not [gap for gap in story.gaps(2) if gap[2] == cause]
+
+    def test_frames_of_nobody_in_particular_are_a_gap_of_every_stream(self, story: Story) -> None:
+        story.kite(1).kite_again(2, 500, stream=2).at(9).lost(0)
+
+        assert [[gap[2] for gap in story.gaps(number)][-1] for number in (1, 2)] == ["shed", "shed"]
 
     def test_undecodable_frames_in_a_row_are_one_gap(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010)

@@ -48,7 +48,7 @@ def test_a_writer_of_a_fast_clock_is_not_behind_by_what_passes_between_two_commi
 def test_the_lag_of_the_journal_is_told_in_seconds_and_in_bytes_whoever_asks_first() -> None:
     metrics = Metrics()
     ingest = behind(Clock(), 40.0)
-    watch_ingest(Health(started=True), metrics, ingest, [])
+    watch_ingest(Health(started=True), metrics, ingest, FeedWatch(metrics, [], Clock()))
     value = metrics.registry.get_sample_value
     assert 40 <= (value("mdingest_journal_lag_seconds") or 0) < 41
     assert value("mdingest_journal_lag_bytes") == 1

@@ -18,7 +18,7 @@ from tests.support.evidence import NS, Evidence, read_evidence
 from tests.support.processes import Process, free_port, get, started, until, write_config
 from tests.support.proxy import Proxy, proxy
 
-SPEED = 30
+SPEED = 60
 MINUTE = 60 * NS
 SYMBOLS = ["RELIANCE.NS", "TCS.NS", "INFY.NS"]
 

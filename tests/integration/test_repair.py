@@ -180,7 +180,7 @@ async def test_a_provider_that_settles_later_is_asked_later_and_no_attempt_is_lo
     mending.now = ns(300 + 900)
     (late,) = await mending.look()
 
-    assert (early.repair, early.attempts, early.reason) == ("open", 0, "kite may still change it")
+    assert (early.repair, early.attempts, early.reason) == ("open", 0, "too early: kite may still change it")
     assert late.repair == "repaired"
 
 

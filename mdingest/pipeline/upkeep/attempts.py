@@ -6,6 +6,7 @@ from mdingest.core.session import SECOND_NS
 from mdingest.store.base import GapRow
 
 MOST_ATTEMPTS = 12  # a day and a half: a token is brought and a vendor comes back within that
+EARLY = "too early"
 MOST_EMPTY = 3  # an answer that lacks bars hardly changes after some minutes
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 60, 6 * 3_600
 _NO_PROVIDER_WAIT_S, _UNSETTLED_WAIT_S = 600, 60
@@ -49,9 +50,9 @@ def nobody(gap: GapRow, why: str, now_ns: int) -> GapRow:
     return _later(gap, why, now_ns, _NO_PROVIDER_WAIT_S)
 
 
-def unsettled(gap: GapRow, why: str, now_ns: int) -> GapRow:
-    """It is too early to ask: no attempt is counted."""
-    return _later(gap, why, now_ns, _UNSETTLED_WAIT_S)
+def unsettled(gap: GapRow, names: str, now_ns: int) -> GapRow:
+    """Some may still change what they say: no attempt is counted."""
+    return _later(gap, f"{EARLY}: {names} may still change it", now_ns, _UNSETTLED_WAIT_S)
 
 
 def _later(gap: GapRow, why: str, now_ns: int, wait_s: int) -> GapRow:

@@ -47,6 +47,7 @@ _SHORTEST_LOOK_S = 0.5  # real
 SETTLE_NS = 60 * SECOND_NS  # no provider is asked earlier after the end of a minute
 MOST_GAPS = 2_000  # of one look
 _MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
+_SAID_AT_ONCE = 1_000  # gaps in one transaction
 NOTHING_TRADES = "nothing trades then"
 _EVENTS = {REPAIRED: "gap.repaired", UNFILLABLE: "gap.unfillable"}
 
@@ -72,7 +73,7 @@ class _Work:
 
 
 class Repairer:
-    """One of a process. `run` in a task, or `once`; cancelling leaves what was committed, which is whole."""
+    """One of a process. `run` in a task, or `fill`; cancelling leaves what was committed, which is whole."""
 
     def __init__(
         self,
@@ -137,12 +138,9 @@ class Repairer:
                 by_feed[gap.source][gap.instrument_id].append(gap)
         done: list[GapRow] = []
         for feed, of in by_feed.items():
-            works: list[_Work] = []
-            for number, mine in of.items():
-                work, easy = await self._look(feed, known[number], mine)
-                done += await self._say(easy)
-                if work is not None:
-                    works.append(work)
+            looks = [await self._look(feed, known[number], mine) for number, mine in of.items()]
+            works = [work for work, _ in looks if work is not None]
+            done += await self._say([gap for _, easy in looks for gap in easy])
             if works:
                 done += await self._ask(feed, works)
         return done
@@ -253,7 +251,7 @@ class Repairer:
             elif failures:
                 done.append(attempts.failed(gap, "; ".join(failures), now))
             elif not local and subtract(left, planned):
-                done.append(attempts.unsettled(gap, f"{names} may still change it", now))
+                done.append(attempts.unsettled(gap, names, now))
             else:
                 done.append(attempts.lacking(gap, f"{told(left)}: {names} has none", now))
         return done
@@ -279,8 +277,8 @@ class Repairer:
         return await self._commit(cut)
 
     async def _say(self, gaps: Sequence[GapRow]) -> list[GapRow]:
-        if gaps:
-            await self._commit(Transaction(repairs=list(gaps)))
+        for begin in range(0, len(gaps), _SAID_AT_ONCE):
+            await self._commit(Transaction(repairs=gaps[begin : begin + _SAID_AT_ONCE]))
         ends = Counter((gap.repair, gap.source, gap.reason) for gap in gaps)
         for (state, feed, reason), count in ends.items():
             self.status.repaired += count * (state == REPAIRED)
@@ -291,7 +289,7 @@ class Repairer:
 
     def _note(self, feed: str, done: Sequence[GapRow]) -> None:
         """One line for all that failed together."""
-        failed = [gap for gap in done if gap.repair == OPEN]
+        failed = [gap for gap in done if gap.repair == OPEN and not gap.reason.startswith(attempts.EARLY)]
         self.status.failed += len(failed)
         self.status.error = failed[0].reason if failed else ""
         if failed:

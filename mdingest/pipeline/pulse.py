@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 DOUBT_S = 3.0  # shorter silences of data are nothing strange ...
 DEAD_S = 15.0  # ... and from here on the connection is given up
-STUBBORN_S = 120.0  # the same where data was expected and has never come since the connect
+STUBBORN_S = 120.0  # the same where a subscription was not answered, or a mute feed stays so ...
+STUBBORN_TIMES = 3  # ... which is tried as often: perhaps there is nothing to hear any more
 AT_THE_END_S = 1.0  # before a disconnect a shorter silence is doubted: it costs nothing
 SPACINGS = 20.0  # so many times the mean spacing
 WINDOW_S = 300  # over which that mean is taken
@@ -40,7 +41,8 @@ class Pulse:
         """``answers``: the peer sends data for every subscription, at any hour."""
         self._silence_s = 0.0
         self._regular_s = regular_s
-        self._expecting = answers  # data, although nothing says that the feed is lively
+        self._answers = answers
+        self._tries = 0  # left, of a feed that fell mute and did not get lively again
         self._bursts: deque[int] = deque()  # tenths of a second with data, ascending
         self._frame_at = self._data_at = self._turned = 0.0
         self._told = False  # this silence was recorded
@@ -82,12 +84,14 @@ class Pulse:
             return f"nothing heard for {self._silence_s:g} s"
         quiet = now - self._data_at
         if self._strange(quiet, DEAD_S):
-            self._expecting = True
+            self._tries = STUBBORN_TIMES
             return f"no data for {quiet:.0f} s, heartbeats only"
-        if self._expecting and quiet >= STUBBORN_S and self._regular_s() >= STUBBORN_S:
-            what = "data no longer comes" if self._heard_data else "subscribed, but no data comes"
-            return f"{what}: heartbeats only for {quiet:.0f} s"
-        return ""
+        unanswered = self._answers and not self._heard_data
+        if not (unanswered or self._tries) or quiet < STUBBORN_S or self._regular_s() < STUBBORN_S:
+            return ""
+        self._tries = max(0, self._tries - 1)
+        what = "subscribed, but no data comes" if unanswered else "data no longer comes"
+        return f"{what}: heartbeats only for {quiet:.0f} s"
 
     def ended(self, now: float) -> bool:
         """The connection ended; whether a SILENCE is to be recorded before that."""
@@ -96,11 +100,6 @@ class Pulse:
     def wait_s(self, now: float) -> float:
         """When to look again."""
         return max(0.001, min(LOOK_S, self._frame_at + self._silence_s - now))
-
-    @property
-    def waiting_for_data(self) -> bool:
-        """Connected, and not one frame with data yet."""
-        return not self._heard_data
 
     def _strange(self, quiet: float, floor_s: float) -> bool:
         """Whether a silence of data is longer than this feed's rhythm and the hour explain."""
@@ -143,4 +142,5 @@ class Pulse:
         bursts.append(burst)
         while bursts[0] <= burst - WINDOW_S / BURST_S:
             bursts.popleft()
-        self._expecting = self._expecting and not self._lively()  # the rhythm says it from here on
+        if self._tries and self._lively():
+            self._tries = 0  # the rhythm says it from here on

@@ -42,7 +42,7 @@ def _disk(check: Check) -> Condition:
     well, detail = check()
     if not well:
         state, reason = str(detail.get("state", "low")), str(detail.get("error", ""))
-        return Condition("disk", state, False, reason, str(detail.get("todo", "")))
+        return Condition("disk", state, False, reason, str(detail.get("what_to_do", "")))
     if detail["free_bytes"] < detail["low_bytes"] * _AGAIN:
         return Condition("disk", "low", None)
     return Condition("disk", "ok", True, "there is room again")

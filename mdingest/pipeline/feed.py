@@ -175,7 +175,11 @@ class Feed:
                         waits = self._options.waits()
                     await self._back_off(exc, waits, at_once=healthy)
                 except JournalFull:
-                    await self._park(PermanentError("the disk is full", "free space on it"))
+                    await self._park(
+                        PermanentError(
+                            "the disk is full", "free space on it; the feed then goes on by itself"
+                        )
+                    )
                     waits = self._options.waits()
                 except PermanentError as exc:
                     await self._park(exc)

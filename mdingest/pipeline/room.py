@@ -114,14 +114,14 @@ class Room:
                 "state": "parked",
                 "state_for_s": for_s,
                 "error": self._parked.reason,
-                "todo": TODO,
+                "what_to_do": TODO,
             }
         if self._shedding:
             error = "the disk is nearly full: frames that are not yet candles are being shed"
-            return False, detail | {"state": "shedding", "error": error, "todo": TODO}
+            return False, detail | {"state": "shedding", "error": error, "what_to_do": TODO}
         if free < low:
-            error = "the disk is nearly full: free space or lower journal.max_bytes"
-            return False, detail | {"state": "low", "error": error, "todo": TODO}
+            error = "the disk is nearly full"
+            return False, detail | {"state": "low", "error": error, "what_to_do": TODO}
         return True, detail | {"state": "ok"}
 
     async def run(self) -> None:

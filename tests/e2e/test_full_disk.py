@@ -55,7 +55,7 @@ async def test_a_full_disk_parks_the_feeds_and_room_sets_them_going(place: Place
         await until_disk(place, daemon, "low", 503, 0)
         fill(disk / "more")
         told = await until_disk(place, daemon, "parked", 503, 0)
-        assert "free space" in told["todo"]
+        assert "free space" in told["what_to_do"]
         (disk / "others").unlink()
         (disk / "more").unlink()
         await until_disk(place, daemon, "ok", 200, MIB)

@@ -144,7 +144,7 @@ async def test_without_a_database_the_oldest_unread_frames_are_shed_and_the_log_
     await house.look()
 
     assert house.state == "shedding"
-    assert house.room.check()[1]["todo"]
+    assert house.room.check()[1]["what_to_do"]
     assert house.reserve.held
     assert house.feeds.parked is None
     read = [first, *await house.read()]

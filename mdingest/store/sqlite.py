@@ -179,8 +179,9 @@ class SqliteStore:
 
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
-        found = await self._read(lambda connection: connection.execute(sql.INSTRUMENTS).fetchall())
-        return [_instrument(row) for row in found]
+        return await self._read(  # thousands are made in its thread, so that the loop stays free
+            lambda connection: [_instrument(row) for row in connection.execute(sql.INSTRUMENTS)]
+        )
 
     async def candles(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int

@@ -4,6 +4,7 @@ One text of SQL for both databases, but for their placeholders: ``$1`` is writte
 SQLite. Cells are plain numbers and texts; instants are UTC ns.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -183,7 +184,8 @@ class SqlUpkeep:
 
     async def unrepaired(self, since_ns: int) -> list[GapRow]:
         """See `Upkeep.unrepaired`."""
-        return [gap_of(row) for row in await self._fetch(UNREPAIRED, since_ns)]
+        found = await self._fetch(UNREPAIRED, since_ns)
+        return await asyncio.to_thread(lambda: [gap_of(row) for row in found])  # there may be thousands
 
     async def runs(self) -> dict[str, Run]:
         """See `Upkeep.runs`."""

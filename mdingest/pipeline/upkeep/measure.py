@@ -1,7 +1,7 @@
 """How many minutes are missing now, for /metrics: those of live feeds that no history has filled."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ import structlog
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import MINUTE
 from mdingest.core.session import DAY_NS, SessionTable
-from mdingest.core.spans import Span
+from mdingest.core.spans import Span, union
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.upkeep.holes import minutes_of, table_around
 from mdingest.providers.history import Hours
@@ -62,7 +62,8 @@ class Measure:
                 around = table_around(self._hours(instrument), now - LOOK_BACK_NS, now)
                 tables[instrument.session_class] = around
         classes = {number: instrument.session_class for number, instrument in known.items()}
-        minutes = missing_minutes(gaps, classes, tables, (now - LOOK_BACK_NS, now))
+        span = (now - LOOK_BACK_NS, now)
+        minutes = await asyncio.to_thread(missing_minutes, gaps, classes, tables, span)
         for state in _STATES:
             self._metrics.missing_minutes[state].set(minutes[state])
 
@@ -74,23 +75,20 @@ def missing_minutes(
 
     ``classes`` are session classes by instrument, ``span`` what is looked at, UTC ns.
     """
-    counted: Counter[str] = Counter()
-    seen: dict[tuple[str, int, int], list[int]] = {}  # an outage is the same gap of many instruments
-    of: dict[tuple[str, int], set[int]] = {}
+    minutes: dict[tuple[str, int, int], list[Span]] = {}  # an outage is the same gap of many instruments
+    of: defaultdict[tuple[str, int], list[list[Span]]] = defaultdict(list)
     for gap in gaps:
         session_class = classes.get(gap.instrument_id)
         if session_class is None:
             continue
         start, end = max(gap.start_ns, span[0]), min(span[1] if gap.end_ns is None else gap.end_ns, span[1])
         key = (session_class, start, max(start, end))
-        if key not in seen:
+        if key not in minutes:
             closed = replace(gap, start_ns=key[1], end_ns=key[2])
-            seen[key] = [
-                minute
-                for low, high in minutes_of(closed, tables[session_class])
-                for minute in range(low, high, MINUTE.ns)
-            ]
-        of.setdefault((gap.repair, gap.instrument_id), set()).update(seen[key])
-    for (state, _), minutes in of.items():
-        counted[state] += len(minutes)
+            minutes[key] = minutes_of(closed, tables[session_class])
+        of[gap.repair, gap.instrument_id].append(minutes[key])
+    counted: Counter[str] = Counter()
+    for (state, _), some in of.items():
+        spans = some[0] if len(some) == 1 else union(span for spans in some for span in spans)
+        counted[state] += sum(end - start for start, end in spans) // MINUTE.ns
     return counted

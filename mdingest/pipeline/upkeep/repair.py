@@ -45,7 +45,7 @@ log = structlog.get_logger()
 LOOK_S = 20.0  # of the clock, between two looks for gaps
 _SHORTEST_LOOK_S = 0.5  # real
 SETTLE_NS = 60 * SECOND_NS  # no provider is asked earlier after the end of a minute
-MOST_GAPS = 2_000  # of one look
+MOST_GAPS = 1_000  # of one look
 _MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
 _SAID_AT_ONCE = 1_000  # gaps in one transaction
 NOTHING_TRADES = "nothing trades then"
@@ -131,6 +131,8 @@ class Repairer:
 
         Those that have not settled are left out. Raises StoreUnavailable.
         """
+        if not gaps:
+            return []
         known = {instrument.id: instrument for instrument in await self._store.instruments()}
         by_feed: defaultdict[str, defaultdict[int, list[GapRow]]] = defaultdict(lambda: defaultdict(list))
         for gap in gaps:
@@ -138,7 +140,11 @@ class Repairer:
                 by_feed[gap.source][gap.instrument_id].append(gap)
         done: list[GapRow] = []
         for feed, of in by_feed.items():
-            looks = [await self._look(feed, known[number], mine) for number, mine in of.items()]
+            tables = self._tables([known[number] for number in of], gaps)
+            looks = [
+                await self._look(feed, known[number], mine, tables[known[number].session_class])
+                for number, mine in of.items()
+            ]
             works = [work for work, _ in looks if work is not None]
             done += await self._say([gap for _, easy in looks for gap in easy])
             if works:
@@ -148,10 +154,10 @@ class Repairer:
     # -- one feed ----------------------------------------------------------------------
 
     async def _look(
-        self, feed: str, instrument: Instrument, gaps: Sequence[GapRow]
+        self, feed: str, instrument: Instrument, gaps: Sequence[GapRow], table: SessionTable
     ) -> tuple[_Work | None, list[GapRow]]:
         """What is to be fetched of one instrument, and gaps that need nothing more."""
-        table = self._table(instrument, gaps)
+        await asyncio.sleep(0)  # there may be thousands, and feeds have the loop in between
         now = self._now_ns()
         found = [(gap, minutes_of(gap, table)) for gap in gaps]
         found = [(gap, minutes) for gap, minutes in found if settled(minutes, now - SETTLE_NS)]
@@ -171,9 +177,12 @@ class Repairer:
                 easy.append(attempts.repaired(gap, names_of(coverage, feed, minutes)))
         return (work if work.gaps else None), easy
 
-    def _table(self, instrument: Instrument, gaps: Sequence[GapRow]) -> SessionTable:
-        ends = [gap.start_ns if gap.end_ns is None else gap.end_ns for gap in gaps]
-        return table_around(self._hours(instrument), min(gap.start_ns for gap in gaps), max(ends))
+    def _tables(self, instruments: Sequence[Instrument], gaps: Sequence[GapRow]) -> dict[str, SessionTable]:
+        """Trading hours around all the gaps, by session class: most instruments share one."""
+        first = min(gap.start_ns for gap in gaps)
+        last = max(gap.start_ns if gap.end_ns is None else gap.end_ns for gap in gaps)
+        one_of = {instrument.session_class: instrument for instrument in instruments}
+        return {name: table_around(self._hours(one), first, last) for name, one in one_of.items()}
 
     async def _missing(
         self, feed: str, instrument: Instrument, minutes: Sequence[Sequence[Span]]

@@ -15,7 +15,7 @@ from mdingest import __version__
 from mdingest.api import Changes, Served, create_app, serving
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
-from mdingest.app.ingesting import make_ingest, open_journal
+from mdingest.app.ingesting import make_ingest, open_journal, spare_room
 from mdingest.app.parts import calendars_of, ingest_mark, open_reading, open_writing, settings_of, url_of
 from mdingest.app.repairing import earliest_of
 from mdingest.app.replaying import replay_retired
@@ -59,6 +59,7 @@ async def run_daemon(
     book = calendars_of(config)
     async with AsyncExitStack() as stack:
         stack.enter_context(ingest_mark(url_of(config), "mdingest run"))
+        spare_room(config)
         store = await stack.enter_async_context(_store(config))
         journal = stack.enter_context(open_journal(config))
         ingest, ids = await make_ingest(config, clock, store, journal, book)

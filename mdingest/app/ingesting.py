@@ -100,7 +100,7 @@ async def make_ingest(
         committing=lambda: not writer.status.waiting_since_ns,
     )
     room = Room(journal, source, *_reserves(config), ways)
-    retainer.make_room = room.make
+    retainer.make_room = room.spare
 
     def deliver(batch: Batch) -> None:
         writer.heard(batch)
@@ -120,13 +120,20 @@ async def make_ingest(
     return ingest, _stream_ids(claim.epoch)
 
 
+def spare_room(config: Config) -> None:
+    """Before anything is written at a start: on a full disk give up what was reserved for it."""
+    for mine in _reserves(config) if config.journal.dir.exists() else ():
+        if mine is not None and mine.held and mine.scarce:
+            mine.give_up()
+
+
 def _reserves(config: Config) -> tuple[Reserve, Reserve | None]:
     """Beside the journal, and beside a database that has a disk of its own."""
     mine = Reserve(config.journal.dir / reserve.NAME, config.journal.reserve)
     if dialect_of(url_of(config)) != "sqlite":
         return mine, None
     path = sqlite_path(url_of(config)).resolve()
-    if path.parent.stat().st_dev == config.journal.dir.stat().st_dev:
+    if not path.parent.exists() or path.parent.stat().st_dev == config.journal.dir.stat().st_dev:
         return mine, None
     return mine, Reserve(path.with_name(f"{path.name}.reserve"), config.journal.reserve)
 

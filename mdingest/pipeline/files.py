@@ -9,7 +9,7 @@ one valid file, and what readers hold open stays readable.
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -106,13 +106,15 @@ class SegmentFiles:
             if segment.first < from_lsn or segment.first in self._empty:
                 continue
             kept, frames = without_frames(_readable(segment), Kind.SHED, "the disk was full")
-            if frames:
-                end = min(segment.end(), behind.first)
-                self._rewrite(segment, [(segment.first, end, encode_batch(kept, segment.first))], end)
             self._empty.add(segment.first)
             if not frames:
                 continue
-            self._done.add(segment.first)
+            end = min(segment.end(), behind.first)
+            try:
+                self._replace(segment, [(segment.first, end, encode_batch(kept, segment.first))], end)
+            except JournalError:
+                self._empty.discard(segment.first)
+                raise
             log.error("journal.shed", lsn=segment.first, end_lsn=end, frames=frames)
             return frames
         return None
@@ -132,8 +134,7 @@ class SegmentFiles:
             wall, mono = int(batch.wall_ns[-1]), int(batch.mono_ns[-1])
             kept = [Record(Kind.QUARANTINE, 0, wall, mono, encode(Lost(frames, why)))]
         instead = (batch.lsn, batch.end, encode_batch(kept, batch.lsn))
-        self._rewrite(segment, _replaced(seg.pieces(segment), instead), segment.end())
-        self._done.add(segment.first)
+        self._replace(segment, _replaced(seg.pieces(segment), instead), segment.end())
         log.error("journal.quarantined", lsn=lsn, frames=frames, copy=str(copy), reason=why)
         return copy
 
@@ -154,17 +155,30 @@ class SegmentFiles:
         return path
 
     def _rewrite(
-        self, segment: Segment, pieces: Iterable[Piece], end: int, pause: Callable[[], None] = lambda: None
+        self, segment: Segment, pieces: Iterable[Piece], end: int, pause: Callable[[], None]
     ) -> None:
-        """Put a packed segment of these pieces in its place, unless it was deleted meanwhile."""
-        fresh = segment.path.with_name(segment.path.name + ".new")
+        """The same content in another form: of no use if somebody was quicker to change it."""
+        with self._written(segment, "packed", pieces, end, pause) as fresh, self._lock:
+            if segment in self.all and segment.first not in self._done:
+                fresh.rename(segment.path)
+
+    def _replace(self, segment: Segment, pieces: Iterable[Piece], end: int) -> None:
+        """Other content."""
+        with self._written(segment, "changed", pieces, end, lambda: None) as fresh, self._lock:
+            if segment in self.all:
+                fresh.rename(segment.path)
+                self._done.add(segment.first)
+
+    @contextmanager
+    def _written(
+        self, segment: Segment, how: str, pieces: Iterable[Piece], end: int, pause: Callable[[], None]
+    ) -> Iterator[Path]:
+        """A packed file beside the segment, to be put in its place. Raises JournalFull, or JournalError."""
+        fresh = segment.path.with_name(f"{segment.path.stem}.{how}{seg.SUFFIX}.new")
+        header = seg.encode_header(self._journal, segment.first, packed.FORMAT)
         try:
-            packed.write(
-                fresh, seg.encode_header(self._journal, segment.first, packed.FORMAT), end, pieces, pause
-            )
-            with self._lock:
-                if segment in self.all:
-                    fresh.rename(segment.path)
+            packed.write(fresh, header, end, pieces, pause)
+            yield fresh
             sync_directory(self._directory)
         except OSError as exc:
             raise write_error(exc, segment.path) from exc

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import structlog
 
+from mdingest.errors import JournalError
+
 log = structlog.get_logger(__name__)
 
 NAME = "RESERVE"
@@ -32,8 +34,11 @@ class Reserve:
 
     @property
     def free(self) -> int:
-        """Bytes that anybody may still take on its disk. Raises OSError."""
-        return shutil.disk_usage(self.path.parent).free
+        """Bytes that anybody may still take on its disk. Raises JournalError."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError as exc:
+            raise JournalError(f"{self.path.parent} can't be looked at: {exc.strerror}") from exc
 
     def make(self) -> bool:
         """Take the room, if there is so much; whether it is held now. Blocks."""
@@ -52,6 +57,11 @@ class Reserve:
             log.warning("disk.no_reserve", file=str(self.path), error=exc.strerror)
             return False
         return True
+
+    @property
+    def scarce(self) -> bool:
+        """Whether so little is left beside it that it should be given up. Raises JournalError."""
+        return self.free < self.size // 8
 
     def give_up(self) -> bool:
         """Let it go; whether that gave room."""

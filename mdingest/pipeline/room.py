@@ -80,7 +80,7 @@ class Room:
         """Bytes left on the journal's disk; 0 if that can't be told."""
         try:
             return self._reserve.free
-        except OSError:
+        except JournalError:
             return 0
 
     def make(self) -> bool:
@@ -91,6 +91,11 @@ class Room:
         self._refused = True
         return False
 
+    def spare(self) -> bool:
+        """For what makes room itself, such as a state: as `make`, but no reason to park."""
+        self._kicked.set()
+        return self._reserve.give_up()
+
     def unfit(self) -> PermanentError | None:
         """Why no feed may connect now."""
         return self._parked
@@ -99,8 +104,8 @@ class Room:
         """For `Health`."""
         try:
             free = self._reserve.free
-        except OSError as exc:
-            return False, {"error": exc.strerror or str(exc)}
+        except JournalError as exc:
+            return False, {"error": str(exc)}
         low = 4 * self._reserve.size
         detail = {
             "free_bytes": free,
@@ -166,7 +171,7 @@ class Room:
             return False
         if await self._shed():
             return True
-        if self._refused or free < self._reserve.size // 8:
+        if self._refused or self._reserve.scarce:
             self._park(PermanentError("the disk is full", TODO))
         return False
 
@@ -211,11 +216,7 @@ class Room:
 
     @staticmethod
     def _keep_other(reserve: Reserve) -> None:
-        try:
-            free = reserve.free
-        except OSError as exc:
-            raise JournalError(f"{reserve.path.parent} can't be read: {exc.strerror}") from exc
-        if reserve.held and free < reserve.size // 8:
+        if reserve.held and reserve.scarce:
             reserve.give_up()
-        elif not reserve.held and free >= 2 * reserve.size:
+        elif not reserve.held and reserve.free >= 2 * reserve.size:
             reserve.make()

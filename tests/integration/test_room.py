@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mdingest.app.ingesting import spare_room
+from mdingest.config import Config
 from mdingest.core.records import Batch, Kind, Record
 from mdingest.errors import PermanentError
 from mdingest.pipeline.channel import ChannelClosed
@@ -213,3 +215,22 @@ async def test_a_stop_on_a_full_disk_leaves_nothing_half_done(house: House) -> N
     with Journal.open(house.disk / "journal")[0] as again:
         again.append([Record(Kind.TICK, 0, 1, 1, b"")])
         assert [r.kind for b in again.read(0) for r in b.records()] == [Kind.TICK]
+
+
+def test_a_start_on_a_full_disk_gives_up_the_reserve_before_it_writes(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8 * MIB) as disk:
+        section = {"dir": disk / "journal", "reserve": RESERVE}
+        config = Config.model_validate(
+            {"journal": section, "database": {"url": f"sqlite:///{disk / 'mdingest.db'}"}}
+        )
+        spare_room(config)  # the first start of all: nothing is there
+        (disk / "journal").mkdir()
+        reserve = Reserve(disk / "journal" / "RESERVE", RESERVE)
+        assert reserve.make()
+        spare_room(config)
+        assert reserve.held
+        fill(disk / "others")
+        spare_room(config)
+        assert not reserve.held
+        with Journal.open(disk / "journal")[0] as journal:
+            journal.append([Record(Kind.FRAME, 1, 1, 1, os.urandom(MIB))])

@@ -185,6 +185,16 @@ def test_shedding_takes_the_frames_of_the_oldest_unread_segment_and_keeps_the_re
         seg.read_batches(home / seg.segment_name(middle), middle, middle + 900, last)
 
 
+def test_a_segment_that_is_shed_while_it_is_packed_stays_shed(journal: Journal, home: Path) -> None:
+    def shed() -> None:
+        journal.files.shed_next(0)  # the first time it takes this one, then the next
+
+    assert journal.files.pack_next(shed)
+
+    assert [kinds(b)[0] for b in JournalReader(home).read()][:2] == [("SHED", 7), ("SHED", 7)]
+    assert [p.name for p in home.glob("*.new")] == []
+
+
 def test_a_segment_can_be_shed_after_it_was_packed(journal: Journal) -> None:
     pack_all(journal)
     assert journal.files.shed_next(0) == 20

@@ -58,6 +58,7 @@ def condense(found: dict[str, Any]) -> dict[str, Any]:
         | {name: ", ".join(n for n, p in parts.items() if p["ok"] is ok) or None for name, ok in _VERDICTS},
         "attention": list(dict.fromkeys(_complaints(parts))),
         "feeds": feeds,
+        "schedule": _jobs(parts.get("schedule", {})),
         "tokens": found["tokens"],
     }
     if not parts:
@@ -72,6 +73,20 @@ def condense(found: dict[str, Any]) -> dict[str, Any]:
         shown["daemon"]["free_bytes"] = parts["disk"]["free_bytes"]
     shown |= {"stored": found["stored"], "journal": found["journal"]}
     return {key: value for key, value in shown.items() if value or key == "daemon"}
+
+
+def _jobs(part: dict[str, Any]) -> list[dict[str, Any]]:
+    """What runs at a time of day: when, and how it went."""
+    return [
+        {
+            "job": name,
+            "last": job.get("last"),
+            "next": job.get("next"),
+            "said": "running" if job.get("running") else job.get("error") or job.get("said"),
+        }
+        for name, job in part.items()
+        if isinstance(job, dict)
+    ]
 
 
 def _complaints(value: object, where: str = "") -> Iterator[str]:

@@ -78,3 +78,25 @@ def test_a_daemon_that_does_not_answer_still_gets_a_screen() -> None:
     }
 
     assert list(screen(condense(found)))[:3] == ["daemon:", "  status  does not answer", "  reason  refused"]
+
+
+def test_what_runs_at_a_time_of_day_is_shown_with_how_it_went() -> None:
+    jobs = {
+        "ok": True,
+        "kite 1d 30d 18:30 NSE.EQ.cas all": {"running": False, "next": "N", "last": "L", "error": "no token"},
+        "reconcile kite 1m": {"running": True, "next": "N"},
+    }
+    found = {
+        "daemon": {"status": "ok", "parts": {"schedule": jobs}},
+        "tokens": [],
+        "stored": {"symbols": 0},
+        "journal": {"bytes": 0},
+    }
+
+    shown = condense(found)
+
+    assert shown["schedule"] == [
+        {"job": "kite 1d 30d 18:30 NSE.EQ.cas all", "last": "L", "next": "N", "said": "no token"},
+        {"job": "reconcile kite 1m", "last": None, "next": "N", "said": "running"},
+    ]
+    assert shown["attention"] == ["schedule kite 1d 30d 18:30 NSE.EQ.cas all: no token"]

@@ -23,8 +23,8 @@ def _copy(args: Namespace) -> int:
 
     from mdingest.app.moving import run_copy
 
-    async def run() -> int:
-        unequal = 0
+    async def run() -> tuple[int, int]:
+        unequal = more = 0
         bar = _bar if sys.stderr.isatty() else _quiet
         async with aclosing(run_copy(args.source, args.target, bar)) as copying:
             async for series in copying:
@@ -36,13 +36,22 @@ def _copy(args: Namespace) -> int:
                     sys.stderr.write("\r\x1b[K")
                 if series.equal:
                     print(line)
+                elif not series.lost:
+                    more += 1
+                    print(f"{line}; all are there, among {series.there}")
                 else:
                     unequal += 1
-                    print(f"{line}: the copy differs, it has {series.there} rows", file=sys.stderr)
-        return unequal
+                    print(
+                        f"{line}: the copy differs in {series.lost} rows, it has {series.there}",
+                        file=sys.stderr,
+                    )
+        if bar is _bar:
+            sys.stderr.write("\r\x1b[K")
+        return unequal, more
 
-    unequal = asyncio.run(run())
-    print("everything is there and equal" if not unequal else f"{unequal} differ")
+    unequal, more = asyncio.run(run())
+    whole = "everything is there" + ("; the copy has more" if more else " and equal")
+    print(f"{unequal} differ" if unequal else whole)
     return 3 if unequal else 0
 
 

@@ -164,6 +164,7 @@ class Series:
     rows: int
     copied: int  # rows that were not there yet, or said something else
     there: int  # rows of the copy
+    lost: int  # rows that the copy lacks, or has otherwise; of other tables, by their number
     checksum: str  # sha256 of what is here; empty for other tables
     checksum_there: str
 
@@ -202,7 +203,7 @@ async def _series(
     source: Store, target: PostgresStore, row: SymbolRow, there: int, interval_s: int
 ) -> Series:
     here = row.instrument.id
-    copied = total = 0
+    copied = total = lost = 0
     sums = hashlib.sha256(), hashlib.sha256()
     end = OPEN_END
     while len(page := await source.candles(here, interval_s, _FIRST_NS, end, _PAGE)):
@@ -213,6 +214,8 @@ async def _series(
             page["instrument_id"] = there
             copied += (await target.commit(Transaction(candles=page))).changed
             theirs = _packed(await target.candles(there, interval_s, begin, end, 2 * _PAGE))
+        if theirs != data:  # it may have more
+            lost += len(_cut(data) - _cut(theirs))
         total += len(page)
         sums[0].update(data)
         sums[1].update(theirs)
@@ -228,6 +231,7 @@ async def _series(
         total,
         copied,
         counted,
+        lost,
         sums[0].hexdigest(),
         sums[1].hexdigest(),
     )
@@ -239,7 +243,8 @@ async def _table(path: Path, target: PostgresStore, name: str, query: str, state
         await target.run(
             partial(asyncpg.Connection.executemany, command=statement, args=rows[at : at + _BATCH])
         )
-    return Series(name, "", len(rows), len(rows), await _count(target, name), "", "")
+    there = await _count(target, name)
+    return Series(name, "", len(rows), len(rows), there, max(0, len(rows) - there), "", "")
 
 
 async def _count(target: PostgresStore, of: str, *values: object) -> int:
@@ -259,3 +264,9 @@ def _packed(rows: Candles) -> bytes:
     for name in _PACKED.names or ():
         out[name] = rows[name]
     return out.tobytes()
+
+
+def _cut(packed: bytes) -> set[bytes]:
+    """The single rows."""
+    size = _PACKED.itemsize
+    return {packed[at : at + size] for at in range(0, len(packed), size)}

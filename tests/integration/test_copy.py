@@ -178,6 +178,20 @@ async def test_a_copy_that_differs_is_told_so(here: str, there: str) -> None:
     )
     found = await copied(here, there)
     assert [name for name, series in found.items() if not series.equal] == ["RELIANCE.NS 1s"]
+    assert found["RELIANCE.NS 1s"].lost == 0  # it has one more
+    assert await said(here, there) == (0, "everything is there; the copy has more")
+
+
+async def test_rows_that_something_better_stands_for_are_told(here: str, there: str) -> None:
+    await copied(here, there)
+    await execute(
+        there, "UPDATE candles_1s SET source = 20, close = open WHERE symbol = 'RELIANCE.NS' AND "
+        "extract(second FROM ts_utc) = 8"
+    )  # fmt: skip
+    found = await copied(here, there)
+    series = found["RELIANCE.NS 1s"]
+    assert (series.rows, series.there, series.lost > 0) == (250, 250, True)
+    assert (await said(here, there))[0] == 3
 
 
 async def test_no_copy_is_made_of_what_a_daemon_writes(here: str, there: str, tmp_path: Path) -> None:
@@ -195,10 +209,20 @@ async def test_only_sqlite_to_postgresql_is_offered(here: str, there: str) -> No
         await copied(f"{here}.nothing", there)
 
 
+async def said(here: str, there: str) -> tuple[int, str]:
+    """How the command ends, and its last line."""
+    done = await command(here, there)
+    return done.returncode, done.stdout.splitlines()[-1]
+
+
+async def command(here: str, there: str) -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-m", "mdingest", "copy", "--from", here, "--to", there]
+    run = partial(subprocess.run, words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    return await asyncio.to_thread(run)
+
+
 async def test_the_command_says_what_it_did(here: str, there: str) -> None:
-    command = [sys.executable, "-m", "mdingest", "copy", "--from", here, "--to", there]
-    run = partial(subprocess.run, command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    done = await asyncio.to_thread(run)
+    done = await command(here, there)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == "everything is there and equal"

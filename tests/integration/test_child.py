@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,28 @@ async def test_a_cancel_ends_it(child: Make) -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+    assert not library.is_running
+
+
+async def test_a_cancel_while_it_starts_ends_it(child: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = child("read(); time.sleep(600)")
+    starting, cancelled = threading.Event(), threading.Event()
+
+    def start() -> None:
+        starting.set()
+        cancelled.wait(10)
+        Child._start(library)
+
+    monkeypatch.setattr(library, "_start", start)
+    asking = asyncio.create_task(library.ask(b"a", 600), name="asking")
+    await asyncio.to_thread(starting.wait, 10)
+    asking.cancel()
+    await asyncio.sleep(0)
+    cancelled.set()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
     assert not library.is_running
 

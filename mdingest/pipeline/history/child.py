@@ -48,6 +48,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._unwanted = False  # so that one which is just being started is ended, too
 
     async def ask(self, job: bytes, timeout_s: float) -> bytes:
         """The answer to one job.
@@ -56,6 +57,7 @@ class Child:
         answer beyond all bounds. A cancel, like a timeout, ends the program.
         """
         limit_s = timeout_s if self.is_running else timeout_s + START_S
+        self._unwanted = False
         step = asyncio.get_running_loop().run_in_executor(None, self._exchange, job)
         try:
             async with asyncio.timeout(limit_s):
@@ -86,12 +88,15 @@ class Child:
         self._reap()
 
     def _kill(self) -> None:
+        self._unwanted = True
         if self._process is not None:
             self._process.kill()
 
     def _exchange(self, job: bytes) -> bytes:
         if not self.is_running:
             self._start()
+            if self._unwanted and self._process is not None:
+                self._process.kill()
         reply = self._try(job)
         if reply is None:
             code, said = self._reap()

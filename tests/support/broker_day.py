@@ -36,10 +36,9 @@ from mdingest.simulators.instruments import SimInstrument, instruments_csv
 from mdingest.simulators.kite_exchange import KiteExchange
 from mdingest.simulators.kite_line import KiteLine
 from mdingest.simulators.kite_wire import HEARTBEAT
-from mdingest.simulators.market import Market, Trades
+from mdingest.simulators.market import Market
 from mdingest.simulators.sampling import EVERY_TRADE, Pace
-from mdingest.simulators.tape import Journal, Sent
-from mdingest.telemetry.clock import Clock
+from tests.support.broker_parts import DayClock, Ear, KeptTape
 from tests.support.ledger import Ledger, Row, rows_of
 
 FEED = "kite_ws"
@@ -49,52 +48,6 @@ S = 1_000_000_000
 def ist(text: str, date: str = "2026-11-20") -> int:
     """A clock time in India as UTC ns: ``09:15`` or ``09:15:03.4``."""
     return round(datetime.fromisoformat(f"{date}T{text}+05:30").timestamp() * 1_000) * 1_000_000
-
-
-class _Tape(Journal):
-    """Keeps the trades instead of writing them."""
-
-    def __init__(self, instruments: Sequence[SimInstrument]) -> None:
-        super().__init__(instruments)
-        self.parts: list[Trades] = []
-        self.packets: list[NDArray[np.int64]] = []
-
-    def trades(self, trades: Trades, packets: NDArray[np.int64], sent: Sequence[Sent]) -> None:
-        del sent  # one connection, and nothing is kept from it
-        self.parts.append(trades)
-        self.packets.append(packets)
-
-
-class _Ear:
-    """A `Peer` that is read at once."""
-
-    def __init__(self) -> None:
-        self.heard: list[bytes] = []
-
-    def write(self, message: bytes | str) -> None:
-        self.heard.append(message if isinstance(message, bytes) else message.encode())
-
-    def buffered(self) -> int:
-        return 0
-
-    def abort(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def throttle(self, bytes_s: float | None) -> None: ...
-
-
-class _Hand(Clock):
-    """Shows the day's own time."""
-
-    def __init__(self, day: "BrokerDay") -> None:
-        object.__setattr__(self, "_day", day)
-
-    def wall_ns(self) -> int:
-        return self._day.now  # type: ignore[attr-defined,no-any-return]
-
-    def real_s(self, market_s: float) -> float:
-        return market_s
 
 
 class BrokerDay:
@@ -115,7 +68,7 @@ class BrokerDay:
         blind: bool = False,
     ) -> None:
         self.instruments, self.market = list(instruments), market
-        self.tape = _Tape(instruments)
+        self.tape = KeptTape(instruments)
         self.exchange = KiteExchange(instruments, market, self.tape, pace=pace, most_behind_ns=100 * turn_ns)
         self.now = market.until_ns
         self._turn_ns, self._turns_per_batch, self._blind = turn_ns, turns_per_batch, blind
@@ -133,13 +86,13 @@ class BrokerDay:
         self.ids = {one.instrument.symbol: number for number, one in enumerate(resolved, 1)}
         self.alarms: list[tuple[int, str]] = []  # what a connection would have made of the silences
         self._protocol = PROVIDERS[FEED].live(self._options)
-        hours = OpenHours(_Hand(self), load().table)
+        hours = OpenHours(DayClock(lambda: self.now), load().table)
         classes = {sub.session_class for sub in self.subscriptions}
         self._pulse = Pulse(lambda: hours.regular_s(classes), answers=True)
         self._stream = 0
         self._lsn = 0
         self._line: KiteLine | None = None
-        self._ear = _Ear()
+        self._ear = Ear()
         self._waiting: list[Record] = []
         self.started()
 
@@ -162,7 +115,7 @@ class BrokerDay:
 
     def connect(self) -> "BrokerDay":
         """A connection, and everything subscribed on it."""
-        self._ear = _Ear()
+        self._ear = Ear()
         self._line = self.exchange.join("key", self._ear)
         self._stream += 1
         self._pulse.connected(self.now / S, self._protocol.silence_s)

@@ -6,14 +6,12 @@ die at any of the places where a real one can.
 
 import asyncio
 import json
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from mdingest import __version__
 from mdingest.core.control import CandleSettings, Connect, Disconnect, Start, encode, encode_subscribe
@@ -38,6 +36,7 @@ from mdingest.store import open_store
 from mdingest.store.base import Position, Store
 from mdingest.store.migrate import migrate
 from mdingest.telemetry.clock import Clock
+from tests.support.broker_parts import SimSocket, kite_options
 from tests.support.evidence import NS, Evidence, read_evidence
 
 FEED = "kite_ws"
@@ -55,31 +54,6 @@ class Death(Enum):
     STEPPED = auto()  # stepped, not committed
     COMMITTED = auto()  # right after a commit
     CATCHING_UP = auto()  # in the middle of recovery
-
-
-@dataclass(eq=False)
-class _Socket:
-    """A `Peer`: what was sent and not yet read."""
-
-    inbox: deque[bytes | str] = field(default_factory=deque)
-    closed: bool = False
-    dead: bool = False  # half open: nothing comes through, and nobody says so
-
-    def write(self, message: bytes | str) -> None:
-        if not self.dead:
-            self.inbox.append(message)
-
-    def buffered(self) -> int:
-        return 0
-
-    def abort(self) -> None:
-        self.closed = not self.dead
-
-    def close(self) -> None:
-        self.closed = True
-
-    def throttle(self, bytes_s: float | None) -> None:
-        self.dead = bytes_s == 0
 
 
 @dataclass
@@ -124,7 +98,7 @@ class Recording:
 
     def resolved(self) -> list[Resolved]:
         """What the daemon subscribes."""
-        options = _options()
+        options = kite_options()
         wanted = [one.symbol for one in self._instruments]
         return PROVIDERS[FEED].resolve(wanted, options, instruments_csv(self._instruments))
 
@@ -146,8 +120,8 @@ class _Life:
         self._faults_s, self._random = faults_s, random
         self._mono_zero = random.randrange(1, 10**15)
         self._line: KiteLine | None = None
-        self._socket = _Socket()
-        self._protocol = PROVIDERS[FEED].live(_options())
+        self._socket = SimSocket()
+        self._protocol = PROVIDERS[FEED].live(kite_options())
         self._pulse = Pulse(lambda: 1e9, answers=True)
         self._stream = 0
         self._waiting: list[Record] = []
@@ -286,7 +260,7 @@ class _Life:
             self._connect()
 
     def _connect(self) -> None:
-        self._socket = _Socket()
+        self._socket = SimSocket()
         self._line = self._exchange.join("key", self._socket)
         self._stream += 1
         self._pulse.connected(self._run.now / NS, self._protocol.silence_s)
@@ -313,12 +287,6 @@ class _Life:
             position = Position(self._journal.uuid, self._steps[-1].end)
             await self._store.commit(coalesce(self._steps, position, self._epoch))
             self._steps = []
-
-
-def _options() -> Any:  # noqa: ANN401 - the adapter's own
-    return PROVIDERS[FEED].Options.model_validate(
-        {"api_key": "key", "access_token": "token", "session_class": "always"}
-    )
 
 
 def _decoder(feed: str) -> FrameDecoder:

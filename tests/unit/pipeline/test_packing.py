@@ -64,4 +64,4 @@ def test_it_rests_for_so_many_times_the_cpu_it_took(monkeypatch: pytest.MonkeyPa
     pacer._stopped = Stopped()  # type: ignore[assignment]
     for _ in range(3):
         pacer()
-    assert rests == [0.0, 0.5 * retain._BREATH, 0.0]
+    assert rests == [0.0, 0.5 * retain.BREATH, 0.0]

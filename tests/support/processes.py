@@ -173,7 +173,7 @@ def write_config(
     path = folder / "config.yaml"
     content = {
         "database": {"url": f"sqlite:///{folder / 'mdingest.db'}"},
-        "journal": {"dir": str(folder / "journal")},
+        "journal": {"dir": str(folder / "journal"), "reserve": "1MiB"},  # it is kept with a test's folder
         "api": {"port": port},
         "symbols": list(symbols),
         "realtime": [{"provider": "kite_ws", "symbols": "all"}],

@@ -33,8 +33,10 @@ async def mend_gaps(
     *,
     start: Instant | None = None,
     end: Instant | None = None,
-) -> list[Mended]:
+) -> tuple[list[Mended], list[str]]:
     """Try what `list_gaps` lists now, whatever was tried before; one that lasts is filled up to now.
+
+    Also symbols under which nothing is stored.
 
     Raises ConfigError, StoreUnavailable.
     """
@@ -61,7 +63,8 @@ async def mend_gaps(
             if hole.start_ns < until
         ]
         done = {_key(gap): gap for gap in await repairer.fill(gaps)}
-        return [_mended(of, done.get(key)) for key, of in holes.items()]
+        mended = [_mended(of, done.get(key)) for key, of in holes.items()]
+    return mended, [one.symbol for one in listed if not one.known]
 
 
 def _end(hole: Hole, until: int) -> int:

@@ -53,7 +53,6 @@ def _instant(text: str) -> "Instant":
 def _gaps(args: Namespace) -> int:
     config = load_config(args)
     import asyncio
-    import sys
 
     from mdingest.cli import DONE, INCOMPLETE
     from mdingest.config import read_clock
@@ -71,8 +70,7 @@ def _gaps(args: Namespace) -> int:
     ]
     _show(shown, now, json=args.json)
     unknown = [one.symbol for one in listed if not one.known]
-    for symbol in unknown:
-        sys.stderr.write(f"mdingest: {symbol}: nothing is stored under this name\n")
+    _tell(unknown)
     return INCOMPLETE if unknown else DONE
 
 
@@ -82,9 +80,17 @@ def _repair(config: "Config", clock: "Clock", args: Namespace) -> int:
     from mdingest.app.mending import mend_gaps
     from mdingest.cli import DONE, INCOMPLETE
 
-    mended = asyncio.run(mend_gaps(config, clock, args.symbols, start=args.start, end=args.end))
+    mended, unknown = asyncio.run(mend_gaps(config, clock, args.symbols, start=args.start, end=args.end))
     _show(mended, clock.wall_ns(), json=args.json)
-    return DONE if all(hole.repair == _DONE for _, hole in mended) else INCOMPLETE
+    _tell(unknown)
+    return INCOMPLETE if unknown or any(hole.repair != _DONE for _, hole in mended) else DONE
+
+
+def _tell(unknown: "list[str]") -> None:
+    import sys
+
+    for symbol in unknown:
+        sys.stderr.write(f"mdingest: {symbol}: nothing is stored under this name\n")
 
 
 def _show(shown: "list[tuple[str, Hole]]", now_ns: int, *, json: bool) -> None:

@@ -11,7 +11,7 @@ from mdingest.core.events import Candles, State
 from mdingest.core.interval import MINUTE
 from mdingest.core.rank import BY_ID, BY_NAME
 from mdingest.core.session import SECOND_NS, SessionTable
-from mdingest.core.spans import Span, intersect, subtract, union
+from mdingest.core.spans import Span, intersect, union
 from mdingest.errors import ConfigError
 from mdingest.providers.history import Hours
 from mdingest.store.base import CoverageRow, GapRow
@@ -86,16 +86,3 @@ def names_of(coverage: Iterable[CoverageRow], feed: str, spans: Sequence[Span]) 
         and intersect([(row.start_ns, row.end_ns)], list(spans))
     }
     return ", ".join(sorted(found, key=lambda name: BY_NAME[name].id))
-
-
-__all__ = [
-    "covered_by_others",
-    "inside",
-    "minutes_of",
-    "names_of",
-    "settled",
-    "still_partial",
-    "subtract",
-    "table_around",
-    "told",
-]

@@ -135,3 +135,18 @@ def test_without_a_database_it_says_so_and_makes_none(
 def test_lengths_are_told_in_two_units() -> None:
     told = {0: "0s", 59: "59s", 60: "1m 00s", 3_725: "1h 02m", 100_800: "1d 04h"}
     assert {seconds: length(seconds) for seconds in told} == told
+
+
+def test_repair_without_a_provider_says_why_each_gap_stays_open(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(
+        ["--database", database, "gaps", "--repair", "--json", "--symbols", "RELIANCE.NS", "NOSUCH.NS"]
+    )
+
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert code == 3
+    assert "NOSUCH.NS: nothing is stored under this name" in said.err
+    assert {row["repair"] for row in rows} == {"open"}
+    assert all("repair.providers" in row["reason"] for row in rows)

@@ -180,10 +180,10 @@ def pieces(segment: Segment) -> Iterator[Piece]:
 
 def _raw_batches(fd: int, first: int, lsn: int, stop: int) -> tuple[list[Batch], memoryview]:
     """The batches of a segment that is not packed, and the bytes they were read from."""
-    raw = _piece(fd, HEADER_BYTES + lsn - first, min(CHUNK_BYTES, stop - lsn))
+    raw = memoryview(os.pread(fd, min(CHUNK_BYTES, stop - lsn), HEADER_BYTES + lsn - first))
     wanted = _batch_bytes(raw, 0)
     if len(raw) < wanted <= stop - lsn:  # one batch longer than a chunk
-        raw = _piece(fd, HEADER_BYTES + lsn - first, wanted)
+        raw = memoryview(os.pread(fd, wanted, HEADER_BYTES + lsn - first))
     batches = [decode_batch(raw, lsn)]
     while True:
         at = batches[-1].end - lsn
@@ -259,7 +259,7 @@ def valid_end(segment: Segment) -> tuple[int, str]:
 def count_batches(segment: Segment, lsn: int) -> int:
     """How many batches begin at or behind ``lsn``, whole or not: each header knows its address."""
     with _opened(segment.path) as fd:
-        raw = bytes(_piece(fd, HEADER_BYTES + lsn - segment.first, segment.end() - lsn))
+        raw = os.pread(fd, segment.end() - lsn, HEADER_BYTES + lsn - segment.first)
     return sum(1 for at in _magics(raw) if raw[at + 16 : at + 24] == struct.pack("<Q", lsn + at))
 
 
@@ -275,10 +275,6 @@ def _batch_bytes(raw: memoryview, at: int) -> int:
         return BATCH_HEADER_BYTES
     (length,) = _BODY_LENGTH.unpack_from(raw, at)
     return BATCH_HEADER_BYTES + min(int(length), MAX_BODY_BYTES)
-
-
-def _piece(fd: int, offset: int, size: int) -> memoryview:
-    return memoryview(os.pread(fd, size, offset))
 
 
 def _packed_header(fd: int) -> bytes | None:

@@ -39,7 +39,10 @@ def main() -> None:
         if given.size and name in SIZED:
             run = partial(run, int(given.size) if given.size.is_integer() else given.size)
         begun = time.monotonic()
-        rows = list(run())
+        rows = []
+        for row in run():
+            rows.append(row)
+            print(f"  {row.what}: {row.ours} {row.reference}".rstrip(), flush=True)
         found.append((f"{name}: {what}; took {(time.monotonic() - begun) / 60:.1f} min", rows))
         show(*found[-1])
     judged = [(name, row) for name, rows in found for row in rows if row.met is not None]

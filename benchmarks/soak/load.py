@@ -218,7 +218,7 @@ def _stored(folder: Path, config: Path) -> Iterator[Row]:
         text=True,
         check=False,
     )
-    last = (verify.stdout.strip() or verify.stderr.strip()).splitlines()[-1]
+    last = ["nothing was said", *verify.stderr.splitlines(), *verify.stdout.splitlines()][-1]
     yield Row(
         "replay --verify",
         last,

@@ -1,6 +1,7 @@
 """A disk that is slow or fails, for one real process: strace changes what its system calls do."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ def injecting(calls: str, what: str, *paths: Path) -> list[str]:
     """
     if shutil.which("strace") is None:
         pytest.skip("not possible here: strace is not installed")
+    trial = subprocess.run(["strace", "-qqq", "-o", "/dev/null", "true"], capture_output=True, check=False)
+    if trial.returncode:
+        pytest.skip(f"not possible here: {trial.stderr.decode(errors='replace').strip()}")
     only = [word for path in paths for word in ("-P", str(path))]
     return [
         "strace",

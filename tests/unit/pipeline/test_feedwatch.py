@@ -126,7 +126,7 @@ def test_damage_is_counted_and_shown_now_and_then() -> None:
     damaged, understood = batch(NOW, 1)
     understood.bad = [
         BadFrame(0, 3, "packet 1 of 2 is cut off"),
-        BadFrame(0, 9, "of a connection that is gone"),
+        BadFrame(0, 9, "of one that is gone"),
     ]
     understood.counts |= {"packets.kite_ws": 1, "unknown": 4, "skipped": 2}
     with capture_logs() as told:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdingest.core.session import DAY_NS, SessionTable
 from mdingest.providers import HISTORY, PROVIDERS
+from mdingest.providers.history import Hours
 from tests.support.hostile import Target, spoil, targets
 
 TARGETS = targets()
@@ -40,3 +42,21 @@ def test_good_input_that_was_spoilt(target: Target, seed: int, which: int, round
     for _ in range(rounds):
         data = spoil(data, random)
     target.check(data)
+
+
+def test_a_bar_of_another_century_is_not_worth_a_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by coverage: days between it and the wish were made one by one, in the event loop."""
+    asked: list[int] = []
+    honest = Hours.around
+
+    def around(hours: Hours, start_ns: int, end_ns: int) -> SessionTable:
+        asked.append(end_ns - start_ns)
+        return honest(hours, start_ns, end_ns)
+
+    monkeypatch.setattr(Hours, "around", around)
+    target = TARGETS["history binance 1m"]
+    for seed in target.seeds:
+        target.check(seed.replace(b"1795146300000", b"3589228800000"))
+
+    assert asked
+    assert max(asked) < 30 * DAY_NS

@@ -16,6 +16,8 @@ from mdingest.pipeline.history.candles import covered, place, settled_edge, span
 from mdingest.pipeline.history.report import SymbolReport
 from mdingest.providers.history import NAMED_REJECTS, Ask, Bars, Capabilities, Parsed, Reply
 
+_NEAR_NS = 8 * DAY_NS  # further from a wish than this no bar can belong to it, whatever it is named by
+
 
 class Reading:
     """One pass through one reply."""
@@ -50,7 +52,11 @@ class Reading:
         self.unseen = part.unseen or self.unseen
         if part.answered is not None:
             self._answered = [*(self._answered or []), part.answered]
-        bars = part.bars
+        near = max(
+            ask.interval.ns, _NEAR_NS
+        )  # of another century is not worth a calendar of what lies between
+        stamps = part.bars["ts"]
+        bars = Bars(part.bars[(stamps >= ask.start_ns - near) & (stamps < ask.end_ns + near)])
         if not len(bars):
             return Candles(np.empty(0, CANDLE)), []
         first, last = int(bars["ts"][0]), int(bars["ts"][-1])

@@ -145,13 +145,15 @@ async def test_the_same_question_is_asked_anew(yahoo: Yahoo) -> None:
     assert after.bars["close"].tolist() == (before.bars["close"] * 2).tolist()
 
 
-async def test_its_memory_is_bounded_and_its_own(yahoo: Yahoo) -> None:
+async def test_its_memory_is_bounded_and_its_own(yahoo: Yahoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    for heavy in ("pandas", "yfinance"):
+        monkeypatch.setitem(sys.modules, heavy, None)  # importing it here would raise ImportError
+
     await yahoo.ask()
 
     pid = yahoo.children["yfinance"].pid
     assert pid is not None
     assert resource.prlimit(pid, resource.RLIMIT_DATA) == (400 << 20, 400 << 20)
-    assert "pandas" not in sys.modules
 
 
 async def test_it_steps_in_for_one_whose_day_is_used_up(yahoo: Yahoo, tmp_path: Path) -> None:

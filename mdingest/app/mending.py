@@ -12,6 +12,7 @@ from mdingest.app.repairing import repairer_of
 from mdingest.config import Config
 from mdingest.core.events import Cause
 from mdingest.core.interval import MINUTE
+from mdingest.core.session import SECOND_NS
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.upkeep.repair import SETTLE_NS
 from mdingest.pipeline.writer import pieces
@@ -51,8 +52,12 @@ async def mend_gaps(
         repairer = repairer_of(lambda: config, clock, store, commit, histories)
         ids = {instrument.symbol: instrument.id for instrument in await store.instruments()}
         until = (clock.wall_ns() - SETTLE_NS) // MINUTE.ns * MINUTE.ns
+        lateness_ns = round(config.candles.lateness_s * SECOND_NS)
         holes = {
-            (ids[one.symbol], hole.source or feeds[0], _cause(hole), hole.start_ns): (one.symbol, hole)
+            (ids[one.symbol], hole.source or feeds[0], _cause(hole), begin(hole, lateness_ns)): (
+                one.symbol,
+                hole,
+            )
             for one in listed
             for hole in one.holes
             if hole.in_hours and hole.repair != REPAIRED
@@ -65,6 +70,15 @@ async def mend_gaps(
         done = {_key(gap): gap for gap in await repairer.fill(gaps)}
         mended = [_mended(of, done.get(key)) for key, of in holes.items()]
     return mended, [one.symbol for one in listed if not one.known]
+
+
+def begin(hole: Hole, lateness_ns: int) -> int:
+    """From where a hole is filled, UTC ns.
+
+    Who died just after a minute had heard all of it and stored none: candles wait ``lateness_ns``
+    for late trades. That minute is in the journal, and nobody may ever start from it again.
+    """
+    return hole.start_ns - lateness_ns if hole.cause == UNRECORDED else hole.start_ns
 
 
 def _end(hole: Hole, until: int) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mdingest.pipeline.segments import segment_name
 from tests.support.place import Place, fast_clock, place_of
 from tests.support.processes import until
 from tests.support.tracing import SYNCS, injecting, stalls_with_slow_syncs
@@ -28,7 +29,8 @@ async def test_the_loop_does_not_wait_for_a_slow_disk(tmp_path: Path) -> None:
 @pytest.mark.timeout(180)
 async def test_a_sync_that_fails_ends_the_process_and_the_next_one_has_everything(place: Place) -> None:
     """Nothing can be promised about what a failed sync was about, so the log is read again."""
-    async with place.mdingest("run", wrapper=injecting(SYNCS, "error=EIO:when=12+")) as daemon:
+    log = place.journal / segment_name(0)  # each thread counts for itself, and so does the database's
+    async with place.mdingest("run", wrapper=injecting(SYNCS, "error=EIO:when=2+", log)) as daemon:
         assert await daemon.ended(within_s=90) == 1
         assert "Input/output error" in daemon.said()
     async with place.mdingest("run") as daemon:

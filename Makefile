@@ -19,7 +19,7 @@ run: $(VENV)/.run try-chart ## Start the demo: simulated broker, daemon, HTTP on
 venv: $(VENV)/.dev try-chart ## Make .venv with everything for development
 
 test: $(VENV)/.dev try-chart ## Run the tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.dev ## Long runs of the real process; ARGS=PART runs one, ARGS=--help lists them
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
@@ -29,7 +29,7 @@ check: $(VENV)/.dev try-chart ## All that CI demands: format, lint, types, floor
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 format: $(VENV)/.dev ## Format and fix what can be fixed by itself
 	$(BIN)/ruff format

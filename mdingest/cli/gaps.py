@@ -134,7 +134,7 @@ def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:
     rows = [as_object(symbol, hole, now_ns) for symbol, hole in shown]
     lasting = sum(row["end"] is None for row in rows)
     for row in rows:
-        row["end"] = row["end"] or "still open"
+        row["end"] = row["end"] or "still lasts"
         if row["volume"] is not None and row["volume"].is_integer():
             row["volume"] = int(row["volume"])
         row["length"] = length(row.pop("seconds"))
@@ -142,7 +142,7 @@ def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:
     lines = list(table([{name: row[name] for name in columns} for row in rows], "", most=None))
     symbols = len({symbol for symbol, _ in shown})
     total = f"{len(rows)} gap{'s' if len(rows) != 1 else ''} of {symbols} symbol{'s' if symbols != 1 else ''}"
-    return [*lines, f"{total}, {lasting} still open"]
+    return [*lines, f"{total}, {lasting} still lasting"]
 
 
 def length(seconds: int) -> str:

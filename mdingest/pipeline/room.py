@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0  # real
 PATIENCE = 5  # looks in a row at which a commit may still let segments go, before frames are shed
-TODO = "free space on the disk, or lower journal.max_bytes and candles.retention; it goes on by itself"
+WHAT_TO_DO = "free space on the disk, or lower journal.max_bytes and candles.retention; it goes on by itself"
 
 
 class Parks(Protocol):
@@ -119,14 +119,14 @@ class Room:
                 "state": "parked",
                 "state_for_s": for_s,
                 "error": self._parked.reason,
-                "what_to_do": TODO,
+                "what_to_do": WHAT_TO_DO,
             }
         if self._shedding:
             error = "the disk is nearly full: frames that are not yet candles are being shed"
-            return False, detail | {"state": "shedding", "error": error, "what_to_do": TODO}
+            return False, detail | {"state": "shedding", "error": error, "what_to_do": WHAT_TO_DO}
         if free < low:
             error = "the disk is nearly full"
-            return False, detail | {"state": "low", "error": error, "what_to_do": TODO}
+            return False, detail | {"state": "low", "error": error, "what_to_do": WHAT_TO_DO}
         return True, detail | {"state": "ok"}
 
     async def run(self) -> None:
@@ -172,7 +172,7 @@ class Room:
         if await self._shed():
             return True
         if self._refused or self._reserve.scarce:
-            self._park(PermanentError("the disk is full", TODO))
+            self._park(PermanentError("the disk is full", WHAT_TO_DO))
         return False
 
     def _hurry(self) -> None:

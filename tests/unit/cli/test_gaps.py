@@ -90,8 +90,8 @@ def test_a_person_gets_a_table_and_its_sum(database: str, capsys: pytest.Capture
     assert said[0].split() == COLUMNS
     first = f"RELIANCE.NS {DAY}T04:30:00Z {DAY}T04:32:00Z 2m 00s disconnect 750 kite_ws open -"
     assert " ".join(said[1].split()) == first
-    assert any("still open" in line and "mute" in line for line in said[1:-1])
-    assert said[-1] == "4 gaps of 1 symbol, 1 still open"
+    assert any("still lasts" in line and "mute" in line for line in said[1:-1])
+    assert said[-1] == "4 gaps of 1 symbol, 1 still lasting"
     assert main(["gaps", "--database", database, "--symbols", "TCS.NS"]) == 0
     assert capsys.readouterr().out == "nothing is missing\n"
 

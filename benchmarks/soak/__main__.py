@@ -16,7 +16,7 @@ PARTS: dict[str, tuple[str, str, Callable[..., Iterable[Row]]]] = {
     "day": ("7 min", "a whole NSE day, sixty times as fast, against its tape", day.run),
     "disk": ("2 min", "syncs that take half a second each", disk.run),
     "kills": ("30 min", "500 kills of the daemon, against tape and journal", kills.run),
-    "fuzz": ("30 min", "a million hostile frames and replies, chosen by coverage", fuzz.run),
+    "fuzz": ("12 min", "a million hostile frames and replies, chosen by coverage", fuzz.run),
     "market": ("11 min", "9,000 instruments x 4/s", load.market),
     "steady": ("62 min", "500 symbols x 2/s in 0.5 CPU and 256 MiB", load.steady),
 }

@@ -34,7 +34,7 @@ from mdingest.providers.answers import (
     one_line,
     retry_after_s,
 )
-from mdingest.providers.bars import Row, parsed_rows
+from mdingest.providers.bars import YEARS, Row, parsed_rows
 from mdingest.providers.history import (
     Ask,
     Capabilities,
@@ -193,7 +193,7 @@ def _stamp(text: object, zone: ZoneInfo | None) -> int | None:
         found = dt.datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    if found is None or found.tzinfo is not None or not 1990 < found.year < 2200:  # noqa: PLR2004 - sane
+    if found is None or found.tzinfo is not None or found.year not in YEARS:
         return None
     if zone is None:
         found = found.replace(hour=0, minute=0, second=0, microsecond=0)

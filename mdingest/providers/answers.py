@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import TransientError
-from mdingest.providers.bars import Parsed, Row
+from mdingest.providers.bars import YEARS, Parsed, Row
 from mdingest.providers.history import Reply
 
 OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY = 200, 401, 403, 429
@@ -103,12 +103,11 @@ def _instant(text: object) -> int | None:
         found = dt.datetime.fromisoformat(text)
     except ValueError:
         return None
-    if found.tzinfo is None or not _YEARS[0] < found.year < _YEARS[1]:
+    if found.tzinfo is None or found.year not in YEARS:
         return None
     return int(found.timestamp()) * SECOND_NS
 
 
-_YEARS = (1900, 2200)
 _PLAIN = frozenset("0123456789.+-eE")  # `float` alone takes "inf", "1_000" and digits of other scripts
 
 

@@ -20,6 +20,9 @@ from mdingest.core.spans import Span
 NAMED_REJECTS = 20
 """Of the wrong rows of one file or reply so many are named; the others are counted."""
 
+YEARS = range(1900, 2100)
+"""Of candles. A stamp of another year is a mistake, and one beyond 2261 does not fit 64 bits."""
+
 BAR = np.dtype(
     [
         ("ts", np.int64),  # UTC ns, opening instant; 1d and longer: the date at 00:00Z, see `dated`

@@ -36,7 +36,7 @@ from mdingest.providers.answers import (
     one_line,
     retry_after_s,
 )
-from mdingest.providers.bars import Row, parsed_rows
+from mdingest.providers.bars import YEARS, Row, parsed_rows
 from mdingest.providers.history import (
     Adjustment,
     Ask,
@@ -198,7 +198,7 @@ def _stamp(value: object) -> int | None:
         date = dt.date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return None if date is None else (date - dt.date(1970, 1, 1)).days * DAY_NS
+    return None if date is None or date.year not in YEARS else (date - dt.date(1970, 1, 1)).days * DAY_NS
 
 
 def _instant(seconds: int) -> str:

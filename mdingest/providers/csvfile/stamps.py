@@ -13,10 +13,15 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.providers.bars import YEARS
+
 BAD = np.iinfo(np.int64).min
 DAY_NS = 86_400_000_000_000
 _S = 1_000_000_000
 _EPOCH = dt.date(1970, 1, 1).toordinal()
+_FIRST_NS, _END_NS = (
+    (dt.date(year, 1, 1).toordinal() - _EPOCH) * DAY_NS for year in (YEARS[0], YEARS[-1] + 1)
+)
 _REMEMBERED = 1 << 17  # then it is forgotten and begun anew: times may have microseconds
 _SECONDS_BELOW = 10**11  # as seconds the year 5138; as milliseconds 1973
 _MILLIS_BELOW = 10**14
@@ -85,9 +90,15 @@ def parse_date(text: str, order: Order) -> int:
             day, month = month, day
     whole = int(year) if len(year) > 2 else 2000 + int(year) - 100 * (int(year) >= 70)  # noqa: PLR2004
     try:
-        return dt.date(whole, month, day).toordinal() - _EPOCH
+        return _days(dt.date(whole, month, day))
     except ValueError as exc:
         raise ValueError(f"{text!r} is no date: {exc}") from exc
+
+
+def _days(date: dt.date) -> int:
+    if date.year not in YEARS:
+        raise ValueError(f"year must be in {YEARS[0]}..{YEARS[-1]}")
+    return date.toordinal() - _EPOCH
 
 
 def parse_time(text: str) -> tuple[int, int | None]:
@@ -193,7 +204,7 @@ class Stamps:
         """Why `read` called this stamp bad."""
         first = first.strip()
         if self._form.epoch:
-            return f"{first!r} is no number of seconds since 1970"
+            return f"{first!r} is no number of seconds since 1970, of the years {YEARS[0]} to {YEARS[-1]}"
         if self._form.pattern is not None:
             text = first if second is None else f"{first} {second.strip()}"
             return self._patterned.reasons.get(text, "no stamp")
@@ -265,7 +276,7 @@ class Stamps:
 
     def _by_pattern(self, text: str) -> int:
         when = dt.datetime.strptime(text, self._form.pattern or "")  # noqa: DTZ007 - may well be naive
-        ordinal = when.toordinal() - _EPOCH
+        ordinal = _days(when)
         clock = ((when.hour * 60 + when.minute) * 60 + when.second) * _S + when.microsecond * 1000
         if (offset := when.utcoffset()) is not None:
             return ordinal * DAY_NS + clock - int(offset / dt.timedelta(seconds=1)) * _S
@@ -288,7 +299,7 @@ class Stamps:
                 [UNITS["s"], UNITS["ms"], UNITS["us"]],
                 UNITS["ns"],
             )
-        bad |= size > np.iinfo(np.int64).max // unit
+        bad |= (values < _FIRST_NS // unit) | (values >= _END_NS // unit)
         values[bad] = 0
         return np.where(bad, BAD, values * unit)
 

@@ -77,9 +77,18 @@ def test_what_may_pass_is_tried_again(document: object) -> None:
 def test_a_row_that_is_none_is_named_and_the_rest_kept() -> None:
     good = [ns(0) // 10**9, 1, 2, 0.5, 1.5, 10]
     found = parse(
-        {"bars": [good, [1, 2], ["soon", 1, 2, 0.5, 1.5, 3], None, [ns(60) // 10**9, 1, 2, None, 1, 1]]}
+        {
+            "bars": [
+                good,
+                [1, 2],
+                ["soon", 1, 2, 0.5, 1.5, 3],
+                ["4052-11-14", 1, 2, 0.5, 1.5, 3],
+                None,
+                [ns(60) // 10**9, 1, 2, None, 1, 1],
+            ]
+        }
     )
 
     assert found.bars["close"].tolist() == [1.5]
-    assert found.rejected == 4
+    assert found.rejected == 5
     assert found.holes.tolist() == [ns(60)]

@@ -34,6 +34,7 @@ def with_row(row: str) -> str:
         ("2026-11-20 09:16:00+05:30,1,200.5,1,210.5,1,190.5,1,205.5,5", "10 fields instead of 6"),
         ("2026-11-20 09:16:00,10,12,9,11,5", "'09:16:00' has no offset, unlike the other stamps"),
         ("2026-13-20 09:16:00+05:30,10,12,9,11,5", "'2026-13-20' is no date: month must be in 1..12"),
+        ("2527-11-20 09:16:00+05:30,10,12,9,11,5", "'2527-11-20' is no date: year must be in 1900..2099"),
         ("yesterday,10,12,9,11,5", "'yesterday' is no date like 2026-11-20"),
         ("2026-11-20 25:16:00+05:30,10,12,9,11,5", "'25:16:00+05:30' is no time of day"),
         ("2026-11-20,10,12,9,11,5", "the stamp has no time of day"),
@@ -51,6 +52,16 @@ def test_a_wrong_row_is_named_and_its_neighbours_are_read(row: str, why: str) ->
     assert [(reject.line, reject.why) for reject in found.rejects] == [(3, why)]
     assert found.rejected == 1
     assert [at[0] for at in rows_of(found)] == ["2026-11-20T03:45:00", "2026-11-20T04:00:00"]
+
+
+def test_an_epoch_of_no_market_s_year_is_wrong() -> None:
+    lines = "".join(f"{at},10,12,9,11,5\n" for at in (1795146300, -8888551454838206464, 1795146420))
+    found = parsed(f"time,open,high,low,close,volume\n{lines}")
+
+    assert [(reject.line, reject.why) for reject in found.rejects] == [
+        (3, "'-8888551454838206464' is no number of seconds since 1970, of the years 1900 to 2099")
+    ]
+    assert len(found.bars) == 2
 
 
 @pytest.mark.parametrize("volume", ["", "-", "null", "NA", "N/D", "None", "#N/A"])

@@ -4,7 +4,6 @@ One text of SQL for both databases, but for their placeholders: ``$1`` is writte
 SQLite. Cells are plain numbers and texts; instants are UTC ns.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -74,8 +73,11 @@ class Upkeep(Protocol):
         """
         ...
 
-    async def unrepaired(self, since_ns: int) -> list[GapRow]:
-        """Holes of all instruments that last, or ended after an instant, and are not repaired."""
+    async def unrepaired(self, since_ns: int, limit: int, after: GapRow | None = None) -> list[GapRow]:
+        """Some of the holes of all instruments that last, or ended after an instant, and are not repaired.
+
+        At most ``limit``, in an order of their own: the ones that follow ``after``, or the first.
+        """
         ...
 
     async def runs(self) -> dict[str, Run]:
@@ -98,8 +100,12 @@ ORDER BY start_ns"""  # noqa: S608 - names from here
 REPAIRABLE = f"""
 SELECT {_GAP} FROM gap_spans WHERE repair <> 'repaired' AND repair <> 'unfillable'
 AND end_ns <= $1 AND retry_ns <= $2 ORDER BY retry_ns, start_ns LIMIT $3"""  # noqa: S608 - names from here
+# In the order of that index, so that each page begins where the last one ended.
 UNREPAIRED = f"""
-SELECT {_GAP} FROM gap_spans WHERE repair <> 'repaired' AND (end_ns IS NULL OR end_ns > $1)"""  # noqa: S608 - names from here
+SELECT {_GAP} FROM gap_spans WHERE repair <> 'repaired' AND (end_ns IS NULL OR end_ns > $1)
+AND (retry_ns, start_ns, instrument_id, source, cause) > ($2, $3, $4, $5, $6)
+ORDER BY retry_ns, start_ns, instrument_id, source, cause LIMIT $7"""  # noqa: S608 - names from here
+_BEFORE_ALL = (-1, 0, 0, 0, 0)
 # Only of the gap as it was looked at: one that has grown since is to be repaired anew.
 SET_REPAIR = """
 UPDATE gap_spans SET repair = $6, reason = $7, attempts = $8, retry_ns = $9
@@ -137,11 +143,16 @@ def repair_rows(repairs: Iterable[GapRow]) -> list[Row]:
     """Rows for SET_REPAIR."""
     return [
         (
-            *(gap.instrument_id, BY_NAME[gap.source].id, int(Cause[gap.cause.upper()])),
+            *_key_of(gap),
             *(gap.start_ns, gap.end_ns, gap.repair, gap.reason, gap.attempts, gap.retry_ns),
         )
         for gap in repairs
     ]
+
+
+def _key_of(gap: GapRow) -> tuple[int, int, int]:
+    """Instrument, source and cause as they are stored."""
+    return gap.instrument_id, BY_NAME[gap.source].id, int(Cause[gap.cause.upper()])
 
 
 def run_rows(runs: Iterable[Run]) -> list[Row]:
@@ -182,10 +193,12 @@ class SqlUpkeep:
         """See `Upkeep.repairable`."""
         return [gap_of(row) for row in await self._fetch(REPAIRABLE, ended_ns, now_ns, limit)]
 
-    async def unrepaired(self, since_ns: int) -> list[GapRow]:
+    async def unrepaired(self, since_ns: int, limit: int, after: GapRow | None = None) -> list[GapRow]:
         """See `Upkeep.unrepaired`."""
-        found = await self._fetch(UNREPAIRED, since_ns)
-        return await asyncio.to_thread(lambda: [gap_of(row) for row in found])  # there may be thousands
+        key = _BEFORE_ALL
+        if after is not None:
+            key = (after.retry_ns, after.start_ns, *_key_of(after))
+        return [gap_of(row) for row in await self._fetch(UNREPAIRED, since_ns, *key, limit)]
 
     async def runs(self) -> dict[str, Run]:
         """See `Upkeep.runs`."""

@@ -102,9 +102,23 @@ async def test_unrepaired_are_all_but_the_repaired_that_reach_beyond_an_instant(
     await set_repair(db, rows[10], "repaired")
     await set_repair(db, rows[20], "unfillable")
 
-    found = await db.store.upkeep.unrepaired(ns(6))
+    found = await db.store.upkeep.unrepaired(ns(6), 9)
 
     assert sorted((row.start_ns - ns(0)) / 1e9 for row in found) == [20, 30]
+
+
+async def test_unrepaired_come_in_pages_each_once(db: Database) -> None:
+    two = [(number, *gap(start, start + 5)[1:]) for start in (0, 10, 20) for number in (1, 2)]
+    await db.put(gaps=[*two, gap(10, 15, cause=Cause.LATE)])
+    rows = await db.store.gaps(1, ns(0), ns(1_000))
+    await set_repair(db, rows[0], "open", retry_ns=ns(60))
+
+    found: list[GapRow] = []
+    while page := await db.store.upkeep.unrepaired(ns(-100), 2, found[-1] if found else None):
+        assert len(page) <= 2
+        found += page
+
+    assert len({(row.instrument_id, row.start_ns, row.cause) for row in found}) == len(found) == 7
 
 
 async def test_runs_are_kept_by_name_and_the_last_counts(db: Database) -> None:

@@ -156,7 +156,7 @@ async def test_symbols_of_one_outage_are_looked_up_together(mending: Mending) ->
     await mending.look()
 
     assert mending.asked == [["RELIANCE.NS", "TCS.NS"]]
-    assert await mending.db.store.upkeep.unrepaired(0) == []
+    assert await mending.db.store.upkeep.unrepaired(0, 9) == []
 
 
 async def test_what_has_not_settled_waits(mending: Mending) -> None:

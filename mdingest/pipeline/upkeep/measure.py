@@ -1,8 +1,8 @@
 """How many minutes are missing now, for /metrics: those of live feeds that no history has filled."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import structlog
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 EVERY_S = 60.0
 LOOK_BACK_NS = 7 * DAY_NS
+AT_ONCE = 2_000  # gaps in memory, as rows
 _STATES = (OPEN, REPAIRING, UNFILLABLE)
 
 
@@ -53,42 +54,73 @@ class Measure:
     async def look(self) -> None:
         """Once, now. Raises StoreUnavailable."""
         now = self._now_ns()
-        gaps = await self._store.upkeep.unrepaired(now - LOOK_BACK_NS)
-        known = {one.id: one for one in await self._store.instruments()} if gaps else {}
-        tables: dict[str, SessionTable] = {}
-        for gap in gaps:
-            instrument = known.get(gap.instrument_id)
-            if instrument is not None and instrument.session_class not in tables:
-                around = table_around(self._hours(instrument), now - LOOK_BACK_NS, now)
-                tables[instrument.session_class] = around
-        classes = {number: instrument.session_class for number, instrument in known.items()}
-        span = (now - LOOK_BACK_NS, now)
-        minutes = await asyncio.to_thread(missing_minutes, gaps, classes, tables, span)
+        since = now - LOOK_BACK_NS
+        tally: Tally | None = None
+        page: list[GapRow] = []
+        while page := await self._store.upkeep.unrepaired(since, AT_ONCE, page[-1] if page else None):
+            tally = tally or Tally(await self._store.instruments(), self._tables(since, now), (since, now))
+            await asyncio.to_thread(tally.add, page)
+            if len(page) < AT_ONCE:
+                break
+        counted = Counter[str]() if tally is None else await asyncio.to_thread(tally.minutes)
         for state in _STATES:
-            self._metrics.missing_minutes[state].set(minutes[state])
+            self._metrics.missing_minutes[state].set(counted[state])
+
+    def _tables(self, start_ns: int, end_ns: int) -> Callable[[Instrument], SessionTable]:
+        """Trading hours in a span, made once a session class."""
+        made: dict[str, SessionTable] = {}
+
+        def table(instrument: Instrument) -> SessionTable:
+            name = instrument.session_class
+            if name not in made:
+                made[name] = table_around(self._hours(instrument), start_ns, end_ns)
+            return made[name]
+
+        return table
 
 
-def missing_minutes(
-    gaps: Iterable[GapRow], classes: Mapping[int, str], tables: Mapping[str, SessionTable], span: Span
-) -> Counter[str]:
-    """By state of repair, over all instruments; each minute of an instrument once in a state.
+class Tally:
+    """Counts missing minutes by state of repair; each minute of an instrument once in a state.
 
-    ``classes`` are session classes by instrument, ``span`` what is looked at, UTC ns.
+    Gaps come some at a time, and what is kept of them is only which minutes they touch: an outage
+    leaves the same gap for each of thousands of instruments, and a bad day many outages.
     """
-    minutes: dict[tuple[str, int, int], list[Span]] = {}  # an outage is the same gap of many instruments
-    of: defaultdict[tuple[str, int], list[list[Span]]] = defaultdict(list)
-    for gap in gaps:
-        session_class = classes.get(gap.instrument_id)
-        if session_class is None:
-            continue
-        start, end = max(gap.start_ns, span[0]), min(span[1] if gap.end_ns is None else gap.end_ns, span[1])
-        key = (session_class, start, max(start, end))
-        if key not in minutes:
-            closed = replace(gap, start_ns=key[1], end_ns=key[2])
-            minutes[key] = minutes_of(closed, tables[session_class])
-        of[gap.repair, gap.instrument_id].append(minutes[key])
-    counted: Counter[str] = Counter()
-    for (state, _), some in of.items():
-        spans = some[0] if len(some) == 1 else union(span for spans in some for span in spans)
-        counted[state] += sum(end - start for start, end in spans) // MINUTE.ns
-    return counted
+
+    def __init__(
+        self, instruments: Iterable[Instrument], table: Callable[[Instrument], SessionTable], span: Span
+    ) -> None:
+        """``span`` is what is looked at, UTC ns."""
+        self._known = {one.id: one for one in instruments}
+        self._table = table
+        self._span = span
+        self._spans: dict[tuple[str, int], list[Span]] = {}
+        self._touched: dict[tuple[str, int, int], list[Span]] = {}
+
+    def add(self, gaps: Iterable[GapRow]) -> None:
+        """Those of unknown instruments count for nothing."""
+        for gap in gaps:
+            instrument = self._known.get(gap.instrument_id)
+            if instrument is None:
+                continue
+            key = gap.repair, gap.instrument_id
+            minutes, known = self._minutes_of(gap, instrument), self._spans.get(key)
+            self._spans[key] = minutes if known is None else union([*known, *minutes])
+
+    def minutes(self) -> Counter[str]:
+        """By state, of all that was added."""
+        counted: Counter[str] = Counter()
+        for (state, _), spans in self._spans.items():
+            counted[state] += sum(end - start for start, end in spans) // MINUTE.ns
+        return counted
+
+    def _minutes_of(self, gap: GapRow, instrument: Instrument) -> list[Span]:
+        first, last = self._span
+        start = max(gap.start_ns, first)
+        end = max(start, last if gap.end_ns is None else min(gap.end_ns, last))
+        key = (instrument.session_class, start, end)
+        if key not in self._touched:
+            if len(self._touched) >= AT_ONCE:
+                self._touched.clear()
+            closed = replace(gap, start_ns=start, end_ns=end)
+            self._touched[key] = minutes_of(closed, self._table(instrument))
+        return self._touched[key]

@@ -49,14 +49,18 @@ class Reading:
         start, end = self._range(wanted, tail, now)
         if not tail.made.any():
             holes, _ = await self._missing(wanted, start, end, now, tail.beside)
-            return Found(tail.candles, holes, tail.cut)
-        first, last = int(tail.starts[0]), int(tail.ends[-1])
-        start_, end_ = min(start, first), min(max(end, last), now)
-        holes, heard_until = await self._missing(wanted, start_, end_, now, tail.beside)
-        candles = _judged(tail, self._last_trades(wanted, tail), holes, heard_until, now)
-        if not wanted.forming:
-            candles = Candles(candles[candles["state"] != FORMING])
-        return Found(candles, clipped(holes, start, end), tail.cut)
+        else:
+            first, last = int(tail.starts[0]), int(tail.ends[-1])
+            low, high = min(start, first), min(max(end, last), now)
+            holes, heard_until = await self._missing(wanted, low, high, now, tail.beside)
+            judged = _judged(tail, self._last_trades(wanted, tail), holes, heard_until, now)
+            tail = tail._replace(candles=judged)
+        if tail.made.any() or len(tail.candles) > wanted.limit:
+            tail = _shown(wanted, tail)
+            if len(tail.candles):
+                start, end = self._range(wanted, tail, now)
+            holes = clipped(holes, start, end)
+        return Found(tail.candles, holes, tail.cut)
 
     def _range(self, wanted: Wanted, tail: Tail, now: int) -> tuple[int, int]:
         """Where holes are looked for: what was asked, or what the reply spans, up to now."""
@@ -123,3 +127,12 @@ def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_unti
     candles["state"][tail.made & doubtful] = State.PARTIAL
     candles["state"][tail.made & ~settled] = FORMING
     return candles
+
+
+def _shown(wanted: Wanted, tail: Tail) -> Tail:
+    """The last ``limit``, without those that still grow unless they are asked for."""
+    grown = tail.candles["state"] != FORMING
+    kept = np.flatnonzero(grown | wanted.forming)
+    at = kept[-wanted.limit :]
+    cut = tail.cut or len(kept) > wanted.limit
+    return Tail(Candles(tail.candles[at]), tail.starts[at], tail.ends[at], tail.made[at], cut, tail.beside)

@@ -21,6 +21,7 @@ from mdingest.store.base import CoverageRow, GapRow
 
 SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
+_GROWING = 2  # buckets that the caller may find unfinished and leave out: they take no place in a reply
 _DAY_MINUTES = 400  # a first guess of how much a day holds; NSE trades 375
 _HIDDEN = np.isin(np.arange(256), (Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE))
 """By session code: whether intraday reads leave it out."""
@@ -68,7 +69,8 @@ class Tails:
     async def last(self, wanted: Wanted) -> Tail:
         """The answer; coarsened candles don't know yet whether anything is missing from them.
 
-        A bucket that has a forming part, or may get one, is for the caller to judge.
+        A bucket that has a forming part, or may get one, is for the caller to judge; where those are
+        not wanted there are up to two candles more than the limit.
         Raises StoreUnavailable.
         """
         interval = wanted.interval
@@ -111,7 +113,7 @@ class Tails:
 
     async def _coarsened(self, wanted: Wanted, base: Interval) -> Tail:
         """Candles of ``wanted`` out of those of ``base``."""
-        interval = wanted.interval
+        interval, most = wanted.interval, _most(wanted)
         # A day's name and the instants it covers lie up to a day apart.
         pad = DAY_NS if interval.is_daily_or_longer else 0
         ask = replace(
@@ -119,7 +121,7 @@ class Tails:
             interval=base,
             start_ns=None if wanted.start_ns is None else wanted.start_ns - pad,
             end_ns=wanted.end_ns + interval.ns + pad,
-            limit=min((wanted.limit + 2) * _per_bucket(interval, base), _PAGE_ROWS),
+            limit=min((most + 2) * _per_bucket(interval, base), _PAGE_ROWS),
             all_sessions=not wanted.hides_sessions,
         )
         rows, scanned, beside = _NOTHING.candles, 0, None
@@ -134,15 +136,15 @@ class Tails:
             # The oldest bucket may lack its beginning if there is more to read.
             whole = of.names != of.names[0] if page.cut else np.full(len(rows), fill_value=True)
             inside = whole & (of.names >= wanted.low_ns) & (of.names < wanted.end_ns)
-            enough = len(np.unique(of.names[inside])) > wanted.limit
+            enough = len(np.unique(of.names[inside])) > most
             if enough or not page.cut or not len(page.candles) or scanned >= SCAN_ROWS:
                 break
             ask = replace(ask, end_ns=int(page.candles["ts"][0]), limit=_PAGE_ROWS, forming=False)
         rows, of = Candles(rows[inside]), Buckets(*(column[inside] for column in of))
         made = coarsen(_as_if_final(rows), of.names, of.ends, interval.seconds)
-        at = np.searchsorted(of.names, made["ts"])[-wanted.limit :]
-        cut = page.cut or len(made) > wanted.limit
-        made = Candles(made[-wanted.limit :])
+        at = np.searchsorted(of.names, made["ts"])[-most:]
+        cut = page.cut or len(made) > most
+        made = Candles(made[-most:])
         made["session"] = self._sessions(wanted, made["ts"])
         return Tail(made, of.starts[at], of.ends[at], np.ones(len(made), np.bool_), cut, beside)
 
@@ -155,8 +157,9 @@ class Tails:
         # Before the first candle of a tail that was cut, its candles are absent by our doing.
         low = max((int(tail.candles["ts"][0]) for tail in tails if tail.cut), default=EARLIEST)
         order = order[names[order] >= low]
-        cut = any(tail.cut for tail in tails) or len(order) > wanted.limit
-        at = order[-wanted.limit :]
+        most = _most(wanted)
+        cut = any(tail.cut for tail in tails) or len(order) > most
+        at = order[-most:]
         columns = (np.concatenate(column)[at] for column in zip(*(tail[:4] for tail in tails), strict=True))
         candles, starts, ends, coarse = columns
         beside = min((tail.beside for tail in tails), key=lambda beside: beside.start)
@@ -179,6 +182,10 @@ class Tails:
         if wanted.interval.is_daily_or_longer or not len(names):
             return np.full(len(names), Session.REGULAR, np.uint8)
         return self._tables.around(wanted.instrument, int(names[0]), int(names[-1])).session_of(names)
+
+
+def _most(wanted: Wanted) -> int:
+    return wanted.limit if wanted.forming else wanted.limit + _GROWING
 
 
 def _bases(interval: Interval) -> list[Interval]:

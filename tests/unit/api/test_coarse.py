@@ -251,6 +251,23 @@ async def test_the_bucket_that_may_still_grow_is_shown_only_as_forming(
     assert column(document, "volume") == [50, 30]
 
 
+async def test_a_bucket_that_still_grows_takes_no_place_in_a_limited_reply(
+    make_api: MakeApi, reader: FakeReader
+) -> None:
+    reader.add(candles(OPEN, 17))
+    reader.hear(OPEN, OPEN + 17 * MINUTE)
+    api = await make_api(reader, now=OPEN + 17 * MINUTE + SECOND_NS)
+
+    document = await api.json(f"{QUERY}5m&limit=2")
+    assert column(document, "ts_utc") == ["2026-11-20T03:50:00Z", "2026-11-20T03:55:00Z"]
+    assert document["missing"] == []
+    older = await api.json(document["next"])
+    assert column(older, "ts_utc") == ["2026-11-20T03:45:00Z"]
+    assert "next" not in older
+    whole = await api.json(f"{QUERY}5m&limit=3&start=2026-11-20T03:45:00Z")
+    assert (len(whole["candles"]), whole.get("truncated")) == (3, None)
+
+
 async def test_a_bucket_that_just_ended_waits_for_its_last_minute(
     make_api: MakeApi, reader: FakeReader
 ) -> None:

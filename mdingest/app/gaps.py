@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mdingest.api.holes import Hole, holes_of
 from mdingest.api.times import parse_instant
 from mdingest.api.wanted import Tables
+from mdingest.app.instants import instant_of
 from mdingest.app.parts import calendars_of, open_reading, url_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
@@ -68,7 +69,7 @@ def instant(text: str) -> Instant:
         except ValueError as exc:
             raise ConfigError(f"{exc}; or a trade date like 2026-11-20") from None
         return lambda _: at
-    midnight = int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1_000_000_000
+    midnight = instant_of(date.isoformat(), None)
 
     def begins(table: SessionTable | None) -> int:
         day = None if table is None else table.day(date)

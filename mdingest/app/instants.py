@@ -5,11 +5,14 @@ import datetime as dt
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError
 
+_FAR_S = 6_000_000_000  # 1779 and 2160; a century before that still is an instant in ns of 64 bits
+
 
 def instant_of(text: str, zone: dt.tzinfo | None) -> int:
     """UTC ns of a date (its midnight by the exchange's clocks, UTC if unknown) or of an instant with offset.
 
-    Raises ConfigError for anything else; a naive time is refused.
+    Raises ConfigError for anything else; a naive time is refused. What 64 bits can't hold is the
+    nearest instant that they can.
     """
     try:
         when = dt.datetime.fromisoformat(text)
@@ -19,7 +22,7 @@ def instant_of(text: str, zone: dt.tzinfo | None) -> int:
         when = when.replace(tzinfo=zone or dt.UTC)
     elif when.tzinfo is None:
         raise ConfigError(_wrong(text))
-    return round(when.timestamp()) * SECOND_NS
+    return max(-_FAR_S, min(round(when.timestamp()), _FAR_S)) * SECOND_NS
 
 
 def _wrong(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # heavy, and wanted by the type checker only
     from mdingest.config import Config
 
 NOT_YET = "not available yet"
+_DIGITS = 20
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DATABASE_ONLY = ("alerts", "providers")
 """`unused` for commands that neither ask a provider nor alert anybody."""
@@ -24,6 +25,18 @@ class AddCommand(Protocol):
     def __call__(self, name: str, text: str) -> ArgumentParser:
         """``text`` is one line."""
         ...
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """For ``type`` of an option: a whole number in this range."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else -1
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"must be a whole number from {least} to {most}, was {text!r}")
+        return number
+
+    return read
 
 
 def set_up_logging(args: Namespace) -> None:

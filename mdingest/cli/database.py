@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from mdingest.cli.common import DATABASE_ONLY, AddCommand, load_config
+from mdingest.cli.common import DATABASE_ONLY, AddCommand, load_config, whole
 
 _ASK_AGAIN_S = 0.5
 
@@ -12,7 +12,11 @@ def add(command: AddCommand) -> None:
     migrate = command("migrate", "apply pending migrations; safe to run twice")
     migrate.add_argument("--status", action="store_true", help="only say what is applied and what is pending")
     migrate.add_argument(
-        "--wait", type=float, default=0, metavar="SECONDS", help="for a server that is still starting"
+        "--wait",
+        type=whole(0, 86_400),
+        default=0,
+        metavar="SECONDS",
+        help="for a server that is still starting",
     )
     migrate.set_defaults(handler=_migrate)
 

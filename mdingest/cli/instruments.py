@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mdingest.cli.common import AddCommand, load_config
+from mdingest.cli.common import AddCommand, load_config, whole
 
 if TYPE_CHECKING:
     from mdingest.store.listings import Listed
@@ -38,7 +38,7 @@ def add(command: AddCommand) -> None:
     sync.set_defaults(handler=_sync)
     find = actions.add_parser("find", help="by symbol, name, underlying or expiry")
     find.add_argument("text", nargs="+", metavar="TEXT", help="every word must be found: NIFTY 2026-11 CE")
-    find.add_argument("--limit", type=int, default=20, help="default: 20")
+    find.add_argument("--limit", type=whole(1, 100_000), default=20, metavar="N", help="default: 20")
     find.add_argument("--expired", action="store_true", help="also what is no longer listed")
     find.add_argument("--json", action="store_true", help="the same for programs")
     find.set_defaults(handler=_find)
@@ -66,11 +66,14 @@ def _find(args: Namespace) -> int:
     import asyncio
 
     from mdingest.app.listing import find_instruments, nearest_symbols
+    from mdingest.errors import ConfigError
 
     words = [word for text in args.text for word in text.split()]
-    found, total = asyncio.run(
-        find_instruments(config, words, limit=max(1, args.limit), expired=args.expired)
-    )
+    if not words:
+        raise ConfigError(
+            "find what? give a part of a symbol or name: mdingest instruments find NIFTY 2026-11"
+        )
+    found, total = asyncio.run(find_instruments(config, words, limit=args.limit, expired=args.expired))
     if args.json:
         import orjson
 

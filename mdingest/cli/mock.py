@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdingest.cli.common import NOT_YET, AddCommand, Stopping, run_until_stopped, set_up_logging
+from mdingest.cli.common import NOT_YET, AddCommand, Stopping, run_until_stopped, set_up_logging, whole
 
 if TYPE_CHECKING:
     from mdingest.telemetry.clock import Clock
 
 _MAX_SPEED = 60
+_MAX_RATE = 10_000
 _FAULTS = """\
 faults: a comma-separated list of KIND@WHEN (once, so long after the start) or KIND~MEAN (again and
 again at random instants, the same for the same seed), for some kinds with /HOWLONG; units ms, s, m, h."""
@@ -33,13 +34,15 @@ def add(command: AddCommand) -> None:
     mock = command("mock", "a broker simulator that real client libraries can talk to")
     mock.formatter_class, mock.epilog = _WithFaults, _FAULTS
     mock.add_argument("broker", choices=("kite", "upstox"), help=f"upstox: {NOT_YET}")
-    mock.add_argument("--host", default="127.0.0.1")
-    mock.add_argument("--port", type=int, default=8765, help="default: 8765; 0: any free one")
+    mock.add_argument("--host", type=_host, default="127.0.0.1")
+    mock.add_argument("--port", type=whole(0, 65_535), default=8765, help="default: 8765; 0: any free one")
     mock.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="default: a few well-known")
-    mock.add_argument("--synthetic", type=int, default=0, metavar="N", help="SIM0001.NS and so on besides")
-    mock.add_argument("--rate", type=float, default=2.0, help="trades per second and instrument (default: 2)")
+    mock.add_argument(
+        "--synthetic", type=whole(0, 100_000), default=0, metavar="N", help="SIM0001.NS and so on besides"
+    )
+    mock.add_argument("--rate", type=_rate, default=2.0, help="trades per second and instrument (default: 2)")
     mock.add_argument("--speed", type=_speed, default=1.0, help="how fast its clock runs, up to 60")
-    mock.add_argument("--seed", type=_seed, default=0, help="the same seed, the same market")
+    mock.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, help="the same seed, the same market")
     mock.add_argument(
         "--faults", default="", metavar="LIST", help="such as disconnect@20s,mute~2m/15s; see below"
     )
@@ -59,7 +62,11 @@ def add(command: AddCommand) -> None:
         "--depth", type=_span_s, default=0.0, metavar="SPAN", help="a packet of the order book alone in each"
     )
     mock.add_argument(
-        "--least-volume", type=_seed, default=0, metavar="N", help="a share's day begins with at least that"
+        "--least-volume",
+        type=whole(0, 2**32 - 1),
+        default=0,
+        metavar="N",
+        help="a share's day begins with at least that",
     )
     mock.add_argument("--tape", type=Path, metavar="FILE", help="write every trade here")
     mock.add_argument("--cuts", type=Path, metavar="FILE", help="write every fault here")
@@ -67,10 +74,10 @@ def add(command: AddCommand) -> None:
     mock.set_defaults(handler=_mock)
 
 
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ArgumentTypeError("must be a whole number that is not negative")
-    return int(text)
+def _host(text: str) -> str:
+    if not text.strip():
+        raise ArgumentTypeError("must be an address of this machine, such as 127.0.0.1")
+    return text
 
 
 def _span_s(text: str) -> float:
@@ -84,13 +91,21 @@ def _span_s(text: str) -> float:
 
 
 def _speed(text: str) -> float:
+    return _above_0(text, _MAX_SPEED)
+
+
+def _rate(text: str) -> float:
+    return _above_0(text, _MAX_RATE)
+
+
+def _above_0(text: str, most: int) -> float:
     try:
-        speed = float(text)
+        number = float(text)
     except ValueError:
-        speed = 0.0
-    if not 0 < speed <= _MAX_SPEED:
-        raise ArgumentTypeError(f"must be a number above 0, up to {_MAX_SPEED}")
-    return speed
+        number = 0.0
+    if not 0 < number <= most:
+        raise ArgumentTypeError(f"must be a number above 0, up to {most}")
+    return number
 
 
 def _mock(args: Namespace) -> int:

@@ -7,16 +7,23 @@ from pydantic import BeforeValidator, PlainSerializer
 
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d|w)", re.ASCII)
 _SPAN_S = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LONGEST_S = 5_200 * 604_800
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|[kKMGT]i?B)?", re.ASCII)
 _SIZE_POWER = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_span(value: object) -> float:
-    """``3d``, ``12h``, ``90s`` to seconds. A bare number is refused: nobody knows its unit."""
+    """``3d``, ``12h``, ``90s`` to seconds. A bare number is refused: nobody knows its unit.
+
+    So is more than a century: instants are ns in 64 bits, and such a span back from now is none.
+    """
     found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None or float(found[1]) == 0:
         raise ValueError("must be a span of time with a unit, like 90s, 15m, 12h, 3d or 2w")
-    return float(found[1]) * _SPAN_S[found[2]]
+    seconds = float(found[1]) * _SPAN_S[found[2]]
+    if seconds > _LONGEST_S:
+        raise ValueError("must be a span of time up to 5200w, a century")
+    return seconds
 
 
 def span_text(seconds: float) -> str:
@@ -47,11 +54,7 @@ def size_text(size: int) -> str:
     return str(size)
 
 
-def _span(value: object) -> float:
-    return float(value) if isinstance(value, float) else parse_span(value)
-
-
-Span = Annotated[float, BeforeValidator(_span), PlainSerializer(span_text, when_used="json")]
+Span = Annotated[float, BeforeValidator(parse_span), PlainSerializer(span_text, when_used="json")]
 """Seconds; in YAML a number with a unit."""
 Size = Annotated[int, BeforeValidator(parse_size), PlainSerializer(size_text, when_used="json")]
 """Bytes; in YAML a number with or without a unit."""

@@ -38,7 +38,7 @@ class Interval:
             seconds = count * _SECONDS[unit]
             if count == 1 or (unit in "mh" and seconds < _SECONDS["d"]):
                 return cls(seconds)
-        raise ValueError(f"interval must look like 1s, 1m, 15m, 1h, 1d or 1w, was {text!r}")
+        raise ValueError(f"must be 1s, any Nm or Nh below a day like 1m, 15m or 4h, 1d or 1w, was {text!r}")
 
     @property
     def ns(self) -> int:

@@ -14,6 +14,7 @@ from mdingest.errors import ConfigError
 
 _NS = 1_000_000_000
 _MAX_SPEED = 60.0
+_FIRST_YEAR, _LAST_YEAR = 2000, 2042  # instants in ns, and spans before and after them, fit into 64 bits
 SHORTEST_REAL_TICK_S = 0.05
 
 
@@ -50,15 +51,16 @@ class Clock:
 def parse_clock(text: str) -> Clock:
     """``<RFC 3339 instant>[xSPEED]``, the value of ``MDINGEST_CLOCK``.
 
-    Raises ConfigError for a naive instant, or a speed outside (0, 60].
+    Raises ConfigError for a naive instant, one outside of 2000 to 2042, or a speed outside (0, 60].
     """
-    instant, _, factor = text.strip().partition("x")
+    instant, x, factor = text.strip().partition("x")
     try:
         start = datetime.fromisoformat(instant)
-        speed = float(factor) if factor else 1.0
+        speed = float(factor) if x else 1.0
     except ValueError as exc:
         raise ConfigError(_wrong(text)) from exc
-    if start.tzinfo is None or not 0 < speed <= _MAX_SPEED:
+    years = _FIRST_YEAR <= start.year <= _LAST_YEAR
+    if start.tzinfo is None or not years or not 0 < speed <= _MAX_SPEED:
         raise ConfigError(_wrong(text))
     return Clock(
         wall_origin_ns=round(start.timestamp() * 1000) * 1_000_000,
@@ -70,6 +72,6 @@ def parse_clock(text: str) -> Clock:
 
 def _wrong(text: str) -> str:
     return (
-        "MDINGEST_CLOCK must be an RFC 3339 instant with an offset and may end in xSPEED (up to 60), "
-        f"like 2026-11-20T09:10:00+05:30x60, was {text!r}"
+        "MDINGEST_CLOCK must be an RFC 3339 instant with an offset (2000 to 2042) and may end in xSPEED "
+        f"(up to 60), like 2026-11-20T09:10:00+05:30x60, was {text!r}"
     )

@@ -398,7 +398,10 @@ def test_a_symbol_without_a_file_does_not_keep_the_others_out(
     ("argv", "said"),
     [
         (("--provider", "csv", "--symbols", "TCSS.NS"), "did you mean TCS.NS?"),
-        (("--provider", "csv", "--symbols", "TCS.NS", "--interval", "7x"), "interval must look like 1s, 1m"),
+        (
+            ("--provider", "csv", "--symbols", "TCS.NS", "--interval", "7x"),
+            "interval: must be 1s, any Nm or Nh below a day",
+        ),
         (
             ("--provider", "csv", "--symbols", "TCS.NS", "--interval", "3m"),
             "no file sample_data/TCS.NS_3m.csv",
@@ -425,6 +428,16 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     assert run(*argv) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_all_there_ever_was_may_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("--provider", "csv", "--symbols", "TCS.NS", "--start", "0001-01-01", "--end", "9999-12-31") == 0
+    )
+    assert "TCS.NS 1m: 1,854 candles read" in capsys.readouterr().out
+    assert run("--symbols", "TCS.NS", "--interval", "1d", "--start", "0001-01-01", "--dry-run") == 0
+    assert "TCS.NS 1d from yfinance: 1 requests" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("here")

@@ -84,6 +84,13 @@ def test_what_is_missing_in_trading_hours_is_listed_with_what_nobody_recorded(
     assert len(gaps(capsys, *here, "--all")) == 4
 
 
+@pytest.mark.parametrize("first", ["0001-01-01", "1600-01-01"])
+def test_a_time_long_before_any_exchange_is_as_good_as_the_beginning(
+    database: str, capsys: pytest.CaptureFixture[str], first: str
+) -> None:
+    assert len(gaps(capsys, "--database", database, "--start", first)) == 2
+
+
 def test_a_person_gets_a_table_and_its_sum(database: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gaps", "--database", database, "--all"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -87,6 +87,13 @@ def test_help_imports_nothing_heavy() -> None:
         ["mock", "kite", "--speed", "61"],
         ["mock", "kite", "--speed", "nan"],
         ["mock", "kite", "--seed", "-1"],
+        ["mock", "kite", "--seed", str(2**63)],
+        ["mock", "kite", "--port", "65536"],
+        ["mock", "kite", "--host", ""],
+        ["mock", "kite", "--rate", "inf"],
+        ["mock", "kite", "--synthetic", "1000000"],
+        ["migrate", "--wait", "nan"],
+        ["instruments", "find", "INFY", "--limit", "0"],
         ["replay"],
         ["realtime", "--symbols"],
         ["run", "--conf", "x"],
@@ -197,6 +204,12 @@ class TestCheckConfig:
 
         assert main(["check-config", "--config", "c.yaml"]) == 2
         assert "providers.binance_ws.url is wss://" in capsys.readouterr().err
+
+
+def test_a_search_for_nothing_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["migrate"])
+    assert main(["instruments", "find", " "]) == 2
+    assert "find what? give a part of a symbol or name" in capsys.readouterr().err
 
 
 def test_migrate_says_what_it_did_and_may_run_twice(capsys: pytest.CaptureFixture[str]) -> None:

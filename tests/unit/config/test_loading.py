@@ -89,7 +89,7 @@ realtime: [{provider: kite}]
         "  journal.max_bytes: must be a size like 500MB, 2GiB or a number of bytes",
         "  journal.fsync: unknown key; did you mean fsync_s?",
         "  api.port: input should be less than or equal to 65535",
-        "  candles.intervals.0: interval must look like 1s, 1m, 15m, 1h, 1d or 1w, was '1x'",
+        "  candles.intervals.0: must be 1s, any Nm or Nh below a day like 1m, 15m or 4h, 1d or 1w, was '1x'",
         "  databse: unknown key; did you mean database?",
     ]
 
@@ -363,8 +363,14 @@ def test_a_shifted_clock_may_meet_the_simulator(loaded: Load) -> None:
     )
 
     assert read_clock(config, {"MDINGEST_CLOCK": "2026-11-20T09:10:00+05:30x10"}).speed == 10
-    with pytest.raises(ConfigError, match="must be an RFC 3339 instant"):
-        read_clock(config, {"MDINGEST_CLOCK": "2026-11-20T09:10:00"})
+    for wrong in (
+        "2026-11-20T09:10:00",
+        "9999-12-31T00:00:00Z",
+        "1900-01-01T00:00:00Z",
+        "2026-11-20T09:10:00Zx",
+    ):
+        with pytest.raises(ConfigError, match="must be an RFC 3339 instant"):
+            read_clock(config, {"MDINGEST_CLOCK": wrong})
 
 
 def test_reload_reads_the_same_sources_again(here: Path, loaded: Load) -> None:

@@ -120,7 +120,9 @@ def test_an_interval_is_read_and_named(text: str, seconds: int, name: str) -> No
     ],
 )
 def test_anything_else_is_refused_with_what_would_be_right(text: str) -> None:
-    with pytest.raises(ValueError, match="interval must look like 1s, 1m, 15m, 1h, 1d or 1w, was ") as caught:
+    with pytest.raises(
+        ValueError, match="must be 1s, any Nm or Nh below a day like 1m, 15m or 4h, 1d or 1w, was "
+    ) as caught:
         Interval.parse(text)
 
     assert repr(text) in str(caught.value)

@@ -5,6 +5,7 @@ else: no clock, no configuration, no database. The daemon, recovery, replay and 
 run the same object, so whatever the journal holds always gives the same candles.
 """
 
+import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from mdingest.core.feed import Feed
 from mdingest.core.feedclock import ClockRun
 from mdingest.core.records import Batch, Kind
 from mdingest.core.rows import joined, take
-from mdingest.core.saving import pack, unpack
+from mdingest.core.saving import Writable, pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
 from mdingest.core.ticks import Packets
@@ -342,10 +343,12 @@ class Machine:
 
     def state(self) -> bytes:
         """Everything, as bytes for `restore`. Only between two steps."""
-        return b"".join(self.state_parts())
+        out = io.BytesIO()
+        self.write_state(out)
+        return out.getvalue()
 
-    def state_parts(self) -> list[bytes]:
-        """The same in pieces."""
+    def write_state(self, out: Writable) -> None:
+        """The same, a little at a time; in any thread, as long as nobody steps."""
         plain: dict[str, Any] = {
             "code": self.code,
             "settings": [self.settings.lateness_s, self.settings.revise_s],
@@ -354,7 +357,7 @@ class Machine:
             "streams": [stream.dump() for stream in self._streams.values()],
             "last_stream": self.last_stream,
         }
-        return pack(plain, {name: feed.dump() for name, feed in self._feeds.items()})
+        pack(plain, {name: feed.dump() for name, feed in self._feeds.items()}, out)
 
     @classmethod
     def restore(cls, saved: bytes) -> "Machine":

@@ -1,9 +1,12 @@
-"""The machine's state as bytes: JSON for what is small, numpy arrays for the rest. No pickle."""
+"""The machine's state as bytes: JSON for what is small, numpy arrays for the rest. No pickle.
+
+With a whole market it is 25 MB, so it is never there in one piece: it is written array by array.
+"""
 
 import io
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,19 +18,27 @@ Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """JSON values and arrays of one feed."""
 
 
-class _Parts(io.RawIOBase):
-    """A file that keeps what is written to it, piece by piece."""
+class Writable(Protocol):
+    """Where a state goes."""
 
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
+    def write(self, data: bytes, /) -> object:
+        """Takes all of it."""
+        ...
+
+
+class _File(io.RawIOBase):
+    """What `numpy.savez` takes for a file, over something that can only be written to."""
+
+    def __init__(self, out: Writable) -> None:
+        self._out = out
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        self.parts.append(bytes(data))
+        self._out.write(data)
         return len(data)
 
 
-def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> list[bytes]:
-    """One archive of all of it, in pieces: with a whole market it is too much to copy again."""
+def pack(plain: dict[str, Any], feeds: Mapping[str, Saved], out: Writable) -> None:
+    """One archive of all of it."""
     arrays: dict[str, Any] = {}
     for i, (_, columns) in enumerate(feeds.values()):
         arrays |= {f"{i}.{key}": value for key, value in columns.items()}
@@ -35,9 +46,7 @@ def pack(plain: dict[str, Any], feeds: Mapping[str, Saved]) -> list[bytes]:
         {"format": FORMAT, "machine": plain, "feeds": [[name, saved] for name, (saved, _) in feeds.items()]}
     )
     arrays["json"] = np.frombuffer(text.encode(), np.uint8)
-    out = _Parts()
-    np.savez(out, **arrays)
-    return out.parts
+    np.savez(_File(out), **arrays)
 
 
 def unpack(saved: bytes) -> tuple[dict[str, Any], dict[str, Saved]]:

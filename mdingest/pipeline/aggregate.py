@@ -6,7 +6,7 @@ of batches that the database has already committed are thrown away.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,8 +16,10 @@ import structlog
 from mdingest.core.events import Events
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch
+from mdingest.core.saving import Writable
 from mdingest.pipeline.channel import Channel, ChannelClosed
 from mdingest.pipeline.decoding import BatchDecoder, Understood, pack_state
+from mdingest.pipeline.statefile import WriteState
 from mdingest.telemetry.clock import Clock
 
 log = structlog.get_logger()
@@ -65,7 +67,7 @@ class Aggregator:
         start: int,
         committed: int,
         clock: Clock,
-        save_state: Callable[[int, Sequence[bytes]], Awaitable[None]] | None = None,
+        save_state: Callable[[int, WriteState], Awaitable[None]] | None = None,
         begins_segment: Callable[[int], bool] = lambda _: False,
         stepping: Callable[[int], AbstractContextManager[object]] = nullcontext,
     ) -> None:
@@ -134,8 +136,8 @@ class Aggregator:
         now = self._clock.mono_ns()
         if self._save_state is not None and now - self._saved >= after_ns:
             self._saved = now
-            await self._save_state(lsn, self.state())
+            await self._save_state(lsn, self.write_state)  # meanwhile nothing is stepped
 
-    def state(self) -> list[bytes]:
-        """What a state file holds, in pieces; only between two steps."""
-        return pack_state(self._decoder, self.machine.state_parts())
+    def write_state(self, out: Writable) -> None:
+        """What a state file holds; in any thread, as long as nothing is stepped."""
+        pack_state(self._decoder, self.machine, out)

@@ -6,7 +6,7 @@ decode exactly as the daemon did.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,10 @@ from mdingest.core.control import (
     decode_subscribe,
     encode_subscribe,
 )
+from mdingest.core.machine import Machine
 from mdingest.core.records import Batch, Kind
 from mdingest.core.rows import joined, take
+from mdingest.core.saving import Writable
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.providers.base import BadFrame, FrameDecoder, Frames
 
@@ -138,10 +140,11 @@ class BatchDecoder:
             self._subscribe(stream, decode_subscribe(subs))
 
 
-def pack_state(decoder: BatchDecoder, machine: Sequence[bytes]) -> list[bytes]:
-    """What a state file holds, in pieces: the decoder's streams and the machine's parts."""
+def pack_state(decoder: BatchDecoder, machine: Machine, out: Writable) -> None:
+    """What a state file holds: the decoder's streams, then the machine."""
     text = json.dumps(decoder.dump()).encode()
-    return [len(text).to_bytes(4, "little"), text, *machine]
+    out.write(len(text).to_bytes(4, "little") + text)
+    machine.write_state(out)
 
 
 def unpack_state(payload: bytes, decoder: BatchDecoder) -> bytes:

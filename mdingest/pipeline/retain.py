@@ -8,14 +8,14 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
-from mdingest.pipeline.statefile import StateFiles
+from mdingest.pipeline.statefile import StateFiles, WriteState
 from mdingest.pipeline.tail import JournalFull
 from mdingest.telemetry.clock import Clock
 
@@ -51,18 +51,18 @@ class Retainer:
         self._keep_s = keep_s
         self._max_bytes = max_bytes
 
-    async def save_state(self, lsn: int, parts: Sequence[bytes]) -> None:
+    async def save_state(self, lsn: int, write: WriteState) -> None:
         """Keep a state file for everything below ``lsn``.
 
         A disk that refuses it is logged and survived: states only make starting quicker.
         """
         try:
             try:
-                await self._states.save(lsn, parts)
+                await self._states.save(lsn, write)
             except JournalFull:
                 if not self.make_room():
                     raise
-                await self._states.save(lsn, parts)  # it is what lets old segments go
+                await self._states.save(lsn, write)  # it is what lets old segments go
         except JournalError as exc:
             log.warning("state.not_saved", lsn=lsn, error=str(exc))
         else:

@@ -13,6 +13,11 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from mdingest.core.events import Candles
+from mdingest.core.rows import take
+from mdingest.core.session import SECOND_NS
 from mdingest.errors import Fenced
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
@@ -41,11 +46,11 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
             epoch, owner = connection.execute(sql.OWNER).fetchone()
             raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
     if len(new.candles):
-        for interval_s, values in rows.candle_rows(new.candles):
+        for interval_s, candles in rows.in_order(new.candles):
             if interval_s == 1:
-                changed += _write_seconds(connection, values)
+                changed += _write_seconds(connection, candles)
             else:
-                changed += _upsert(connection, sql.UPSERT[interval_s], values)
+                changed += _upsert(connection, sql.UPSERT[interval_s], candles)
     if len(new.marks):
         for interval_s in sql.LIVE:
             connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
@@ -117,29 +122,34 @@ def _join(connection: sqlite3.Connection, span: rows.Row) -> None:
     connection.execute(sql.ADD_HISTORY, (*span[:3], start, end))
 
 
-def _write_seconds(connection: sqlite3.Connection, values: list[rows.Row]) -> int:
+def _write_seconds(connection: sqlite3.Connection, candles: Candles) -> int:
     (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
-    seconds = {row[1] for row in values}
-    fresh = {second for second in seconds if second >= since}
+    seconds = np.unique(candles["ts"])
+    texts = rows.texts_of(seconds // SECOND_NS)
+    fresh = [text for text in texts if text >= since]
     if len(fresh) > FRESH_SECONDS:  # history: it may go where it stays at once
-        since, fresh = settle(connection, max(fresh)), set()
+        since, fresh = settle(connection, fresh[-1]), []
     elif fresh and connection.execute(sql.FRESH_SECONDS).fetchone()[0] + len(fresh) > FRESH_SECONDS:
         since = settle(connection)
-        fresh = {second for second in fresh if second >= since}
+        fresh = [text for text in fresh if text >= since]
     if not fresh:
-        return _upsert(connection, sql.UPSERT[1], values)
+        return _upsert(connection, sql.UPSERT[1], candles)
     changed = 0
-    if len(fresh) < len(seconds):
-        changed = _upsert(connection, sql.UPSERT[1], [row for row in values if row[1] < since])
-        values = [row for row in values if row[1] >= since]
-    connection.executemany(sql.ADD_FRESH_SECOND, [(second,) for second in fresh])
-    return changed + _upsert(connection, sql.UPSERT_FRESH, values)
+    if len(fresh) < len(texts):
+        newer = candles["ts"] >= seconds[-len(fresh)]
+        changed = _upsert(connection, sql.UPSERT[1], Candles(take(candles, ~newer)))
+        candles = Candles(take(candles, newer))
+    connection.executemany(sql.ADD_FRESH_SECOND, [(text,) for text in fresh])
+    return changed + _upsert(connection, sql.UPSERT_FRESH, candles)
 
 
-def _upsert(connection: sqlite3.Connection, statements: Sequence[str], values: list[rows.Row]) -> int:
+def _upsert(connection: sqlite3.Connection, statements: Sequence[str], candles: Candles) -> int:
     """How many rows changed."""
     alone, between_sources = statements
-    changed = connection.executemany(alone, values).rowcount
-    if changed < len(values):
-        changed += connection.executemany(between_sources, values).rowcount
+    changed = 0
+    for values in rows.candle_rows(candles):
+        moved = connection.executemany(alone, values).rowcount
+        if moved < len(values):
+            moved += connection.executemany(between_sources, values).rowcount
+        changed += moved
     return changed

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from mdingest.core.events import CANDLE, OPEN_END, Candles, Coverage, Fetched, Gaps, Marks
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
+from mdingest.core.rows import take
 from mdingest.core.session import SECOND_NS
 from mdingest.store.base import CoverageRow
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
 
 Row = tuple[Any, ...]
+ROWS_AT_ONCE = 2_000
 _DAY_S = 86_400
 _FIRST_NS, _LAST_NS = -(1 << 62), (1 << 63) - 1
 
@@ -47,30 +49,37 @@ def _of_parts(seconds: NDArray[np.int64]) -> list[str]:
     return [dates[i] + clocks[j] for i, j in zip(day.tolist(), time.tolist(), strict=True)]
 
 
-def candle_rows(candles: Candles) -> Iterator[tuple[int, list[Row]]]:
-    """Interval in seconds, and the rows for its upsert.
+def in_order(candles: Candles) -> Iterator[tuple[int, Candles]]:
+    """Interval in seconds, and its candles sorted by key, so that a table's pages are visited once each.
 
-    Rows are sorted by key, so that a table's pages are visited once each. Of rows of one
-    key and source the last stays; other equal keys keep their order. Raises ValueError for
-    an opening instant that is not a whole second, and for an interval that has no table.
+    Of rows of one key and source the last stays; other equal keys keep their order. Raises
+    ValueError for an opening instant that is not a whole second, and for an interval that has
+    no table.
     """
-    rows = candles[np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"]))]
+    rows = take(candles, np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"])))
     again = np.ones(len(rows), np.bool_)
     for name in ("ts", "instrument_id", "interval_s", "source"):
         again[:-1] &= rows[name][:-1] == rows[name][1:]
     again[-1:] = False
-    rows = rows[~again] if again.any() else rows
-    seconds, rest = np.divmod(rows["ts"], SECOND_NS)
-    if rest.any():
+    rows = take(rows, ~again) if again.any() else rows
+    if (rows["ts"] % SECOND_NS).any():
         raise ValueError("a candle does not open at a whole second")
-    values = [rows[name].tolist() for name in COLUMNS]
-    every = list(zip(rows["instrument_id"].tolist(), texts_of(seconds), *values, strict=True))
     intervals, starts = np.unique(rows["interval_s"], return_index=True)
     if not NAMES.keys() >= set(intervals.tolist()):
         raise ValueError(f"candles of {sorted({*intervals.tolist()} - NAMES.keys())} s are not stored")
-    bounds = [*starts.tolist(), len(every)]
+    bounds = [*starts.tolist(), len(rows)]
     for i, interval in enumerate(intervals.tolist()):
-        yield interval, every[bounds[i] : bounds[i + 1]]
+        yield interval, Candles(rows[bounds[i] : bounds[i + 1]])
+
+
+def candle_rows(candles: Candles) -> Iterator[list[Row]]:
+    """Rows for the upsert of an interval, some at a time: as objects they are ten times their size."""
+    for begin in range(0, len(candles), ROWS_AT_ONCE):
+        piece = candles[begin : begin + ROWS_AT_ONCE]
+        values = [piece[name].tolist() for name in COLUMNS]
+        yield list(
+            zip(piece["instrument_id"].tolist(), texts_of(piece["ts"] // SECOND_NS), *values, strict=True)
+        )
 
 
 def candles_of(newest_first: Sequence[Row]) -> Candles:

@@ -22,6 +22,7 @@ from mdingest.store.migrate import migrate
 from mdingest.store.sqlite_commit import WAL_SOFT_BYTES
 from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.metrics import Metrics
+from tests.support.states import writes
 from tests.support.tapes import EPOCH, S
 
 SYMBOLS = 6
@@ -91,7 +92,7 @@ async def _days(store: Store, journal: Journal, home: Path) -> list[tuple[int, i
             HandClock.now = EPOCH + hour * HOUR + n * HOUR // 10
             noise = np.random.default_rng(hour * 10 + n).bytes(20 * KIB)
             journal.append([Record(Kind.FRAME, 1, HandClock.now, n, noise)])
-        await retainer.save_state(journal.end_lsn, [noise])
+        await retainer.save_state(journal.end_lsn, writes(noise))
         position = Position(journal.uuid, journal.end_lsn)
         await store.commit(Transaction(candles(hour, ids), position=position, epoch=claim.epoch))
         retainer.committed(journal.end_lsn)

@@ -210,7 +210,7 @@ class _Life:
                 await self._commit()
                 commit_at = now + COMMIT
             if now >= save_at:
-                await states.save(self._aggregator.status.lsn, self._aggregator.state())
+                await states.save(self._aggregator.status.lsn, self._aggregator.write_state)
                 save_at = now + SAVE
             await asyncio.sleep(0)
         if self._death is None:

@@ -1,6 +1,7 @@
 """The aggregator: what it passes on, what it discards, and that a saved state goes on the same."""
 
 import asyncio
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from mdingest.core.ticks import Packets, empty_packets
 from mdingest.pipeline.aggregate import Aggregator, Step
 from mdingest.pipeline.channel import Channel, ChannelClosed
 from mdingest.pipeline.decoding import BatchDecoder, unpack_state
+from mdingest.pipeline.statefile import WriteState
 from mdingest.providers.base import BadFrame, Decoded, Frames
 from mdingest.telemetry.clock import Clock
 from tests.support.tapes import EPOCH, S
@@ -148,8 +150,9 @@ async def test_a_state_saved_anywhere_goes_on_as_if_nothing_had_happened() -> No
     log = Log().begun().seconds(0, 20)
     saved: list[tuple[int, bytes]] = []
 
-    async def save(lsn: int, parts: Sequence[bytes]) -> None:
-        saved.append((lsn, b"".join(parts)))
+    async def save(lsn: int, write: WriteState) -> None:
+        write(out := io.BytesIO())
+        saved.append((lsn, out.getvalue()))
 
     first = aggregator(save_state=save)
     half = log.batches[11].end

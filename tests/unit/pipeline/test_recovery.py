@@ -7,25 +7,27 @@ import pytest
 
 from mdingest.core.control import CandleSettings
 from mdingest.core.machine import Machine
+from mdingest.core.saving import Writable
 from mdingest.pipeline.decoding import BatchDecoder, pack_state
 from mdingest.pipeline.recovery import Recovered, recover
 from mdingest.pipeline.statefile import StateFiles
 from mdingest.store.base import Position
+from tests.support.states import writes
 from tests.unit.pipeline.test_aggregate import make
 
 JOURNAL = str(uuid4())
 SETTINGS = CandleSettings(lateness_s=3.5)
 
 
-def state() -> list[bytes]:
-    return pack_state(BatchDecoder(make), Machine(CandleSettings(lateness_s=9.0)).state_parts())
+def write_state(out: Writable) -> None:
+    pack_state(BatchDecoder(make), Machine(CandleSettings(lateness_s=9.0)), out)
 
 
 @pytest.fixture
 async def states(tmp_path: Path) -> StateFiles:
     files = StateFiles(tmp_path, JOURNAL, lambda: (0,))
     for lsn in (100, 200):
-        await files.save(lsn, state())
+        await files.save(lsn, write_state)
     return files
 
 
@@ -57,5 +59,5 @@ def test_a_state_before_the_oldest_segment_is_of_no_use(states: StateFiles) -> N
     "payload", [b"\x02\0\0\0{}nonsense", b"\xff\xff\0\0", b"\x02\0\0\0{}", b"", b"\x02\0\0\0{}PK"]
 )
 async def test_a_state_of_another_version_is_passed_over(states: StateFiles, payload: bytes) -> None:
-    await states.save(290, [payload])
+    await states.save(290, writes(payload))
     assert recovered(states, 300).start == 200

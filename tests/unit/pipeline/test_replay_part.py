@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,7 @@ class Kept:
             for n in range(SECONDS):
                 if n and n % 10 == 0:
                     journal.rotate()
-                    state = pack_state(decoder, machine.state_parts())
-                    await states.save(journal.end_lsn, state)
+                    await states.save(journal.end_lsn, partial(pack_state, decoder, machine))
                 self.lsns.append(add(n + 0.9, (Kind.FRAME, 1, b"a %d" % n), (Kind.TICK, 0, b"")))
             self.segments = journal.segments
         return self

@@ -1,14 +1,14 @@
 """What recovery needs is never deleted."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mdingest.core.records import Kind, Record
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.retain import Retainer
-from mdingest.pipeline.statefile import StateFiles
+from mdingest.pipeline.statefile import StateFiles, WriteState
 from mdingest.telemetry.clock import Clock
+from tests.support.states import writes
 
 
 def keeper(journal: Journal, directory: Path, kept_from: int = 0) -> Retainer:
@@ -20,7 +20,7 @@ async def test_a_start_steps_from_the_newest_state_that_the_position_has_passed(
     with Journal.open(tmp_path)[0] as journal:
         retainer = keeper(journal, tmp_path)
         for lsn in (100, 200, 300):
-            await retainer.save_state(lsn, [b"state"])
+            await retainer.save_state(lsn, writes(b"state"))
         needed = [retainer.needed_from]
         for committed in (50, 100, 250, 299, 400):
             retainer.committed(committed)
@@ -30,13 +30,13 @@ async def test_a_start_steps_from_the_newest_state_that_the_position_has_passed(
 
 async def test_a_state_that_cannot_be_saved_is_survived_and_not_counted_on(tmp_path: Path) -> None:
     class Refuses(StateFiles):
-        async def save(self, lsn: int, parts: Sequence[bytes]) -> None:  # noqa: ARG002 - its parent's
+        async def save(self, lsn: int, write: WriteState) -> None:  # noqa: ARG002 - its parent's
             raise JournalError("no space")
 
     with Journal.open(tmp_path)[0] as journal:
         states = Refuses(tmp_path, journal.uuid, lambda: journal.segments)
         retainer = Retainer(journal, states, Clock(), kept_from=7, keep_s=1, max_bytes=1)
-        await retainer.save_state(100, [b"state"])
+        await retainer.save_state(100, writes(b"state"))
         retainer.committed(1000)
         assert retainer.needed_from == 7
 

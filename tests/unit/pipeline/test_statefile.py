@@ -6,6 +6,7 @@ import pytest
 
 from mdingest.errors import JournalError
 from mdingest.pipeline.statefile import Saved, StateFiles
+from tests.support.states import writes
 
 JOURNAL = str(uuid4())
 
@@ -26,7 +27,7 @@ async def test_the_newest_state_not_beyond_the_address_is_loaded(tmp_path: Path)
     files = states(tmp_path, 0, 100, 200)
     assert files.load_newest(1 << 60) is None
     for lsn in (0, 150, 250):
-        await files.save(lsn, [b"state %d" % lsn])
+        await files.save(lsn, writes(b"state %d" % lsn))
     assert files.load_newest(1 << 60) == Saved(250, b"state 250")
     assert files.load_newest(250) == Saved(250, b"state 250")
     assert files.load_newest(249) == Saved(150, b"state 150")
@@ -36,14 +37,14 @@ async def test_the_newest_state_not_beyond_the_address_is_loaded(tmp_path: Path)
 async def test_two_newest_and_the_earliest_of_each_segment_are_kept(tmp_path: Path) -> None:
     files = states(tmp_path, 100, 200, 300)
     for lsn in (10, 90, 100, 120, 150, 210, 220, 290, 300, 310, 320, 330):
-        await files.save(lsn, [b"x"])
+        await files.save(lsn, writes(b"x"))
     assert kept(tmp_path) == [100, 210, 300, 320, 330]
 
 
 async def test_a_damaged_state_is_passed_over_wherever_the_damage_is(tmp_path: Path) -> None:
     files = states(tmp_path, 0)
-    await files.save(10, [b"good"])
-    await files.save(20, [b"newer"])
+    await files.save(10, writes(b"good"))
+    await files.save(20, writes(b"newer"))
     path = newest(tmp_path)
     raw = path.read_bytes()
     for at in range(len(raw)):
@@ -56,9 +57,9 @@ async def test_a_damaged_state_is_passed_over_wherever_the_damage_is(tmp_path: P
 
 
 async def test_a_state_of_another_journal_or_address_is_not_used(tmp_path: Path) -> None:
-    await states(tmp_path, 0, journal=str(uuid4())).save(10, [b"theirs"])
+    await states(tmp_path, 0, journal=str(uuid4())).save(10, writes(b"theirs"))
     assert states(tmp_path, 0).load_newest(100) is None
-    await states(tmp_path, 0).save(20, [b"ours"])
+    await states(tmp_path, 0).save(20, writes(b"ours"))
     newest(tmp_path).rename(tmp_path / f"{30:020d}.mds")
     assert states(tmp_path, 0).load_newest(100) is None
 
@@ -66,7 +67,7 @@ async def test_a_state_of_another_journal_or_address_is_not_used(tmp_path: Path)
 async def test_states_of_a_tail_that_was_cut_are_forgotten(tmp_path: Path) -> None:
     files = states(tmp_path, 0)
     for lsn in (10, 20, 30):
-        await files.save(lsn, [b"x"])
+        await files.save(lsn, writes(b"x"))
     files.forget_beyond(20)
     assert kept(tmp_path) == [10, 20]
 
@@ -75,7 +76,7 @@ async def test_a_save_that_fails_leaves_the_older_states_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = states(tmp_path, 0)
-    await files.save(10, [b"x"])
+    await files.save(10, writes(b"x"))
 
     def fails(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -83,6 +84,6 @@ async def test_a_save_that_fails_leaves_the_older_states_alone(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails)
         with pytest.raises(JournalError, match="No space"):
-            await files.save(20, [b"y"])
+            await files.save(20, writes(b"y"))
     assert kept(tmp_path) == [10]
     assert files.load_newest(20) == Saved(10, b"x")

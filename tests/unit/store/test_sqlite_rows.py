@@ -2,7 +2,15 @@ import numpy as np
 
 from mdingest.core.events import OPEN_END
 from mdingest.core.rank import BY_NAME, SOURCES
-from mdingest.store.sqlite_rows import candle_rows, mark_rows, precedence_rows, text_of, texts_of
+from mdingest.store.sqlite_rows import (
+    ROWS_AT_ONCE,
+    candle_rows,
+    in_order,
+    mark_rows,
+    precedence_rows,
+    text_of,
+    texts_of,
+)
 from tests.support.rows import NINE, candle, mark, ns, transaction
 
 
@@ -36,9 +44,17 @@ def test_rows_are_sorted_by_key_and_the_last_of_a_key_and_source_stays() -> None
             candle(1, close=6, source="csv"),
         ]
     )
-    minutes, seconds = dict(candle_rows(mixed.candles))[60], dict(candle_rows(mixed.candles))[1]
-    assert [row[5] for row in seconds] == [2, 6, 3, 4]
-    assert [row[5] for row in minutes] == [5]
+    ordered = dict(in_order(mixed.candles))
+    assert ordered[1]["close"].tolist() == [2, 6, 3, 4]
+    assert ordered[60]["close"].tolist() == [5]
+
+
+def test_rows_come_some_at_a_time_and_all_of_them() -> None:
+    count = 2 * ROWS_AT_ONCE + 1
+    many = transaction(candles=[candle(n) for n in range(count)]).candles
+    pieces = list(candle_rows(many))
+    assert [len(piece) for piece in pieces] == [ROWS_AT_ONCE, ROWS_AT_ONCE, 1]
+    assert [row[1] for piece in pieces for row in piece] == texts_of(many["ts"] // 10**9)
 
 
 def test_a_mark_reaches_back_by_the_length_of_a_candle() -> None:

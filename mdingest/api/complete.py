@@ -105,13 +105,17 @@ def count(windows: Sequence[Span], spans: Sequence[Span], interval: Interval, ta
         if interval == WEEK:
             return len({(day - _FIRST_MONDAY) // _WEEKDAYS for day in days})
         return len(days)
-    total = 0
+    total = at = 0
     for start, end in windows:
-        touched = union(
-            (start + (low - start) // interval.ns * interval.ns, _up(high - start, interval) + start)
-            for low, high in intersect([(start, end)], spans)
-        )
-        total += sum((high - low) // interval.ns for low, high in touched)
+        while at < len(spans) and spans[at][1] <= start:
+            at += 1
+        counted, here = start, at  # of this window, up to where
+        while here < len(spans) and spans[here][0] < end:
+            low, high = max(spans[here][0], start), min(spans[here][1], end)
+            first_ns = max(counted, start + (low - start) // interval.ns * interval.ns)
+            counted = max(counted, start + _up(high - start, interval))
+            total += (counted - first_ns) // interval.ns
+            here += 1
     return total
 
 

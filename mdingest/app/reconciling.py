@@ -7,7 +7,7 @@ from mdingest.app.parts import open_reading, open_writing, url_of
 from mdingest.config import Config
 from mdingest.config.model import Reconcile
 from mdingest.core.interval import Interval
-from mdingest.errors import ConfigError, PermanentError
+from mdingest.errors import ConfigError
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.upkeep.reconcile import Reconciled, Reconciler
@@ -39,8 +39,8 @@ async def run_reconcile(
             if not symbols:
                 raise ConfigError("which symbols? give --symbols, or list them in the configuration")
             found = await reconcile(entry, symbols, histories, store, commit, clock, date)
-            for problem in found.problems:
-                said(problem)
+            for symbol, why in found.problems.items():
+                said(f"{symbol}: {why}")
             names = {one.id: one.symbol for one in await store.instruments()}
             told += [(names[one.instrument_id], one) for one in found.differences]
     return told
@@ -74,7 +74,5 @@ async def reconcile(
 
 
 def outcome_of(found: Reconciled) -> Outcome:
-    """Raises PermanentError if nothing could be compared."""
-    if not found.symbols:
-        raise PermanentError(found.said)
-    return Outcome(found.said, failed=bool(found.problems))
+    """What there is nothing to compare of is no failure: tomorrow is another day."""
+    return Outcome(found.said, failed=bool(found.failures))

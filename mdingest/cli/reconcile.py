@@ -24,7 +24,8 @@ def add(command: AddCommand) -> None:
     reconcile.add_argument("--interval", metavar="LENGTH", help="1m (default) or 1d")
     reconcile.add_argument("--date", metavar="D", help="trade date (default: the last that is over)")
     reconcile.add_argument("--show", action="store_true", help="what was found before; fetches nothing")
-    reconcile.add_argument("--json", action="store_true", help="the same for programs, an object a field")
+    reconcile.add_argument("--all", action="store_true", help="also the fields in which nothing differs")
+    reconcile.add_argument("--json", action="store_true", help="all of it for programs, an object a field")
     reconcile.set_defaults(handler=_reconcile)
 
 
@@ -54,7 +55,7 @@ def _reconcile(args: Namespace) -> int:
             entries = tuple(one.model_copy(update={"symbols": tuple(args.symbols)}) for one in entries)
         clock = read_clock(config)
         told = asyncio.run(run_reconcile(config, clock, entries, date, problems.append))
-    _show(told, json=args.json)
+    _show(told, json=args.json, every=args.all)
     for problem in problems:
         sys.stderr.write(f"mdingest: {problem}\n")
     if problems and not told:
@@ -92,7 +93,7 @@ def as_object(symbol: str, one: Any) -> dict[str, Any]:  # noqa: ANN401 - a Diff
     }
 
 
-def _show(told: "list[Told]", *, json: bool) -> None:
+def _show(told: "list[Told]", *, json: bool, every: bool) -> None:
     rows = [as_object(symbol, one) for symbol, one in told]
     if json:
         import orjson
@@ -100,9 +101,37 @@ def _show(told: "list[Told]", *, json: bool) -> None:
         for row in rows:
             print(orjson.dumps(row).decode())
         return
+    print("\n".join(report(rows, every=every)))
+
+
+def report(rows: list[dict[str, Any]], *, every: bool = False) -> list[str]:
+    """A table for people of what differs (or of ``every`` field), and a line for each comparison."""
     if not rows:
-        print("nothing was compared")
-        return
-    print("\n".join(table(rows, "", most=None)))
-    compared, differing = (sum(row[name] for row in rows) for name in ("compared", "differing"))
-    print(f"{differing} of {compared} values differ")
+        return ["nothing was compared"]
+    shown = [
+        row | {"ours": _number(row["ours"]), "theirs": _number(row["theirs"]), "off": _off(row)}
+        for row in rows
+        if every or row["differing"]
+    ]
+    lines = [*table(shown, "", most=None), ""] if shown else []
+    sums: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        sums.setdefault((row["date"], row["interval"], row["other"]), []).append(row)
+    for (date, interval, other), group in sorted(sums.items()):
+        symbols = len({row["symbol"] for row in group})
+        compared, differing = (sum(row[name] for row in group) for name in ("compared", "differing"))
+        text = f"{symbols} symbol{'s' if symbols != 1 else ''}, {differing} of {compared} values differ"
+        lines.append(f"{date} {interval} against {other}: {text}")
+    return lines
+
+
+def _number(value: float | None) -> str | None:
+    """All digits: it is they that differ."""
+    return None if value is None else f"{value:.12g}"
+
+
+def _off(row: dict[str, Any]) -> str | None:
+    """By how much theirs is higher, in percent of ours."""
+    if row["field"] == "candle" or not row["ours"] or row["theirs"] is None:
+        return None
+    return f"{(row['theirs'] - row['ours']) / row['ours'] * 100:+.3g}%"

@@ -32,8 +32,11 @@ def built(current: Candles, replaced: Candles) -> Candles:
     return Candles(rows[len(rows) - 1 - last])
 
 
-def day_of(minutes: Candles, day: TradeDay) -> Candles:
-    """The day that minutes of it make: one row, or none."""
+def day_of(heard: Candles, current: Candles, day: TradeDay) -> Candles:
+    """The day that its minutes make: as they were `built`, and where none was, as they are stored."""
+    others = current[~np.isin(current["ts"], heard["ts"])]
+    minutes = np.concatenate([heard, others])
+    minutes = Candles(minutes[np.argsort(minutes["ts"])])
     start = np.full(len(minutes), day.ordinal * DAY_NS, np.int64)
     return coarsen(minutes, start, start + DAY_NS, DAY.seconds)
 
@@ -41,12 +44,18 @@ def day_of(minutes: Candles, day: TradeDay) -> Candles:
 def differences(
     ours: Candles, theirs: Candles, *, instrument_id: int, date: str, interval_s: int, other: str
 ) -> list[Difference]:
-    """One for each field that both have, and one for the candles themselves."""
+    """One for each field that both have, and one for the candles themselves.
+
+    Of those, ``ours`` and ``theirs`` are how many only that side has.
+    """
     head = (instrument_id, date, interval_s, other)
-    only_one = np.setxor1d(ours["ts"], theirs["ts"])
+    only_ours = np.setdiff1d(ours["ts"], theirs["ts"])
+    only_theirs = np.setdiff1d(theirs["ts"], ours["ts"])
     together = len(np.union1d(ours["ts"], theirs["ts"]))
-    worst = int(only_one[0]) if len(only_one) else None
-    found = [Difference(*head, "candle", together, len(only_one), worst)]
+    found = [Difference(*head, "candle", together, 0)]
+    if alone := sorted([*only_ours.tolist(), *only_theirs.tolist()]):
+        sides = float(len(only_ours)), float(len(only_theirs))
+        found = [Difference(*head, "candle", together, len(alone), alone[0], *sides)]
     common, mine, others = np.intersect1d(ours["ts"], theirs["ts"], assume_unique=True, return_indices=True)
     for field in FIELDS:
         a, b = ours[field][mine], theirs[field][others]

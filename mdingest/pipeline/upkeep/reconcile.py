@@ -4,7 +4,7 @@ The other source's candles are fetched whether or not anything is missing, compa
 rank; what they replace stays in ``candle_revisions``, and how they compared in ``candle_differences``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,8 @@ import structlog
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import MINUTE, Interval
-from mdingest.core.session import SessionTable, TradeDay
-from mdingest.core.spans import subtract, union
+from mdingest.core.session import SECOND_NS, SessionTable, TradeDay
+from mdingest.core.spans import Span, subtract, union
 from mdingest.pipeline.history.backfill import Order
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.report import Quiet
@@ -26,25 +26,36 @@ from mdingest.store.base import Committed, Difference, Store, Transaction
 log = structlog.get_logger()
 
 _MOST_MINUTES = 2 * 1_440  # of a day
-INCOMPLETE = "its minutes are not complete: the day is not compared"
+_NAMED = 3  # symbols in a sentence; more are counted
+NOT_OVER = "nothing traded then, or it is not over"
+NOTHING_BUILT = "nothing was built live"
 NOTHING_YET = "the other side has nothing of it yet"
 
 
 @dataclass(slots=True)
 class Reconciled:
-    """Of one trade date. ``problems`` name the symbol."""
+    """Of one trade date. The last two say of symbols why they are not compared."""
 
     date: str = ""
     symbols: int = 0  # compared
     differences: list[Difference] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """What may be another time."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What there is nothing to compare of."""
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Both."""
+        return self.failures | self.left_out
 
     @property
     def said(self) -> str:
         """For people."""
         compared, differing = total(self.differences)
-        text = f"{self.date}: {self.symbols} symbols, {differing} of {compared} values differ"
-        return f"{text}; {'; '.join(self.problems)}" if self.problems else text
+        count = f"{self.symbols} symbol{'s' if self.symbols != 1 else ''}"
+        text = f"{count}, {differing} of {compared} values differ" if self.symbols else "nothing was compared"
+        return "; ".join([f"{self.date}: {text}" if self.date else text, *_told(self.problems)])
 
 
 class Reconciler:
@@ -69,7 +80,7 @@ class Reconciler:
         Raises StoreUnavailable, ConfigError for an interval that the provider does not have.
         """
         found = Reconciled(date)
-        found.problems += [f"{symbol}: {why}" for symbol, why in asked.nowhere.items()]
+        found.left_out |= asked.nowhere
         for instrument in instruments:
             table = self._hours(instrument).around(now_ns, now_ns)
             if date:
@@ -77,7 +88,7 @@ class Reconciler:
                 table = self._hours(instrument).around(at, at)
             day = _day(table, now_ns, date)
             if day is None:
-                found.problems.append(f"{instrument.symbol}: nothing traded then, or it is not over")
+                found.left_out[instrument.symbol] = NOT_OVER
                 continue
             found.date = str(day.date)
             await self._one(asked, instrument, interval, day, found)
@@ -90,23 +101,30 @@ class Reconciler:
         span = (day.start_ns, day.end_ns)
         minutes = await self._store.candles(instrument.id, MINUTE.seconds, *span, _MOST_MINUTES)
         replaced = await self._store.replaced(instrument.id, MINUTE.seconds, *span)
+        ours = built(minutes, replaced)
+        if not len(ours):
+            found.left_out[instrument.symbol] = f"{NOTHING_BUILT} on {day.date}"
+            return
+        if interval.is_daily_or_longer:
+            if lacking := await self._lacking(instrument, day):
+                found.left_out[instrument.symbol] = f"its minutes are not complete: {_told_minutes(lacking)}"
+                return
+            ours = day_of(ours, minutes, day)
         self._theirs = []
         order = Order([instrument], interval, *span, force=True)
         report = await asked.chain.run(order, Quiet())
-        failures = [text for said in report.symbols for text in said.failures]
+        failures = [text for said in report.symbols for text in [*said.failures, *said.rejects]]
+        if failures:
+            found.failures[instrument.symbol] = failures[0]
         theirs = Candles(np.concatenate([np.empty(0, CANDLE), *self._theirs]))
         theirs = Candles(theirs[np.argsort(theirs["ts"], kind="stable")])
-        if failures or not len(theirs):
-            found.problems.append(f"{instrument.symbol}: {failures[0] if failures else NOTHING_YET}")
+        if interval.is_daily_or_longer:
+            theirs = Candles(theirs[theirs["ts"] == ours["ts"][0]])
+        if not len(theirs):
+            found.failures.setdefault(instrument.symbol, NOTHING_YET)
+        if not len(theirs) or any(said.failures for said in report.symbols):
             return
         other = report.symbols[-1].provider
-        ours = built(minutes, replaced)
-        if interval.is_daily_or_longer:
-            if not await self._is_whole(instrument, day):
-                found.problems.append(f"{instrument.symbol}: {INCOMPLETE}")
-                return
-            ours = day_of(minutes, day)
-            theirs = Candles(theirs[theirs["ts"] == ours["ts"][0]]) if len(ours) else theirs
         told = differences(
             ours,
             theirs,
@@ -119,11 +137,34 @@ class Reconciler:
         found.symbols += 1
         found.differences += told
 
-    async def _is_whole(self, instrument: Instrument, day: TradeDay) -> bool:
+    async def _lacking(self, instrument: Instrument, day: TradeDay) -> list[Span]:
         coverage = await self._store.coverage(instrument.id, day.start_ns, day.end_ns)
         heard = union((row.start_ns, row.end_ns) for row in coverage if row.interval_s <= MINUTE.seconds)
         windows = [(window.start_ns, window.end_ns) for window in day.windows]
-        return not subtract(union(windows), heard)
+        return subtract(union(windows), heard)
+
+
+def _told_minutes(lacking: Sequence[Span]) -> str:
+    """``12 missing from 2026-11-20T03:50:00Z on``."""
+    first = lacking[0][0] // MINUTE.ns * MINUTE.ns
+    touched = union(
+        (low // MINUTE.ns * MINUTE.ns, -(-high // MINUTE.ns) * MINUTE.ns) for low, high in lacking
+    )
+    count = sum(end - start for start, end in touched) // MINUTE.ns
+    at = np.datetime64(first // SECOND_NS, "s")
+    return f"{count} missing from {at}Z on"
+
+
+def _told(problems: Mapping[str, str]) -> list[str]:
+    """Symbols that have the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for symbol, why in problems.items():
+        by_reason.setdefault(why, []).append(symbol)
+    told = []
+    for why, symbols in by_reason.items():
+        more = len(symbols) - _NAMED
+        told.append(f"{', '.join(symbols[:_NAMED])}{f' and {more} more' if more > 0 else ''}: {why}")
+    return told
 
 
 def _day(table: SessionTable, now_ns: int, date: str) -> TradeDay | None:

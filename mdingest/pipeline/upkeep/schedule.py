@@ -40,7 +40,7 @@ class Outcome:
 class Job:
     """``run`` gets the instant for which it is due. Raises MdingestError if all of it failed."""
 
-    what: str  # backfill, reconcile
+    what: str  # backfill, reconcile: the command that does it by hand
     name: str  # the same after a restart; another configuration is another job
     daily: Daily
     run: Callable[[int], Awaitable[Outcome]]
@@ -101,7 +101,7 @@ class Schedule:
             run = (self._runs or {}).get(name)
             if run is None:
                 continue
-            todo = "see the log; `mdingest backfill` does it by hand" if run.failed else ""
+            todo = f"see the log; `mdingest {job.what}` does it by hand" if run.failed else ""
             state = "failed" if run.failed else "done"
             yield Condition(job.what, state, not run.failed, run.said, todo, name, run.ended_ns)
 

@@ -100,7 +100,28 @@ def test_a_day_with_holes_is_not_compared(capsys: pytest.CaptureFixture[str]) ->
     Path("RELIANCE_1d.csv").write_text("date,open,high,low,close,volume\n2026-11-20,99,101,98,100,15\n")
 
     assert reconcile("--provider", "csv", "--interval", "1d") == 1
-    assert "not complete" in capsys.readouterr().err
+    assert "not complete: 403 missing from 2026-11-20T03:47:00Z on" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("place")
+def test_people_are_shown_what_differs_and_by_how_much(capsys: pytest.CaptureFixture[str]) -> None:
+    reconcile("--provider", "csv")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    head = ["RELIANCE.NS", "2026-11-20", "1m", "csv"]
+    assert rows[1:3] == [
+        [*head, "candle", "3", "1", "2026-11-20T03:47:00Z", "0", "1", "-"],  # only they have it whole
+        [*head, "close", "2", "1", "2026-11-20T03:46:00Z", "100", "100.5", "+0.5%"],
+    ]
+    assert " ".join(rows[-1]) == "2026-11-20 1m against csv: 1 symbol, 2 of 13 values differ"
+    reconcile("--show", "--all")
+    assert "volume" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("place")
+def test_a_day_that_nobody_heard_is_not_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reconcile("--provider", "csv", "--date", "2026-11-19") == 1
+    assert "RELIANCE.NS: nothing was built live on 2026-11-19" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("place")

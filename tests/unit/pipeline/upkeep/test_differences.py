@@ -56,7 +56,7 @@ def test_the_last_bits_of_a_number_are_no_difference() -> None:
 def test_candles_that_only_one_side_has_are_counted_as_such() -> None:
     found = compared(rows(minute(0), minute(1)), rows(minute(1), minute(2), minute(3)))
 
-    assert found["candle"] == Difference(1, "2026-11-20", 60, "kite", "candle", 4, 3, ns(0))
+    assert found["candle"] == Difference(1, "2026-11-20", 60, "kite", "candle", 4, 3, ns(0), 1, 2)
     assert found["close"].compared == 1
 
 

@@ -176,8 +176,17 @@ class SessionTable:
         return joined
 
     def merged(self, newer: SessionTable) -> SessionTable:
-        """Both tables' days; where both have a date, the newer one's."""
-        return SessionTable((self._by_ordinal | newer._by_ordinal).values())
+        """Both tables' days; where both have a date or an instant, the newer one's.
+
+        A class whose zone was corrected has other midnights from then on.
+        """
+        kept = (day for day in self._days if day.ordinal not in newer._by_ordinal and not newer._meets(day))
+        return SessionTable([*kept, *newer._days])
+
+    def _meets(self, other: TradeDay) -> bool:
+        """Whether any day of the table shares an instant with another table's day."""
+        at = bisect_right(self._days, other.start_ns, key=lambda day: day.end_ns)
+        return at < len(self._days) and self._days[at].start_ns < other.end_ns
 
     def to_json(self) -> list[Any]:
         """Lists of whole numbers for `json.dumps`; see `tradeday.day_to_json`."""

@@ -167,6 +167,22 @@ def test_newer_days_replace_older_ones() -> None:
     assert [len(d.windows) for d in merged.days] == [3, 0, 3]
 
 
+@pytest.mark.parametrize("shift", [-5.5, 4.0])
+def test_a_table_of_another_zone_takes_the_place_of_the_days_it_meets(shift: float) -> None:
+    def shifted(date: dt.date) -> TradeDay:
+        start = midnight(date) + round(shift * HOUR)
+        return TradeDay(date, start, start + DAY_NS, known=True)
+
+    dates = [MONDAY + dt.timedelta(days=n) for n in range(6)]
+    older, newer = SessionTable(map(day, dates)), SessionTable(map(shifted, dates[2:4]))
+
+    merged = older.merged(newer)
+
+    assert [d for d in merged.days if d in newer.days] == list(newer.days)
+    met = 1 if shift < 0 else 4  # the day that reaches into the new ones, besides those of their dates
+    assert [d for d in merged.days if d in older.days] == [day(dates[n]) for n in (0, 1, 4, 5) if n != met]
+
+
 @pytest.mark.parametrize(
     ("days", "reason"),
     [

@@ -106,14 +106,14 @@ class Machine:
         """Where each feed's clock stands, UTC ns."""
         return {name: feed.clock.value for name, feed in self._feeds.items()}
 
-    def hole(self) -> None:
+    def hole(self, wall: int) -> None:
         """A part of the log is lost: what every stream said in it is unknown.
 
         The streams go on, from their next packets as from a first one. To be called before
-        the step of the batch behind the hole.
+        the step of the batch behind the hole, which begins at ``wall`` (UTC ns).
         """
         for stream in self._streams.values():
-            self._feeds[stream.feed].end_lines(stream.lines, stream.heard, Cause.JOURNAL_LOST)
+            self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall)
 
     # -- packets and frames -----------------------------------------------------------
 

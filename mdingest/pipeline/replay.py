@@ -118,7 +118,7 @@ async def replay(
         _note_start(batch, report, spans, code, settings)
         await names.learn(batch)
         if batch.lsn != end:
-            machine.hole()
+            machine.hole(int(batch.wall_ns[0]))
         end, last_ns = batch.end, int(batch.wall_ns[-1])
         understood = decoder.decode(batch)
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])

@@ -4,6 +4,8 @@ Every story runs on the machine and on its slow reference. Instants are seconds 
 India on a Friday; `Story.kite` leaves each instrument with a snapshot of volume 1,000.
 """
 
+import datetime as dt
+import json
 import math
 
 import pytest
@@ -12,10 +14,22 @@ from mdingest.core.control import CandleSettings, VolumeKind
 from mdingest.core.events import Flag, State
 from mdingest.core.machine import Machine
 from mdingest.core.records import Kind
-from mdingest.core.session import Session
+from mdingest.core.session import Session, always_open
 from tests.support.ledger import Row
 from tests.support.reference import Reference
-from tests.support.tapes import BINANCE, KITE, NOWHERE, OPEN_S, PREOPEN_S, UPSTOX, Story, packet, subscription
+from tests.support.tapes import (
+    BINANCE,
+    KITE,
+    NOWHERE,
+    NSE,
+    OPEN_S,
+    PREOPEN_S,
+    UPSTOX,
+    Story,
+    ns,
+    packet,
+    subscription,
+)
 
 PREOPEN_GAP = (PREOPEN_S, 1.0, "start", 1000.0)
 IST_MIDNIGHT = 52_200.0
@@ -736,3 +750,27 @@ def test_a_correction_goes_on_in_a_machine_restored_in_the_middle_of_it() -> Non
 
     assert sure(story.candle(1, 16))["volume"] == 4
     assert sure(story.candle(1, 5))["flags"] == Flag.VOLUME_SUSPECT
+
+
+def test_what_passed_in_a_hole_of_the_log_lies_in_its_gap_however_early_the_stream_subscribed() -> None:
+    """A feed that was there before the day began gets no second chance to count its whole volume."""
+    machine = Machine(CandleSettings())
+    story = Story(machine, now=PREOPEN_S - 60).start().kite(1)
+    story.trade(1, PREOPEN_S + 5, 100, 1010).trade(1, PREOPEN_S + 6, 100, 1020).pass_to(PREOPEN_S + 20)
+    machine.hole(ns(0))
+    story.trade(1, 3, 101, 6_020).trade(1, 5, 101, 6_023).pass_to(10)
+
+    assert sure(story.candle(1, 3))["volume"] == 0
+    assert sure(story.candle(1, 3))["flags"] == Flag.SIZE_UNKNOWN
+    assert sure(story.candle(1, 5))["volume"] == 3
+    assert story.gaps(1)[-1] == (PREOPEN_S + 6, 4.0, "journal_lost", 5_000.0)
+
+
+def test_a_calendar_in_another_zone_takes_the_place_of_the_one_before() -> None:
+    """A user who corrects the zone of a class must not meet a daemon that dies at each start."""
+    story = Story(Machine(CandleSettings())).start().kite(1)
+    utc = {NSE: always_open(dt.date(2026, 11, 18), dt.date(2026, 11, 24)).to_json()}
+    story.record(Kind.CALENDAR, payload=json.dumps(utc).encode())
+    story.trade(1, 5, 101, 1010).pass_to(10)
+
+    assert sure(story.candle(1, 5))["volume"] == 10

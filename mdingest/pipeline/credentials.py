@@ -2,10 +2,13 @@
 
 Tokens may come from the configuration and from the file that ``mdingest login`` writes; the
 newer one that has neither expired nor been refused is in force. What a person changes is
-seen within two seconds, and goes on by itself.
+seen within two seconds, and goes on by itself. A refusal that the provider does not stand by
+when it is asked may have been a passing fault: such a token is tried again now and then.
 """
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
@@ -18,8 +21,16 @@ from mdingest.telemetry.health import Detail
 
 log = structlog.get_logger()
 
+AGAIN_S = 900.0  # until a token is tried again that was refused and is not known to be dead
 _TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
+_DEAD = (401, 403)  # what the provider says of a token that is
 _NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    why: PermanentError
+    until_s: float
 
 
 class Credentials:
@@ -39,6 +50,7 @@ class Credentials:
         probe: Callable[[Token], Call],
         doubted: Callable[[PermanentError, int], PermanentError],
         on_change: Callable[[Token], None],
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.feed = feed
         self.token: Token | None = None
@@ -48,20 +60,26 @@ class Credentials:
         self._probe = probe
         self._doubted = doubted
         self._on_change = on_change
-        self._refused: dict[str, PermanentError] = {}  # by the token itself
+        self._now_s = now_s  # real
+        self._refused: dict[str, _Refusal] = {}  # by the token itself
 
     def look(self) -> bool:
         """Look for tokens again. Whether there is one in force that was not before."""
         before = self.token if self.unfit() is None else None
         found = self._candidates()
-        known = {token.secret.get_secret_value() for token in found}
-        self._refused = {secret: why for secret, why in self._refused.items() if secret in known}
+        known, now_s = {token.secret.get_secret_value() for token in found}, self._now_s()
+        self._refused = {
+            secret: refusal
+            for secret, refusal in self._refused.items()
+            if secret in known and now_s < refusal.until_s
+        }
         best = next((token for token in found if self._why_not(token) is None), None)
-        had_one, self.token = self.token is not None, best or (found[0] if found else None)
+        had, self.token = self.token, best or (found[0] if found else None)
         if best is None or (before is not None and before.secret == best.secret):
             return False
-        if had_one:
-            log.info("credentials.changed", feed=self.feed, source=best.source)
+        if had is not None:
+            event = "credentials.tried_again" if had.secret == best.secret else "credentials.changed"
+            log.info(event, feed=self.feed, source=best.source)
         self._on_change(best)
         return True
 
@@ -80,14 +98,16 @@ class Credentials:
     async def explain(self, refusal: PermanentError) -> PermanentError:
         """The other side refused the token in force: what is behind it. Never the token's text.
 
-        Asks the provider once; without an answer the refusal stands as it is.
+        Asks the provider once; without an answer the refusal stands as it is. Unless the
+        answer is that the token is dead, it is tried again after `AGAIN_S`.
         """
         token = self.token
         if token is None or self._why_not(token) is not None:
             return refusal
         status = await _status(self._probe(token))
         why = refusal if status is None else self._doubted(refusal, status)
-        self._refused[token.secret.get_secret_value()] = why
+        until_s = float("inf") if status in _DEAD else self._now_s() + AGAIN_S
+        self._refused[token.secret.get_secret_value()] = _Refusal(why, until_s)
         return why
 
     def detail(self) -> tuple[bool, Detail]:
@@ -110,10 +130,11 @@ class Credentials:
         return "valid" if self._why_not(self.token) is None else "expired"
 
     def _why_not(self, token: Token) -> PermanentError | None:
-        why = self._refused.get(token.secret.get_secret_value())
-        if why is None and token.expires_ns is not None and self._clock.wall_ns() >= token.expires_ns:
-            return self._unusable(token)
-        return why
+        refusal = self._refused.get(token.secret.get_secret_value())
+        if refusal is not None:
+            return refusal.why
+        expired = token.expires_ns is not None and self._clock.wall_ns() >= token.expires_ns
+        return self._unusable(token) if expired else None
 
 
 async def _status(call: Call) -> int | None:

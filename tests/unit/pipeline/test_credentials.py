@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from mdingest.errors import PermanentError, Unauthorized
-from mdingest.pipeline.credentials import Credentials
+from mdingest.pipeline.credentials import AGAIN_S, Credentials
 from mdingest.providers.base import Call, Token
 from mdingest.telemetry.clock import Clock, parse_clock
 
@@ -26,6 +26,7 @@ class Desk:
         self.tokens: Sequence[Token] = tokens
         self.changes: list[str] = []
         self.asked: list[int] = []
+        self.now_s = 0.0
         self.credentials = Credentials(
             "kite_ws",
             clock or parse_clock(NOON),
@@ -34,6 +35,7 @@ class Desk:
             probe=lambda _: Call(probe, {}),
             doubted=self._doubted,
             on_change=lambda token: self.changes.append(token.secret.get_secret_value()),
+            now_s=lambda: self.now_s,
         )
         self.credentials.look()
 
@@ -96,6 +98,18 @@ async def test_a_person_may_ask_for_a_refused_one_again() -> None:
     assert desk.credentials.unfit() is None
 
 
+async def test_a_refusal_that_nobody_confirms_is_tried_again_after_a_while() -> None:
+    """A gateway's passing fault must not cost a day."""
+    desk = Desk(token("good"))
+    await desk.credentials.explain(Unauthorized("403"))
+
+    desk.now_s = AGAIN_S - 1
+    assert not desk.credentials.look()
+    desk.now_s = AGAIN_S
+    assert desk.credentials.look()
+    assert (desk.changes, desk.state) == (["good", "good"], "valid")
+
+
 @pytest.mark.parametrize("status", [200, 403])
 async def test_the_provider_is_asked_once_what_a_refusal_means(status: int) -> None:
     async def answer(_: web.Request) -> web.Response:
@@ -116,6 +130,8 @@ async def test_the_provider_is_asked_once_what_a_refusal_means(status: int) -> N
     assert str(why) == f"403 and {status}"
     assert str(again) == "later"
     assert desk.asked == [status]
+    desk.now_s = AGAIN_S
+    assert desk.credentials.look() == (status == 200), "a token that its maker calls dead stays so"
 
 
 def test_nothing_shows_the_token() -> None:

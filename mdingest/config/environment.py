@@ -50,7 +50,7 @@ class Environment:
                 return ""
             if not self._values.get(name):
                 if path[0] in self._unused:
-                    return "unset"
+                    return "https://unset"  # a secret may be any text, an address only such
                 errors.append((path, f"{name} is not set; put it into the environment or .env"))
                 return ""
             self._used[name] = self._values[name]

@@ -1,11 +1,10 @@
 """From files, environment and command line to a `Config`, or to lines that say what is wrong."""
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from mdingest import calendars
 from mdingest.config.accounts import histories_named, own_histories, with_account
 from mdingest.config.environment import Environment
+from mdingest.config.mistakes import Mistake, mistakes_of, nearest, report
 from mdingest.config.model import Config
 from mdingest.config.standins import without_unset
 from mdingest.config.yamlfile import read_yaml
@@ -30,9 +30,6 @@ _OPTIONS: dict[str, type[BaseModel]] = {
     **{name: provider.Options for name, provider in HISTORY.items()},
 }
 _ENCRYPTED = ("wss://", "https://")
-
-Loc = tuple[str | int, ...]
-Mistake = tuple[Loc, str]
 
 
 def load(
@@ -73,7 +70,7 @@ def load(
     _read_symbols(expanded, directories, mistakes)
     config = _check(expanded, mistakes, forgive)
     if mistakes:
-        raise ConfigError(environment.hide(_report(mistakes, file, given)))
+        raise ConfigError(environment.hide(report(mistakes, file, given)))
     read = [*([] if file is None else [file]), *(directory / ".env" for directory in directories)]
     return config.reloaded_by(partial(load, path, env, overrides, forgive=forgive, unused=unused), read)
 
@@ -160,13 +157,14 @@ def _read_symbols(raw: dict[str, Any], directories: list[Path], mistakes: list[M
 
 def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str]) -> Config:
     """Validate; on mistakes the returned value is only a placeholder."""
+    empty = [key for key in raw if raw[key] is None and key in Config.model_fields]  # all of it a comment
     given = raw.get("providers")
     sections = given if isinstance(given, dict) else {}
     config = Config()
     try:
-        config = Config.model_validate({key: raw[key] for key in raw if key != "providers"})
+        config = Config.model_validate({key: raw[key] for key in raw if key not in ("providers", *empty)})
     except ValidationError as exc:
-        mistakes += _mistakes(exc, Config, ())
+        mistakes += mistakes_of(exc, Config, ())
     if given is not None and not isinstance(given, dict):
         mistakes.append((("providers",), "must map a provider's name to what it is told"))
     for i, entry in enumerate(config.realtime):
@@ -224,7 +222,7 @@ def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistake
         given = options.session_class if isinstance(options, ProviderOptions) else {}
         for kind in [given] if isinstance(given, str) else given.values():
             if kind not in known:
-                said = f"no session class {kind!r}{_nearest(kind, known)}"
+                said = f"no session class {kind!r}{nearest(kind, known)}"
                 mistakes.append((("providers", name, "session_class"), said))
 
 
@@ -234,7 +232,7 @@ def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | N
         said = (
             f"{name} is not available yet"
             if name in LATER
-            else f"no provider of this name{_nearest(name, _OPTIONS)}"
+            else f"no provider of this name{nearest(name, _OPTIONS)}"
         )
         mistakes.append((("providers", name), said))
         return None
@@ -242,7 +240,7 @@ def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | N
     try:
         return model.model_validate({} if given is None else given)
     except ValidationError as exc:
-        mistakes += _mistakes(exc, model, ("providers", name))
+        mistakes += mistakes_of(exc, model, ("providers", name))
         return None
 
 
@@ -251,56 +249,4 @@ def _unknown_provider(name: str) -> str:
         return ""
     if name in LATER:
         return f"{name} is not available yet"
-    return f"no provider of this name{_nearest(name, PROVIDERS)}"
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-
-
-def _mistakes(exc: ValidationError, model: type[BaseModel], prefix: Loc) -> list[Mistake]:
-    found = []
-    for error in exc.errors(include_url=False, include_input=False, include_context=False):
-        loc, kind = error["loc"], error["type"]
-        said = error["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden":
-            said = "unknown key" + _nearest(str(loc[-1]), _keys(model, loc[:-1]))
-        elif kind == "missing":
-            said = "is missing: write it here, or ${NAME} to take it from the environment"
-        elif kind == "string_type":
-            said = "must be text; put a number into quotes"
-        found.append(((*prefix, *loc), said[0].lower() + said[1:]))
-    return found
-
-
-def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
-    """The keys that may stand at ``loc``."""
-    for step in loc:
-        if isinstance(step, int):
-            continue
-        field = next((f for name, f in model.model_fields.items() if step in (name, f.alias)), None)
-        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not models:
-            return []
-        model = models[0]
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _report(mistakes: list[Mistake], file: Path | None, given: Mapping[str, str]) -> str:
-    """One line a mistake, under the source that it comes from; ``given``: of keys not in the file.
-
-    What follows from a mistake at the same place (a variable that is not set) is left out.
-    """
-    sources: dict[str, list[str]] = {}
-    first = dict(reversed(mistakes))
-    for loc, said in mistakes:
-        if first[loc] != said and loc != ("calendar", "file"):
-            continue
-        path = ".".join(str(step) for step in loc)
-        where = "built-in defaults" if file is None else str(file)
-        source = next((given[key] for key in given if path == key or path.startswith(f"{key}.")), where)
-        sources.setdefault(source, []).append(f"  {path}: {said}")
-    return "\n".join(line for source, lines in sources.items() for line in (f"{source}:", *lines))
+    return f"no provider of this name{nearest(name, PROVIDERS)}"

@@ -5,86 +5,44 @@ Keys are spelt as in YAML; an attribute carries its unit where the key does not
 its adapter, so nothing here grows with the number of vendors.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     PrivateAttr,
     SecretStr,
     SerializeAsAny,
+    ValidationInfo,
     field_serializer,
     field_validator,
     model_validator,
 )
 
 from mdingest.config.units import Size, Span
-from mdingest.core.interval import STORED, Interval
+from mdingest.config.values import At, IntervalText, Symbols, Token, Webhook, WhichSymbols, is_loopback
+from mdingest.core.interval import STORED
 from mdingest.errors import ConfigError
 from mdingest.providers.options import HttpUrl
 from mdingest.store.urls import dialect_of, sqlite_path
 from mdingest.telemetry.logging import mask
-
-_SYMBOL = re.compile(r"[^\s,;/?#]+(?: [^\s,;/?#]+)*")
-_SYMBOL_MAX = 64
-_AT = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what is bound to ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False  # a name may resolve to anything
-
-
-def _symbol(text: str) -> str:
-    if len(text) > _SYMBOL_MAX or not _SYMBOL.fullmatch(text):
-        raise ValueError("a symbol looks like RELIANCE.NS")
-    return text
-
-
-def _symbols(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}")
-    return tuple(dict.fromkeys(_symbol(item) for item in value))
-
-
-def _which(value: object) -> tuple[str, ...] | Literal["all"]:
-    return "all" if value == "all" else _symbols(value)
-
-
-def _interval(text: str) -> str:
-    return Interval.parse(text).text
-
-
-def _time_of_day(text: str) -> str:
-    if not _AT.fullmatch(text):
-        raise ValueError('must be a time of day like "16:15"')
-    return text
-
-
-_AS_LIST = PlainSerializer(lambda symbols: symbols if symbols == "all" else list(symbols))
-Symbols = Annotated[tuple[str, ...], PlainValidator(_symbols), _AS_LIST]
-WhichSymbols = Annotated[tuple[str, ...] | Literal["all"], PlainValidator(_which), _AS_LIST]
-At = Annotated[str, AfterValidator(_time_of_day)]
-IntervalText = Annotated[str, AfterValidator(_interval)]
 
 
 class Section(BaseModel):
     """A mapping of the file: unknown keys are mistakes, and errors never repeat a value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: object, info: ValidationInfo) -> object:
+        """True is 1 to Python, not to people."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("must be a number")
+        return value
 
 
 class Database(Section):
@@ -123,7 +81,7 @@ class Api(Section):
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8080, ge=0, le=65_535)
-    tokens: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = ()
+    tokens: tuple[Token, ...] = ()
     allow_anonymous: bool = False
 
     @model_validator(mode="after")
@@ -224,7 +182,7 @@ class Repair(Section):
 class Alerts(Section):
     """Where one POST goes when something needs a person."""
 
-    webhook: SecretStr | None = None
+    webhook: Webhook | None = None
 
 
 class Runtime(Section):

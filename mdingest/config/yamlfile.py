@@ -29,11 +29,14 @@ class _Loader(yaml.SafeLoader):
         """Refuse a second value for a key."""
         seen = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key.value, str):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value if isinstance(key.value, str) else id(key))
+            wrong = ""
+            if not isinstance(key, yaml.ScalarNode):
+                wrong = "a key must be a word"
+            elif key.value in seen:
+                wrong = f"the key {key.value} stands here twice"
+            if wrong:
+                raise yaml.constructor.ConstructorError(problem=wrong, problem_mark=key.start_mark)
+            seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 

@@ -15,7 +15,7 @@ from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.interval import MINUTE, WEEK, Interval
 from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
 from mdingest.core.spans import Span, intersect, union
-from mdingest.store.base import GapRow
+from mdingest.store.base import CoverageRow, GapRow
 
 NEVER_FETCHED, BEYOND_DEPTH = "never_fetched", "beyond_depth"
 SECONDS_STAY = "no broker has seconds"
@@ -59,20 +59,37 @@ async def completeness(
 
     Raises StoreUnavailable.
     """
+    coverage = await reader.coverage(wanted.instrument.id, EARLIEST, wanted.end_ns)
+    low = wanted.start_ns
+    if low is None:  # the day of the first begins before it
+        low = _first(coverage, wanted.interval, wanted.end_ns) - DAY_NS
+    gaps = await reader.gaps(wanted.instrument.id, low, wanted.end_ns)
+    return completeness_of(coverage, gaps, tables, wanted, now_ns=now_ns, earliest=earliest)
+
+
+def completeness_of(
+    coverage: Sequence[CoverageRow],
+    gaps: Sequence[GapRow],
+    tables: Tables,
+    wanted: Wanted,
+    *,
+    now_ns: int,
+    earliest: Earliest = lambda _: None,
+    since_ns: int = EARLIEST,
+) -> Completeness:
+    """The same of rows of the instrument, all of its coverage before the end among them.
+
+    ``since_ns``: the earliest start where ``wanted`` has none.
+    """
     instrument, interval = wanted.instrument, wanted.interval
     end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS) // SECOND_NS * SECOND_NS
-    coverage = [
-        row
-        for row in await reader.coverage(instrument.id, EARLIEST, end_ns)
-        if row.interval_s <= interval.seconds
-    ]
-    first = min((row.start_ns for row in coverage), default=end_ns)
-    low = first if wanted.start_ns is None else wanted.start_ns
+    coverage = [row for row in coverage if row.interval_s <= interval.seconds and row.start_ns < end_ns]
+    first = _first(coverage, interval, end_ns)
+    low = max(first, min(since_ns, end_ns)) if wanted.start_ns is None else wanted.start_ns
     table = tables.around(instrument, low, end_ns)
     if wanted.start_ns is None and (day := table.day_of(low)) is not None:
         low = day.start_ns
     windows = _over(table, interval, (low, end_ns), all_sessions=wanted.all_sessions)
-    gaps = await reader.gaps(instrument.id, low, end_ns)
     holes = missing(windows, coverage, gaps, interval_s=interval.seconds)
     reach = earliest(interval.seconds)
     reach = EARLIEST if reach is None else reach
@@ -88,6 +105,11 @@ async def completeness(
         count(windows, union((hole.start, hole.end) for hole in holes), interval, table),
         lacks,
     )
+
+
+def _first(coverage: Iterable[CoverageRow], interval: Interval, end_ns: int) -> int:
+    """When the first was heard or fetched that says something of the interval."""
+    return min((row.start_ns for row in coverage if row.interval_s <= interval.seconds), default=end_ns)
 
 
 def count(windows: Sequence[Span], spans: Sequence[Span], interval: Interval, table: SessionTable) -> int:

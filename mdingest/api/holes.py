@@ -55,7 +55,7 @@ async def holes_of(
             coverage,
             rows,
             interval_s=MINUTE.seconds,
-            settling=(now_ns - UNSETTLED_NS, LATEST),
+            settling=((now_ns - UNSETTLED_NS) // SECOND_NS * SECOND_NS, LATEST),
         )
         found += [
             Hole("", UNRECORDED, hole.start, hole.end, None, OPEN, "", 0, in_hours=True)

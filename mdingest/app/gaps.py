@@ -4,18 +4,22 @@ import datetime as dt
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
+from mdingest.api.complete import Completeness, completeness_of
 from mdingest.api.holes import Hole, holes_of
 from mdingest.api.times import parse_instant
-from mdingest.api.wanted import Tables
+from mdingest.api.wanted import EARLIEST, Tables, Wanted
 from mdingest.app.instants import instant_of
 from mdingest.app.parts import calendars_of, open_reading, url_of
+from mdingest.app.repairing import earliest_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
+from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SessionTable
 from mdingest.errors import ConfigError
 from mdingest.telemetry.clock import Clock
 
 LOOK_BACK_NS = 7 * DAY_NS
+LIVE = 0  # the length of candles in rows of coverage that tell of a live feed
 _DATES_BACK_NS = 400 * DAY_NS  # of which an earlier one begins at midnight UTC
 
 Instant = Callable[[SessionTable | None], int]
@@ -24,10 +28,14 @@ Instant = Callable[[SessionTable | None], int]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The holes of one symbol; ``known`` False: nothing is stored under that name."""
+    """One symbol: its holes, and how complete each length of its candles is that was heard or fetched.
+
+    ``known`` False: nothing is stored under that name.
+    """
 
     symbol: str
     holes: Sequence[Hole] = ()
+    series: Sequence[Completeness] = ()
     known: bool = True
 
 
@@ -41,10 +49,15 @@ async def list_gaps(
 ) -> AsyncGenerator[Listed, None]:
     """Every stored symbol, or those named, in order. ``start`` defaults to a week ago, ``end`` to now.
 
+    A series is counted from ``start``; without one, from the trade date of a week ago, or of its
+    first candle if that is later.
+
     Raises ConfigError if ``start`` is not before ``end``, StoreUnavailable.
     """
     now = clock.wall_ns()
     tables = Tables(calendars_of(config).table)
+    earliest = earliest_of(config, clock)
+    live = {Interval.parse(text).seconds for text in config.candles.intervals}
     async with open_reading(url_of(config)) as store:
         stored = {instrument.symbol: instrument for instrument in await store.instruments()}
         for symbol in dict.fromkeys(symbols or stored):
@@ -56,7 +69,22 @@ async def list_gaps(
             until = now if end is None else end(_dates(tables, instrument, now))
             if since >= until:
                 raise ConfigError("--start must be before --end")
-            yield Listed(symbol, await holes_of(store, tables, instrument, since, until, now))
+            coverage = await store.coverage(instrument.id, EARLIEST, until)
+            gaps = await store.gaps(instrument.id, since - DAY_NS, until)
+            lengths = {row.interval_s for row in coverage}
+            series = [
+                completeness_of(
+                    coverage,
+                    gaps,
+                    tables,
+                    Wanted(instrument, Interval(seconds), None if start is None else since, until, 0),
+                    now_ns=now,
+                    earliest=earliest,
+                    since_ns=since,
+                )
+                for seconds in sorted(lengths - {LIVE} | (live if LIVE in lengths else set()))
+            ]
+            yield Listed(symbol, await holes_of(store, tables, instrument, since, until, now), series)
 
 
 def instant(text: str) -> Instant:

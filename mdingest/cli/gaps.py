@@ -7,6 +7,7 @@ from mdingest.cli.common import AddCommand, load_config
 from mdingest.cli.status import table
 
 if TYPE_CHECKING:  # heavy, and wanted by the type checker only
+    from mdingest.api.complete import Completeness
     from mdingest.api.holes import Hole
     from mdingest.app.gaps import Instant, Listed
     from mdingest.config import Config
@@ -36,7 +37,14 @@ def add(command: AddCommand) -> None:
         action="store_true",
         help="fetch what is missing now, also what a daemon has given up, and show how each gap stands then",
     )
-    gaps.add_argument("--json", action="store_true", help="the same for programs, an object a gap")
+    gaps.add_argument(
+        "--counts",
+        action="store_true",
+        help="how complete each symbol and interval is: candles of a whole record, known and missing",
+    )
+    gaps.add_argument(
+        "--json", action="store_true", help="for programs: an object a gap, or with --counts one a series"
+    )
     gaps.set_defaults(handler=_gaps)
 
 
@@ -68,7 +76,13 @@ def _gaps(args: Namespace) -> int:
         for hole in one.holes
         if args.all or (hole.in_hours and hole.repair != _DONE)
     ]
-    _show(shown, now, json=args.json)
+    series = [as_counts(one.symbol, found) for one in listed for found in one.series]
+    if args.counts:
+        _print(counts(series, every=True), series, json=args.json)
+    elif args.json:
+        _show(shown, now, json=True)
+    else:
+        print("\n".join([*report(shown, now), "", *counts(series, every=bool(args.symbols))]))
     unknown = [one.symbol for one in listed if not one.known]
     _tell(unknown)
     return INCOMPLETE if unknown else DONE
@@ -94,13 +108,18 @@ def _tell(unknown: "list[str]") -> None:
 
 
 def _show(shown: "list[tuple[str, Hole]]", now_ns: int, *, json: bool) -> None:
+    rows = [as_object(symbol, hole, now_ns) for symbol, hole in shown]
+    _print(report(shown, now_ns), rows, json=json)
+
+
+def _print(lines: list[str], rows: list[dict[str, Any]], *, json: bool) -> None:
     if not json:
-        print("\n".join(report(shown, now_ns)))
+        print("\n".join(lines))
         return
     import orjson
 
-    for symbol, hole in shown:
-        print(orjson.dumps(as_object(symbol, hole, now_ns)).decode())
+    for row in rows:
+        print(orjson.dumps(row).decode())
 
 
 async def _listed(config: "Config", clock: "Clock", args: Namespace) -> "list[Listed]":
@@ -125,6 +144,53 @@ def as_object(symbol: str, hole: "Hole", now_ns: int) -> dict[str, Any]:
         "repair": hole.repair,
         "reason": hole.reason or None,
     }
+
+
+def as_counts(symbol: str, found: "Completeness") -> dict[str, Any]:
+    """How complete one series is for programs; ``why`` sums the candles of each reason."""
+    from mdingest.api.times import format_instant
+
+    sums: dict[tuple[str, str, str], int] = {}
+    for lack in found.lacks:
+        key = (lack.why, lack.repair, lack.reason)
+        sums[key] = sums.get(key, 0) + lack.candles
+    return {
+        "symbol": symbol,
+        "interval": found.interval.text,
+        "start": format_instant(found.start_ns),
+        "end": format_instant(found.end_ns),
+        "expected": found.expected,
+        "known": found.expected - found.missing,
+        "missing": found.missing,
+        "why": [
+            {"why": why, "candles": candles, "repair": repair, "reason": reason}
+            for (why, repair, reason), candles in sums.items()
+        ],
+    }
+
+
+def counts(series: list[dict[str, Any]], *, every: bool) -> list[str]:
+    """A table for people of series that lack something, or of ``every`` one, and a sum for each interval."""
+    rows = [
+        {name: row[name] for name in ("symbol", "interval", "start", "expected", "known", "missing")}
+        | {"why": "; ".join(_why(one) for one in row["why"]) or None}
+        for row in series
+        if every or row["missing"]
+    ]
+    lines = [*table(rows, "", most=None), ""] if rows else []
+    for interval in dict.fromkeys(row["interval"] for row in series):
+        of = [row for row in series if row["interval"] == interval]
+        whole = sum(not row["missing"] for row in of)
+        expected, missing = (sum(row[name] for row in of) for name in ("expected", "missing"))
+        text = f"{missing} of {expected} candles are missing, {whole} of {len(of)} symbols are complete"
+        lines.append(f"{interval}: {text}")
+    return lines or ["nothing was ever heard or fetched"]
+
+
+def _why(one: dict[str, Any]) -> str:
+    """``disconnect 2 (unfillable: kite has no such bars)``."""
+    how = f"{one['repair']}: {one['reason']}" if one["reason"] else one["repair"]
+    return f"{one['why']} {one['candles']} ({how})"
 
 
 def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:

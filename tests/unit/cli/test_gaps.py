@@ -98,9 +98,33 @@ def test_a_person_gets_a_table_and_its_sum(database: str, capsys: pytest.Capture
     first = f"RELIANCE.NS {DAY}T04:30:00Z {DAY}T04:32:00Z 2m 00s disconnect 750 kite_ws open -"
     assert " ".join(said[1].split()) == first
     assert any("still lasts" in line and "mute" in line for line in said[1:-1])
-    assert said[-1] == "4 gaps of 1 symbol, 1 still lasting"
+    assert "4 gaps of 1 symbol, 1 still lasting" in said
+    assert said[-1] == "1m: 77 of 360 candles are missing, 0 of 1 symbols are complete"
     assert main(["gaps", "--database", database, "--symbols", "TCS.NS"]) == 0
-    assert capsys.readouterr().out == "nothing is missing\n"
+    assert capsys.readouterr().out == "nothing is missing\n\nnothing was ever heard or fetched\n"
+
+
+def test_it_is_told_how_complete_each_length_is_and_what_is_missing_why(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gaps", "--counts", "--json", "--database", database]) == 0
+    seconds, minutes = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert [minutes[name] for name in ("symbol", "interval", "expected", "known")] == [
+        "RELIANCE.NS", "1m", 360, 283,
+    ]  # fmt: skip
+    assert minutes["why"] == [
+        {"why": "disconnect", "candles": 2, "repair": "open", "reason": ""},
+        {"why": "unrecorded", "candles": 75, "repair": "open", "reason": ""},
+    ]
+    assert (minutes["start"], minutes["end"]) == ("2026-11-19T18:30:00Z", f"{DAY}T12:29:40Z")
+    assert (seconds["interval"], seconds["missing"]) == ("1s", 77 * 60)
+    assert {one["reason"] for one in seconds["why"]} == {"no broker has seconds"}
+
+    # from a date on that the feed did not hear, for which nobody ever asked
+    assert main(["gaps", "--counts", "--database", database, "--start", "2026-11-19"]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert table[2][:6] == ["RELIANCE.NS", "1m", "2026-11-18T18:30:00Z", "720", "283", "437"]
+    assert " ".join(table[2][6:]) == "never_fetched 360 (open); disconnect 2 (open); unrecorded 75 (open)"
 
 
 def test_an_unknown_symbol_is_named_and_the_others_are_listed(

@@ -16,6 +16,7 @@ from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.candles import coarsen
 from mdingest.core.events import CANDLE, Candles, State
 from mdingest.core.interval import DAY, MINUTE, SECOND, WEEK, Buckets, Interval, buckets
+from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, Session, SessionTable
 from mdingest.store.base import CoverageRow, GapRow
 
@@ -136,7 +137,7 @@ class Tails:
             # The oldest bucket may lack its beginning if there is more to read.
             whole = of.names != of.names[0] if page.cut else np.full(len(rows), fill_value=True)
             inside = whole & (of.names >= wanted.low_ns) & (of.names < wanted.end_ns)
-            enough = len(np.unique(of.names[inside])) > most
+            enough = len(distinct(of.names[inside])) > most
             if enough or not page.cut or not len(page.candles) or scanned >= SCAN_ROWS:
                 break
             ask = replace(ask, end_ns=int(page.candles["ts"][0]), limit=_PAGE_ROWS, forming=False)

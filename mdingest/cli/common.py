@@ -121,9 +121,9 @@ def run_until_stopped(
     """Run ``main(stop)``; SIGINT and SIGTERM set ``stop``."""
     import asyncio
 
-    from mdingest.cli.memory import return_large_blocks, spare_the_collector
+    from mdingest.cli.memory import keep_the_heap_small, spare_the_collector
 
-    return_large_blocks()
+    keep_the_heap_small()
 
     async def told() -> None:
         spare_the_collector()

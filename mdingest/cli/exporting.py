@@ -76,10 +76,10 @@ def _run(config: "Config", wanted: "Export", said: "Exported", args: Namespace) 
 
     from mdingest.app.exportfiles import sink_of
     from mdingest.app.exporting import export
-    from mdingest.cli.memory import return_large_blocks
+    from mdingest.cli.memory import keep_the_heap_small
     from mdingest.config import read_clock
 
-    return_large_blocks()
+    keep_the_heap_small()
 
     async def run() -> None:
         task = asyncio.current_task()

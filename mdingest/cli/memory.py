@@ -4,21 +4,24 @@ import asyncio
 import ctypes
 import gc
 
-_M_MMAP_THRESHOLD = -3  # <malloc.h> of glibc
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # <malloc.h> of glibc
 _LARGE = 512 << 10  # bytes
 _STARTED_S = 10.0  # by then feeds are subscribed, which makes most of what stays
 
 
-def return_large_blocks() -> None:
-    """Let arrays of half a MiB and more go back to the system as soon as they are freed.
+def keep_the_heap_small() -> None:
+    """Let what is freed go back to the system or to whoever asks next. Before there are threads.
 
-    By itself glibc raises that limit whenever such a block is freed, up to 32 MiB, and then
-    keeps what is freed, in fragments: with a whole market some 30 MiB more, and growing. Costs
-    a few percent of the daemon's CPU. With another C library nothing happens.
+    Arrays of half a MiB and more go back at once: by itself glibc raises that limit whenever such
+    a block is freed, up to 32 MiB, and then keeps what is freed, in fragments: with a whole market
+    some 30 MiB more, and growing. Costs a few percent of the daemon's CPU. And all threads share
+    one heap; else each keeps to itself what it once needed, on a machine of many cores several
+    MiB for each of dozens. With another C library nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def spare_the_collector() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.candles import NS, PIECE, Movers, Pieces, fold, merge_into
-from mdingest.core.rows import joined, take
+from mdingest.core.rows import distinct, joined, take
 
 SECOND_NS = NS
 MINUTE_NS = 60 * NS
@@ -52,7 +52,7 @@ class Book:
             self._pending.setdefault(first, []).append(movers)
             return
         seconds = event // SECOND_NS
-        for second in (first, last) if last == first + 1 else np.unique(seconds).tolist():
+        for second in (first, last) if last == first + 1 else distinct(seconds).tolist():
             part = movers.take(np.flatnonzero(seconds == second))
             self._pending.setdefault(second, []).append(part)
 
@@ -155,7 +155,7 @@ class Book:
         """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
         seconds = fold(self._waiting(), SECOND_NS)
         minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
-        for second in np.unique(seconds["ts"]).tolist():
+        for second in distinct(seconds["ts"]).tolist():
             part = Pieces(seconds[seconds["ts"] == second].copy())
             part["ts"] = second // MINUTE_NS * MINUTE_NS
             empty = np.zeros(slots, PIECE)

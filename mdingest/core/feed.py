@@ -20,6 +20,7 @@ from mdingest.core.events import Cause
 from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
+from mdingest.core.rows import distinct
 from mdingest.core.rules import Moment, Rules
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
@@ -213,7 +214,7 @@ class Feed:
     def _subscribed(self) -> int:
         """How many instruments are on any stream right now."""
         slots = self.lines["slot"][: self.lines.n]
-        return len(np.unique(slots[slots >= 0]))
+        return len(distinct(slots[slots >= 0]))
 
     def dump(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """All of it as JSON values and arrays, for the state file."""

@@ -27,7 +27,7 @@ from mdingest.core.events import CANDLE, Candles, Cause, Coverage, Events, Gaps,
 from mdingest.core.feed import Feed
 from mdingest.core.feedclock import ClockRun
 from mdingest.core.records import Batch, Kind
-from mdingest.core.rows import joined, take
+from mdingest.core.rows import distinct, joined, take
 from mdingest.core.saving import Writable, pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
@@ -130,7 +130,7 @@ class Machine:
                 only.newest = max(only.newest, runs[only.feed].clock.newest())
                 only.packets_at(self._clock_at(batch, int(packets["rec"][-1]), only, runs))
                 return runs
-        unique: list[int] = [int(ids[0])] if one else np.unique(ids).tolist()
+        unique: list[int] = [int(ids[0])] if one else distinct(ids).tolist()
         streams = [stream for stream_id in unique if (stream := self._streams.get(stream_id)) is not None]
         lines = np.full(len(packets), -1, np.int64)
         last: dict[int, int] = {}  # packet of each stream

@@ -21,7 +21,7 @@ from mdingest.core.control import (
 )
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch, Kind
-from mdingest.core.rows import joined, take
+from mdingest.core.rows import distinct, joined, take
 from mdingest.core.saving import Writable
 from mdingest.core.ticks import Packets, empty_packets
 from mdingest.providers.base import BadFrame, FrameDecoder, Frames
@@ -80,7 +80,7 @@ class BatchDecoder:
             return
         streams = batch.streams[frames]
         one = bool((streams == streams[0]).all())
-        for stream_id in [int(streams[0])] if one else np.unique(streams).tolist():
+        for stream_id in [int(streams[0])] if one else distinct(streams).tolist():
             stream = self._open.get(stream_id)
             rec = frames if one else frames[streams == stream_id]
             if stream is None:

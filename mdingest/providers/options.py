@@ -12,7 +12,7 @@ SessionClasses = str | dict[str, str]
 class ProviderOptions(BaseModel):
     """Frozen, strict about keys, and silent about values in its errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     session_class: SessionClasses = Field(default_factory=dict)
 

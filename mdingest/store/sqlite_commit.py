@@ -13,10 +13,8 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mdingest.core.events import Candles
-from mdingest.core.rows import take
+from mdingest.core.rows import distinct, take
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import Fenced
 from mdingest.store import sqlite_rows as rows
@@ -124,7 +122,7 @@ def _join(connection: sqlite3.Connection, span: rows.Row) -> None:
 
 def _write_seconds(connection: sqlite3.Connection, candles: Candles) -> int:
     (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
-    seconds = np.unique(candles["ts"])
+    seconds = distinct(candles["ts"])
     texts = rows.texts_of(seconds // SECOND_NS)
     fresh = [text for text in texts if text >= since]
     if len(fresh) > FRESH_SECONDS:  # history: it may go where it stays at once

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.core.rows import distinct
 from mdingest.providers.base import BadFrame, Frames
 
 _U2 = np.dtype(">u2")
@@ -112,7 +113,7 @@ def locate(frames: Frames, raw: NDArray[np.uint8]) -> Located:
     frame = live.repeat(counts)
     honest = words[heads] == steps.repeat(counts) - _LENGTH_BYTES
     if not _all(honest):  # the size fits by chance, or the frame lies
-        liars = np.unique(frame[~honest])
+        liars = distinct(frame[~honest])
         true = ~np.isin(frame, liars)
         heads, frame = heads[true], frame[true]
         left = np.concatenate((left, liars))

@@ -29,7 +29,7 @@ from mdingest.store.base import (
 from mdingest.store.migrate import load
 from mdingest.store.postgres_commit import Writer, transaction
 from mdingest.store.postgres_connections import Pool, T
-from mdingest.store.postgres_excerpt import EXCERPT, excerpt_of, lows, stored
+from mdingest.store.postgres_excerpt import CANDLES, EXCERPT, REPLACED, excerpt_of, lows, stored
 from mdingest.store.postgres_migrate import pending_of
 from mdingest.store.postgres_retain import retain
 from mdingest.store.sqlite_rows import coverage_of
@@ -211,7 +211,6 @@ class PostgresStore:
         return self._connection
 
     # -- reading ----
-
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
         return [rows.instrument_of(row) for row in await self._fetch(sql.INSTRUMENTS)]
@@ -220,12 +219,13 @@ class PostgresStore:
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        query, end = stored(sql.CANDLES, interval_s), rows.us_of(end_ns)
+        query, end = stored(CANDLES, interval_s), rows.us_of(end_ns)
         for low_ns in lows(interval_s, start_ns, end_ns):
-            found = await self._fetch(query, instrument_id, rows.us_of(low_ns), end, limit)
+            ((packed, _),) = await self._fetch(query, instrument_id, rows.us_of(low_ns), end, limit)
+            found = rows.candles_of(instrument_id, interval_s, packed)
             if len(found) == limit:
                 break
-        return rows.candles_of(instrument_id, interval_s, found)
+        return found
 
     async def excerpt(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
@@ -245,8 +245,8 @@ class PostgresStore:
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
         bounds = (rows.us_of(start_ns), rows.us_of(end_ns))
-        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
-        return rows.candles_of(instrument_id, interval_s, found)
+        ((packed, _),) = await self._fetch(REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
+        return rows.candles_of(instrument_id, interval_s, packed)
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """See `Store.last_candle_ns`."""

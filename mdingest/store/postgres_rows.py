@@ -1,8 +1,9 @@
 """Columns to what PostgreSQL reads, and back, without a loop over rows.
 
-Rows of candles leave as binary COPY data: every value has a fixed width (NULLs travel as NaN
-and -1), so the wire format is a dtype. Measured: 2.2 million rows a second of the client's
-CPU, against 0.2 million for arrays of Python values.
+Rows of candles leave as binary COPY data and come as one string of bytes: every value has a fixed
+width (NULLs travel as NaN and -1), so the wire format is a dtype. Measured: 2.2 million rows a
+second of the client's CPU are sent, against 0.2 million as arrays of Python values; the last 50
+rows are read in half of what records cost, here and at the server.
 """
 
 import asyncio
@@ -17,16 +18,12 @@ from mdingest.core.events import CANDLE, Candles, Marks
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
-from mdingest.store.postgres_sql import COLUMNS, NAMES
+from mdingest.store.postgres_sql import COLUMNS, NAMES, WIRE
 from mdingest.store.sqlite_rows import precedence_rows
 
 Row = Sequence[Any]
 _EPOCH_US = 946_684_800_000_000  # 2000-01-01, PostgreSQL's zero
-_FIELDS = {
-    "interval_s": ">i4", "pass": ">i2", "instrument_id": ">i4", "ts_utc": ">i8",
-    "open": ">f8", "high": ">f8", "low": ">f8", "close": ">f8", "volume": ">f8", "oi": ">f8",
-    "trades": ">i4", "source": ">i2", "state": ">i2", "session": ">i2", "flags": ">i4", "revision": ">i4",
-}  # fmt: skip
+_FIELDS = {"interval_s": ">i4", "pass": ">i2", "instrument_id": ">i4", "ts_utc": ">i8"} | WIRE
 STAGED = tuple(_FIELDS)
 """Columns of the staging table, in the order of the COPY data."""
 _TUPLE = np.dtype(
@@ -35,6 +32,8 @@ _TUPLE = np.dtype(
         *(pair for name, kind in _FIELDS.items() for pair in ((f"{name}_bytes", ">i4"), (name, kind))),
     ]
 )
+PACKED = np.dtype([("ts_utc", ">i8"), *WIRE.items()])
+"""A candle as `postgres_excerpt.packed` gives it: 68 bytes."""
 _KEY = ("ts", "instrument_id", "interval_s")
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL = b"\xff\xff"
@@ -144,16 +143,15 @@ def _tuples(rows: Candles, passes: NDArray[np.int64]) -> bytearray:
     return data
 
 
-def candles_of(instrument_id: int, interval_s: int, newest_first: Sequence[Row]) -> Candles:
-    """What a query of `postgres_sql.CANDLES` answered, ascending."""
-    out = np.empty(len(newest_first), CANDLE)
-    if len(out):
-        ts, *values = zip(*reversed(newest_first), strict=True)
-        out["instrument_id"] = instrument_id
-        out["interval_s"] = interval_s
-        out["ts"] = (np.array(ts, np.int64) + _EPOCH_US) * 1000
-        for name, column in zip(COLUMNS, values, strict=True):
-            out[name] = np.array(column, CANDLE[name])  # None becomes NaN
+def candles_of(instrument_id: int, interval_s: int, newest_first: bytes | None) -> Candles:
+    """What `postgres_excerpt.packed` made of rows, ascending."""
+    rows = np.frombuffer(newest_first or b"", PACKED)[::-1]
+    out = np.empty(len(rows), CANDLE)
+    out["instrument_id"] = instrument_id
+    out["interval_s"] = interval_s
+    out["ts"] = (rows["ts_utc"] + _EPOCH_US) * 1000
+    for name in COLUMNS:
+        out[name] = rows[name]
     return Candles(out)
 
 

@@ -11,10 +11,14 @@ INTERVALS = (1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800)
 NAMES = {seconds: Interval(seconds).text for seconds in INTERVALS}
 LIVE = (1, 60)
 """Those built from ticks: marks apply to them."""
-COLUMNS = (
-    *("open", "high", "low", "close", "volume", "oi", "trades"),
-    *("source", "state", "session", "flags", "revision"),
-)
+WIRE = {
+    "open": ">f8", "high": ">f8", "low": ">f8", "close": ">f8", "volume": ">f8", "oi": ">f8",
+    "trades": ">i4", "source": ">i2", "state": ">i2", "session": ">i2", "flags": ">i4", "revision": ">i4",
+}  # fmt: skip
+"""Columns of a candle, and how PostgreSQL sends each."""
+COLUMNS = tuple(WIRE)
+UNKNOWN = {"volume": "'NaN'", "oi": "'NaN'", "trades": "-1"}
+"""What stands for NULL outside of the tables."""
 
 # Rows of one commit on their way into the tables; pass: 0, or how often its key came before.
 STAGING = """
@@ -66,12 +70,9 @@ def upsert(seconds: int) -> str:
     compared = COLUMNS[:-1]  # what history compares; its revision only counts the changes
     new, old = (", ".join(f"{row}.{column}" for column in compared) for row in ("excluded", "c"))
     assigned = ", ".join(f"{column} = excluded.{column}" for column in compared)
-    nulls = {
-        "volume": "nullif(s.volume, 'NaN')",
-        "oi": "nullif(s.oi, 'NaN')",
-        "trades": "nullif(s.trades, -1)",
-    }
-    values = ", ".join(nulls.get(column, f"s.{column}") for column in COLUMNS)
+    values = ", ".join(
+        f"nullif(s.{column}, {UNKNOWN[column]})" if column in UNKNOWN else f"s.{column}" for column in COLUMNS
+    )
     return f"""
 INSERT INTO candles_{name} AS c (symbol, ts_utc, {", ".join(COLUMNS)})
 SELECT i.symbol, s.ts_utc, {values}
@@ -123,9 +124,8 @@ WHERE c.symbol = d.symbol AND c.ts_utc = d.ts_utc"""  # noqa: S608 - names from 
 
 def candles(seconds: int) -> str:
     """The last $4 rows of instrument $1 in [$2, $3), newest first."""
-    values = ", ".join("coalesce(trades, -1)" if name == "trades" else name for name in COLUMNS)
     return f"""
-SELECT ts_utc, {values} FROM candles_{NAMES[seconds]}
+SELECT ts_utc, {", ".join(COLUMNS)} FROM candles_{NAMES[seconds]}
 WHERE symbol = (SELECT symbol FROM instruments WHERE id = $1) AND ts_utc >= $2 AND ts_utc < $3
 ORDER BY ts_utc DESC LIMIT $4"""  # noqa: S608 - names from the lists above
 
@@ -143,13 +143,6 @@ UPSERT = {seconds: upsert(seconds) for seconds in INTERVALS}
 INSERT = {seconds: insert(seconds) for seconds in INTERVALS}
 MARK = {seconds: mark(seconds) for seconds in LIVE}
 CANDLES = {seconds: candles(seconds) for seconds in INTERVALS}
-REPLACED = """
-SELECT ts_utc, open, high, low, close, volume, oi, coalesce(trades, -1),
-    source, state, session, flags, revision
-FROM candle_revisions
-WHERE symbol = (SELECT symbol FROM instruments WHERE id = $1) AND interval = $2
-AND ts_utc >= $3 AND ts_utc < $4
-ORDER BY ts_utc DESC, id DESC"""
 BOUNDS = {seconds: bounds(seconds) for seconds in INTERVALS}
 ADD_PARTITIONS = "SELECT add_partitions($1, $2, $3)"
 # As last analysed, 0 before that.

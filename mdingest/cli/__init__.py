@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so that ``--help`` is quick.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and say how it ended. Raises SystemExit for ``--help`` and bad usage."""
+    _plug()
     args = parser().parse_args(argv)
     try:
         code: int = args.handler(args)
@@ -34,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return FAILED
     return code
+
+
+def _plug() -> None:
+    """Where a standard output was closed (``>&-``) no file of ours may take its place; printing goes on."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def _failed(errors: Sequence[BaseException]) -> int:

@@ -170,6 +170,15 @@ def test_a_reader_that_went_away_is_no_traceback(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_standard_output_may_be_closed(closed: str) -> None:
+    command = f"{sys.executable} -m mdingest check-config {closed}; echo $? >code"
+
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (Path("code").read_text(), done.stderr) == ("0\n", "")
+
+
 class TestCheckConfig:
     def test_it_prints_what_is_in_force_without_secrets(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

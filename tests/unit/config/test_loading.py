@@ -210,7 +210,7 @@ def test_the_environment_wins_over_dotenv_and_the_one_beside_the_config_over_the
     names = 'A: "${A}", B: "${B}", C: "${C}", D: "$${A}"'
     (here / "etc/c.yaml").write_text(f"providers: {{csv: {{ticker: {{{names}}}}}}}")
     (here / "etc/.env").write_text("A=beside\nB='be # side'  # why\n")
-    (here / ".env").write_text('# all\n\nexport A=cwd\nB=cwd\nC = "c wd"\n')
+    (here / ".env").write_text('\ufeff# all\n\nexport A=cwd\nB=cwd\nC = "c wd"\n')
 
     told = load("etc/c.yaml", {"A": "env"}).providers["csv"].model_dump()["ticker"]
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,28 @@ class AddCommand(Protocol):
     def __call__(self, name: str, text: str) -> ArgumentParser:
         """``text`` is one line."""
         ...
+
+
+def everywhere() -> ArgumentParser:
+    """Options that may stand before or behind the command.
+
+    A value that was not given is absent, so that the command does not undo what stood before it.
+    """
+    options = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    group = options.add_argument_group("options of every command")
+    group.add_argument(
+        "--config",
+        metavar="PATH",
+        help="default: $MDINGEST_CONFIG, else config/config.yaml, else built-in defaults",
+    )
+    group.add_argument(
+        "--database",
+        metavar="URL",
+        help="default: $MDINGEST_DATABASE, else database.url of the configuration",
+    )
+    group.add_argument("--log-format", choices=("console", "json"), help="default: console on a terminal")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")
+    return options
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

@@ -1,11 +1,11 @@
 """``instruments``: what a broker lists, as a table to search."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mdingest.cli.common import AddCommand, load_config, whole
+from mdingest.cli.common import AddCommand, everywhere, load_config, whole
 
 if TYPE_CHECKING:
     from mdingest.store.listings import Listed
@@ -30,13 +30,19 @@ def add(command: AddCommand) -> None:
     """The commands of this group."""
     group = command("instruments", "the instrument master: fetch it, search it")
     actions = group.add_subparsers(metavar="ACTION", required=True)
-    sync = actions.add_parser("sync", help="bring the table up to date with the broker's list")
+
+    def action(name: str, text: str) -> ArgumentParser:
+        return actions.add_parser(
+            name, help=text, description=text, parents=[everywhere()], allow_abbrev=False
+        )
+
+    sync = action("sync", "bring the table up to date with the broker's list")
     sync.add_argument("--provider", default="kite", metavar="NAME", help="kite (default) or upstox")
     sync.add_argument(
         "--from", dest="source", metavar="SOURCE", help="address or file; default: as configured"
     )
     sync.set_defaults(handler=_sync)
-    find = actions.add_parser("find", help="by symbol, name, underlying or expiry")
+    find = action("find", "by symbol, name, underlying or expiry")
     find.add_argument("text", nargs="+", metavar="TEXT", help="every word must be found: NIFTY 2026-11 CE")
     find.add_argument("--limit", type=whole(1, 100_000), default=20, metavar="N", help="default: 20")
     find.add_argument("--expired", action="store_true", help="also what is no longer listed")

@@ -21,6 +21,12 @@ Work = Callable[[sqlite3.Connection], T]
 BUSY_TIMEOUT_S = 5.0  # how long to wait for other processes' transactions
 _OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.NotSupportedError)
 
+_LOCKED_OUT = (sqlite3.SQLITE_READONLY_CANTINIT, sqlite3.SQLITE_READONLY_DIRECTORY)
+_NO_ROOM_BESIDE = (
+    "where no daemon has the database open, its directory has to be writable even to read it: "
+    "SQLite makes two files there"
+)
+
 
 class OwnedConnection(aiosqlite.Connection):
     """aiosqlite's thread and connection, given whole functions to run."""
@@ -70,10 +76,11 @@ def translated() -> Iterator[None]:
     except _OURS:
         raise
     except sqlite3.DatabaseError as exc:
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
-        if code == sqlite3.SQLITE_ERROR:  # wrong SQL
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_IOERR)
+        if code & 0xFF == sqlite3.SQLITE_ERROR:  # wrong SQL
             raise
-        raise StoreUnavailable(f"SQLite: {exc}") from exc
+        said = _NO_ROOM_BESIDE if code in _LOCKED_OUT else str(exc)
+        raise StoreUnavailable(f"SQLite: {said}") from exc
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.sqlite import SqliteStore, open_sqlite
 from mdingest.store.sqlite_sql import CANDLES, INTERVALS, LIVE, NAMES
+from mdingest.store.sqlite_threads import translated
 from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 
 README_QUERY = "SELECT * FROM candles WHERE symbol = 'RELIANCE.NS' ORDER BY ts_utc DESC LIMIT 10;"
@@ -475,3 +476,10 @@ async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Pa
     alive = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
     assert alive == []
     assert threading.active_count() <= before + 1  # the pool's, which joined it
+
+
+def test_reading_in_a_directory_that_cant_be_written_says_what_sqlite_lacks() -> None:
+    refusal = sqlite3.OperationalError("attempt to write a readonly database")
+    refusal.sqlite_errorcode = sqlite3.SQLITE_READONLY_DIRECTORY
+    with pytest.raises(StoreUnavailable, match="its directory has to be writable"), translated():
+        raise refusal

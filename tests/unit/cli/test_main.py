@@ -216,8 +216,7 @@ class TestCheckConfig:
 
 
 def test_a_search_for_nothing_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["migrate"])
-    assert main(["instruments", "find", " "]) == 2
+    assert main(["instruments", "find", " ", "--database", "sqlite:///x.db"]) == 2
     assert "find what? give a part of a symbol or name" in capsys.readouterr().err
 
 

@@ -87,15 +87,16 @@ class Histories:
         ``kept``: so much of each provider's day is left to others.
 
         Raises ConfigError for a provider that does not exist or lacks options, or if no provider
-        has any of the symbols; StoreUnavailable.
+        has any of the symbols; TransientError if none has, but not all could be asked; StoreUnavailable.
         """
         found: dict[str, Instrument] = {}
         why: dict[str, list[str]] = {symbol: [] for symbol in symbols}
-        backfills = []
+        backfills, unasked = [], False
         known = {instrument.symbol: instrument for instrument in await self._store.instruments()}
         for name in dict.fromkeys(providers):
             provider, options = self._provider(name)
-            resolved, absent = await self._look_up(provider, options, symbols, interval)
+            resolved, absent, asked = await self._look_up(provider, options, symbols, interval)
+            unasked |= not asked
             for symbol in symbols:
                 if symbol in absent:
                     why[symbol].append(absent[symbol])
@@ -107,7 +108,8 @@ class Histories:
             backfills.append(self._backfill(provider, options, keys, absent, commit or self._commit, kept))
         nowhere = {symbol: "; ".join(why[symbol]) for symbol in symbols if symbol not in found}
         if len(nowhere) == len(why):
-            raise ConfigError("\n".join(f"{symbol}: {said}" for symbol, said in nowhere.items()))
+            said = "\n".join(f"{symbol}: {reason}" for symbol, reason in nowhere.items())
+            raise TransientError(said) if unasked else ConfigError(said)
         wanted = [found[symbol] for symbol in dict.fromkeys(symbols) if symbol in found]
         if self._read_only:
             ids = {symbol: instrument.id for symbol, instrument in known.items()}
@@ -154,25 +156,25 @@ class Histories:
         options: BaseModel,
         symbols: Sequence[str],
         interval: Interval,
-    ) -> tuple[Mapping[str, Resolved], dict[str, str]]:
-        """What the symbols stand for there, and which are not there."""
+    ) -> tuple[Mapping[str, Resolved], dict[str, str], bool]:
+        """What the symbols stand for there, which are not there, and whether it could be asked at all."""
         unknown = await asyncio.to_thread(provider.unknown, symbols, options, interval)
         listing = provider.listing
         if listing is None:
-            return {}, unknown
+            return {}, unknown, True
         problems: list[str] = []
         try:
             cache = self._config().journal.dir.parent / "instruments" / listing.file
             path = await self._list(listing.source(options), cache)
             resolved = await asyncio.to_thread(self._found, provider, options, tuple(symbols), path, problems)
         except (PermanentError, TransientError) as exc:  # its turn is over before it began
-            return {}, dict.fromkeys(symbols, f"{provider.name}: {exc}")
+            return {}, dict.fromkeys(symbols, f"{provider.name}: {exc}"), False
         for symbol in symbols:
             if symbol not in resolved:
                 said = next((text for text in problems if text.startswith(f"{symbol}:")), "")
                 said = said.removeprefix(f"{symbol}:").strip() or f"not in the list of {provider.name}"
                 unknown.setdefault(symbol, said)
-        return resolved, unknown
+        return resolved, unknown, True
 
     def _found(
         self,

@@ -430,6 +430,14 @@ def test_what_makes_no_sense_is_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_list_that_cant_be_reached_is_no_bad_usage(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "config.yaml").write_text("providers: {upstox: {instruments: 'http://127.0.0.1:9/list.json'}}")
+
+    argv = ("--provider", "upstox", "--symbols", "TCS.NS", "--interval", "1d", "--period", "5d", "--dry-run")
+    assert run("--config", "config.yaml", *argv) == 1
+    assert "TCS.NS: upstox: http://127.0.0.1:9/list.json can't be fetched" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("here")
 def test_all_there_ever_was_may_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert (

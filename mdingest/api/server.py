@@ -118,7 +118,8 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
         try:
             await site.start()
         except OSError as exc:
-            said = os.strerror(exc.errno) if exc.errno else exc
+            number = exc.errno or 0  # negative for a name that nobody knows
+            said = os.strerror(number) if number > 0 else exc
             raise PermanentError(
                 f"HTTP can't be served on {host}:{port} (api.host, api.port): {said}"
             ) from exc

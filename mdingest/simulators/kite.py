@@ -11,6 +11,7 @@ which. It runs inside an event loop, the daemon's own if need be.
 import asyncio
 import json
 import math
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.http11 import Request, Response
 
 from mdingest.calendars import ALWAYS
-from mdingest.errors import ConfigError
+from mdingest.errors import ConfigError, PermanentError
 from mdingest.simulators.faults import parse_faults
 from mdingest.simulators.hours import Hours
 from mdingest.simulators.instruments import SimInstrument, default_instruments, instruments_csv
@@ -111,23 +112,33 @@ class KiteSimulator:
                 pace=Pace(round(self.conflate_s * S), round(self.depth_s * S), self.frame_packets),
                 most_behind_ns=round(max(_MOST_BEHIND_S, _MOST_BEHIND_REAL_S * self.clock.speed) * S),
             )
-            server = await stack.enter_async_context(
-                serve(
-                    self._serve_client,
-                    self.host,
-                    self.port,
-                    process_request=self._answer,
-                    compression=None,  # the broker negotiates none
-                    ping_interval=None,  # nor does it ping
-                    close_timeout=_CLOSE_S,
-                )
-            )
+            server = await self._listen(stack)
             self.port = _port_of(server)
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             running = self._tasks.create_task(self._run(), name="simulator.market")
             stack.callback(self._stop, running)
             self._stack = stack.pop_all()
         return self
+
+    async def _listen(self, stack: AsyncExitStack) -> Server:
+        listening = serve(
+            self._serve_client,
+            self.host,
+            self.port,
+            process_request=self._answer,
+            compression=None,  # the broker negotiates none
+            ping_interval=None,  # nor does it ping
+            close_timeout=_CLOSE_S,
+        )
+        try:
+            return await stack.enter_async_context(listening)
+        except OSError as exc:
+            number = exc.errno or 0  # negative for a name that nobody knows
+            said = os.strerror(number) if number > 0 else exc
+            raise PermanentError(
+                f"the simulator can't listen on {self._netloc}: {said}",
+                "Another one, or a demo, may be running; `mdingest mock kite --port 0` takes any free port",
+            ) from exc
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

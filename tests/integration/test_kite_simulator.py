@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 
+from mdingest.errors import PermanentError
 from mdingest.simulators import KiteMockOptions, KiteSimulator, SimInstrument, run_mock, synthetic_instruments
 from mdingest.simulators.instruments import default_instruments, instruments_csv
 from mdingest.telemetry.clock import Clock
@@ -158,6 +159,14 @@ async def test_the_official_client_is_told_of_too_many_tokens_and_of_orders() ->
     assert seen["orders"][0]["status"] == "COMPLETE"
     assert [row["instrument_token"] for row in seen["instruments"]] == [one.token for one in listed]
     assert seen["instruments"][0]["tick_size"] == 0.05
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    async with KiteSimulator(clock=Clock()) as sim:
+        with pytest.raises(
+            PermanentError, match=f"can't listen on 127.0.0.1:{sim.port}: Address already in use"
+        ):
+            await KiteSimulator(clock=Clock(), port=sim.port).__aenter__()
 
 
 async def test_the_official_client_sees_a_refused_token_as_403() -> None:

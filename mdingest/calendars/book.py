@@ -153,6 +153,11 @@ class Calendars:
             anchor_ns=anchor,
         )
 
+    def ordinary(self, session_class: str) -> list[list[Hours]]:
+        """The ordinary days that a class has had, from the first on."""
+        of = self._class(session_class)
+        return [of.ordinary[date].hours for date in of.eras]
+
     def table(self, session_class: str, start: dt.date, end: dt.date) -> SessionTable:
         """Every trade date from ``start`` to before ``end``, about 10 us each."""
         days = range((end - start).days)

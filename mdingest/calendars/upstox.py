@@ -11,7 +11,7 @@ epoch ms. From the documentation at upstox.com/developer/api-documentation, read
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from mdingest.calendars.rows import HEADER
 from mdingest.core.session import Session, TradeDay
 from mdingest.errors import TransientError
 
-_SCOPES = {
+SCOPES = {
     "NSE": ("NSE.EQ", "NSE.IDX"),
     "BSE": ("BSE.EQ", "BSE.IDX"),
     "NFO": ("NSE.FO",),
@@ -30,7 +30,7 @@ _SCOPES = {
     "BCD": ("BSE.CDS",),
     "MCX": ("MCX.FO",),
 }
-_EXAMPLE = {"NSE.EQ": "NSE.EQ.noncas", "BSE.EQ": "BSE.EQ.noncas"}  # a class that a scope reaches
+EXAMPLE = {"NSE.EQ": "NSE.EQ.noncas", "BSE.EQ": "BSE.EQ.noncas"}  # a class that a scope reaches
 _KINDS = ("TRADING_HOLIDAY", "SPECIAL_TIMING", "SETTLEMENT_HOLIDAY")
 _IST = ZoneInfo("Asia/Kolkata")
 _MOST_ENTRIES = 200
@@ -77,16 +77,21 @@ def changes(document: object, known: Calendars) -> list[Change]:
     return sorted(found, key=lambda change: (change.date, change.scope))
 
 
-def as_file(found: list[Change], source: str, now: dt.datetime) -> str:
-    """A calendar file of changes."""
+def spoken_of(document: object) -> set[tuple[str, dt.date]]:
+    """Scopes and dates of which the list says something. Raises as `changes` does."""
+    return {(scope, one.date) for one in _entries(document) for scope in SCOPES[one.exchange]}
+
+
+def as_file(rows: Iterable[str], source: str, now: dt.datetime) -> str:
+    """A calendar file of rows."""
     head = f"# What {source} says that is not built in; made anew each day, last at {now:%Y-%m-%dT%H:%M:%SZ}."
-    return "\n".join([head, ",".join(HEADER), *(change.row for change in found)]) + "\n"
+    return "\n".join([head, ",".join(HEADER), *rows]) + "\n"
 
 
 def _changed(said: _Said, known: Calendars) -> Iterator[Change]:
-    for scope in _SCOPES[said.exchange]:
-        day = known.day(_EXAMPLE.get(scope, scope), said.date)
-        was = _spelt(day)
+    for scope in SCOPES[said.exchange]:
+        day = known.day(EXAMPLE.get(scope, scope), said.date)
+        was = spelt(day)
         if said.hours is None:
             now, row = "closed", f"closed,{scope},{said.date},,,,,{said.note}"
         else:
@@ -99,20 +104,20 @@ def _changed(said: _Said, known: Calendars) -> Iterator[Change]:
 def _published(year: int, said: list[_Said], known: Calendars) -> Iterator[Change]:
     """Years that were unknown and of which the list has all holidays."""
     last = dt.date(year, 12, 31)
-    for exchange, scopes in _SCOPES.items():
+    for exchange, scopes in SCOPES.items():
         listed = {
             one.date
             for one in said
             if one.exchange == exchange and one.date.year == year and one.date.weekday() < 5  # noqa: PLR2004 - Saturday
         }
         for scope in scopes:
-            until = known.valid_through(_EXAMPLE.get(scope, scope))
+            until = known.valid_through(EXAMPLE.get(scope, scope))
             if len(listed) >= _WHOLE_YEAR and until is not None and until < dt.date(year, 1, 1):
                 row = f"known,{scope},{year}-01-01,{last},,,,"
                 yield Change(scope, dt.date(year, 1, 1), "unknown", f"published to {last}", row)
 
 
-def _spelt(day: TradeDay) -> str:
+def spelt(day: TradeDay) -> str:
     """``closed``, ``unknown``, or from the first regular opening to the last close."""
     if not day.known:
         return "unknown"
@@ -148,17 +153,20 @@ def _entry(entry: Mapping[str, Any]) -> Iterator[_Said]:
     if not all(isinstance(exchange, str) for exchange in closed):
         raise TypeError("closed_exchanges")
     for one in opened:
-        exchange, hours = one["exchange"], (_minute(one["start_time"], date), _minute(one["end_time"], date))
+        exchange, hours = (
+            one["exchange"],
+            (minute_of(one["start_time"], date), minute_of(one["end_time"], date)),
+        )
         if hours[0] >= hours[1] or exchange in closed:
             raise ValueError(f"{exchange} opens after it closes, or is closed too")
-        if exchange in _SCOPES and kind != "SETTLEMENT_HOLIDAY":
+        if exchange in SCOPES and kind != "SETTLEMENT_HOLIDAY":
             yield _Said(date, exchange, hours, note)
     for exchange in closed:
-        if exchange in _SCOPES and kind != "SETTLEMENT_HOLIDAY":
+        if exchange in SCOPES and kind != "SETTLEMENT_HOLIDAY":
             yield _Said(date, exchange, None, note)
 
 
-def _minute(ms: object, date: dt.date) -> int:
+def minute_of(ms: object, date: dt.date) -> int:
     """Minutes after the date's midnight in Mumbai."""
     if type(ms) is not int:
         raise TypeError(f"a time is {ms!r}")

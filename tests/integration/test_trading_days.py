@@ -23,6 +23,7 @@ from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.trading_days import TradingDays
 from mdingest.telemetry.clock import Clock
 from tests.support.rows import RELIANCE, ns
+from tests.unit.calendars.test_timings import only
 from tests.unit.calendars.test_upstox_list import ELECTION, KNOWN, entry, listed
 
 NOON = int(dt.datetime(2026, 12, 2, 6, 30, tzinfo=dt.UTC).timestamp()) * 10**9
@@ -33,6 +34,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self.says: Any = listed(KNOWN)
+        self.times: dict[str, Any] = {}  # by date; others have no session
         self.status = 200
         self.asked: list[str] = []
         self.url = ""
@@ -43,12 +45,18 @@ class Publisher:
             return web.Response(text=self.says, status=self.status)
         return web.json_response(self.says, status=self.status)
 
+    async def answer_times(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        times = self.times.get(request.path.rpartition("/")[2], {"status": "success", "data": []})
+        return web.json_response(times, status=404 if times is None else 200)
+
 
 @pytest.fixture
 async def publisher() -> AsyncIterator[Publisher]:
     publisher = Publisher()
     app = web.Application()
     app.router.add_get("/v2/market/holidays", publisher.answer)
+    app.router.add_get("/v2/market/timings/{date}", publisher.answer_times)
     async with TestServer(app) as server:
         publisher.url = str(server.make_url("")).rstrip("/")
         yield publisher
@@ -107,7 +115,8 @@ async def test_a_late_holiday_is_in_force_at_once(
     assert tables.around(RELIANCE, NOON, NOON).session_of(_array(NOON))[0] == 0
     assert [kind for kind, _ in journal.records] == [Kind.CALENDAR, Kind.CALENDAR]
     assert journal.records[0][1] != journal.records[1][1]
-    warned = [line for line in logs if line["log_level"] == "warning"]
+    warned = [line for line in logs if line["event"] == "calendar.day_changed"]
+    assert {line["log_level"] for line in warned if line["scope"] == "NSE.EQ"} == {"warning"}
     assert {(line["event"], line["scope"], line["was"], line["now"]) for line in warned} >= {
         ("calendar.day_changed", "NSE.EQ", "09:15-15:30", "closed")
     }
@@ -157,6 +166,32 @@ async def test_a_bad_reply_changes_nothing(
     assert (told, [path.name for path in (tmp_path / "calendar").iterdir()]) == ([1], ["upstox.csv"])
 
 
+async def test_a_session_of_the_week_ahead_is_learnt_and_a_wrong_reply_takes_nothing_of_it_back(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    saturday = dt.date(2026, 11, 21)
+    told: list[int] = []
+    path = tmp_path / "upstox.csv"
+    days = keeper(publisher, path, told)
+    publisher.times[str(saturday)] = only(saturday, NSE=("09:15", "12:00"))
+    await days.renew()
+    assert sorted(publisher.asked)[1:] == [f"/v2/market/timings/2026-11-{day}" for day in range(20, 27)]
+    learnt = path.read_text().splitlines()[2:]
+    assert "special,NSE.EQ,2026-11-21,,regular,09:15,12:00,as Upstox times it" in learnt
+
+    for wrong in (None, {"status": "success"}, only(saturday, NSE=("12:00", "09:15"))):
+        publisher.times[str(saturday)] = wrong
+        with structlog.testing.capture_logs() as logs:
+            await days.renew()
+        assert [line["event"] for line in logs] == ["calendar.no_timings"]
+        assert path.read_text().splitlines()[2:] == learnt
+
+    publisher.times[str(saturday)] = only(saturday)  # it was called off
+    await days.renew()
+    assert not [row for row in path.read_text().splitlines()[2:] if "2026-11-21" in row]
+    assert told == [1, 1]
+
+
 async def test_nobody_is_told_of_a_list_that_says_the_same(tmp_path: Path, publisher: Publisher) -> None:
     told: list[int] = []
     days = keeper(publisher, tmp_path / "upstox.csv", told)
@@ -186,7 +221,7 @@ async def test_a_fresh_list_is_not_fetched_again(
     with pytest.raises(asyncio.CancelledError):
         await days.run()
 
-    assert (len(publisher.asked), waited) == (1, [pytest.approx(20 * 3_600, abs=60)])
+    assert (len(publisher.asked), waited) == (1 + 7, [pytest.approx(20 * 3_600, abs=60)])
 
 
 async def test_a_list_that_was_damaged_on_disk_is_left_out(tmp_path: Path, publisher: Publisher) -> None:

@@ -66,7 +66,9 @@ def test_a_holiday_announced_late_closes_what_it_names_and_nothing_else() -> Non
         ("MCX.FO", "2026-12-02", "09:00-23:55", "17:00-23:55", False),
         ("NSE.EQ", "2026-12-02", "09:15-15:30", "closed", True),
     ]
-    text = as_file(found, "https://api.example", dt.datetime(2026, 11, 30, tzinfo=dt.UTC))
+    text = as_file(
+        [one.row for one in found], "https://api.example", dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
+    )
     check_rows("list", text)
     book = load(fetched=("list", text))
     assert not book.day("NSE.EQ.cas", dt.date(2026, 12, 2)).windows
@@ -95,7 +97,9 @@ def test_the_list_of_a_new_year_publishes_it_if_it_is_whole() -> None:
     whole = changes(listed(*(entry(date, ["NSE"]) for date in weekdays)), load())
     few = changes(listed(*(entry(date, ["NSE"]) for date in weekdays[:7])), load())
 
-    book = load(fetched=("list", as_file(whole, "x", dt.datetime(2026, 12, 20, tzinfo=dt.UTC))))
+    book = load(
+        fetched=("list", as_file([one.row for one in whole], "x", dt.datetime(2026, 12, 20, tzinfo=dt.UTC)))
+    )
     assert book.valid_through("NSE.EQ.noncas") == dt.date(2027, 12, 31)
     assert book.valid_through("NSE.FO") == dt.date(2026, 12, 31)
     assert not any("known," in change.row for change in few)
@@ -133,7 +137,9 @@ def test_a_list_with_anything_wrong_in_it_is_refused_whole(wrong: object) -> Non
 def test_the_users_own_file_outranks_the_list(tmp_path: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text("kind,scope,date,until,what,start,end,note\nnormal,NSE.EQ,2026-12-02,,,,,\n")
-    text = as_file(changes(listed(ELECTION), load()), "x", dt.datetime(2026, 11, 30, tzinfo=dt.UTC))
+    text = as_file(
+        [one.row for one in changes(listed(ELECTION), load())], "x", dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
+    )
 
     book = load(mine, fetched=("list", text))
 

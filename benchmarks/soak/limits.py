@@ -1,7 +1,8 @@
 """A small server's share for one process: so much of a core, so much memory.
 
 The kernel's control groups enforce it where this user may make one (version 1 or 2); page cache
-counts as memory there, as in a container. Elsewhere the process is only watched, and says so.
+counts as memory there, as in a container. What it is given is its own: neighbours that are busy
+wait for it, as on a server that one has paid for. Elsewhere the process is only watched, and says so.
 """
 
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _PERIOD_US = 100_000
+_FIRST_COME = 1 << 18, 10_000  # the greatest weight there is, in either version
 _ENTER = 'for group in $1; do echo $$ > "$group/cgroup.procs" || exit 70; done; shift; exec "$@"'
 
 
@@ -46,10 +48,20 @@ def limits(cores: float, memory_mb: int) -> Iterator[Limits]:
     quota, memory = int(cores * _PERIOD_US), memory_mb << 20
     name = f"mdingest-soak-{time.time_ns()}"
     first = {
-        _ROOT / "cpu" / name: {"cpu.cfs_period_us": _PERIOD_US, "cpu.cfs_quota_us": quota},
+        _ROOT / "cpu" / name: {
+            "cpu.shares": _FIRST_COME[0],
+            "cpu.cfs_period_us": _PERIOD_US,
+            "cpu.cfs_quota_us": quota,
+        },
         _ROOT / "memory" / name: {"memory.limit_in_bytes": memory},
     }
-    second = {_ROOT / name: {"cpu.max": f"{quota} {_PERIOD_US}", "memory.max": memory}}
+    second = {
+        _ROOT / name: {
+            "cpu.weight": _FIRST_COME[1],
+            "cpu.max": f"{quota} {_PERIOD_US}",
+            "memory.max": memory,
+        }
+    }
     made: list[Path] = []
     try:
         for groups in (first, second):

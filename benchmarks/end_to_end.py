@@ -10,7 +10,6 @@ target means something is kept, or copied whole, that need not be. The simulator
 else this machine does share its cores: stalls and lag are theirs too.
 """
 
-import re
 import sqlite3
 import time
 from contextlib import closing
@@ -18,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import processes as run_
+from benchmarks.meter import read
 from benchmarks.processes import Process, bound_of, free_port, histogram, mdingest, metrics, running, until
 from benchmarks.report import Row, at_most, main, quantile
-from mdingest.core.records import Record
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.reader import JournalReader
 from mdingest.pipeline.retain import BREATH
@@ -54,12 +53,18 @@ def live(instruments: int, rate: int, seconds: float, *, cpu: float, memory: flo
             until("simulator", lambda: "listening" in (folder / "simulator.log").read_text(), simulator)
             symbols = [f"SIM{number:04d}.NS" for number in range(1, instruments + 1)]
             config = run_.write_config(folder, feed_port=port, symbols=symbols, api_port=api)
-            with running(mdingest("--config", config, "run"), folder, "daemon") as daemon:
+            meter = folder / "meter.json"
+            with running(mdingest("--config", config, "run", meter=meter), folder, "daemon") as daemon:
                 until("first packets", lambda: _packets(metrics(api)) >= 2 * instruments, daemon)
                 time.sleep(_SETTLED_S)
+                begun, cpu_s, journal_s = time.monotonic(), daemon.cpu_s(), read(meter)
                 rows = _watched(daemon, api, folder / "market.db", seconds, cpu=cpu, memory=memory, lag=lag)
+                took = (time.monotonic() - begun) / 100  # to percent of a core
+                used, journal = (daemon.cpu_s() - cpu_s) / took, (read(meter) - journal_s) / took
                 daemon.stop()
-        return [_named(row, f"{instruments:,} x {rate}/s") for row in [*rows, _journaling(folder, rows[0])]]
+        return [
+            _named(row, f"{instruments:,} x {rate}/s") for row in [*rows, _journaling(folder, used, journal)]
+        ]
 
 
 def _packets(samples: dict[str, float]) -> float:
@@ -104,27 +109,31 @@ def _read_on(database: Path, seconds: float) -> list[float]:
     return lags
 
 
-def _journaling(folder: Path, cpu: Row) -> Row:
-    """What was journaled is journaled once more, by itself, and packed as far as packing may go."""
+def _packing_s(folder: Path) -> tuple[float, float]:
+    """CPU seconds that packing the whole journal takes, and how many seconds were journaled."""
     configure(level="error")
-    batches = list(JournalReader(folder / "journal").read())
-    span_s = (int(batches[-1].wall_ns[-1]) - int(batches[0].wall_ns[0])) / 1e9
-    journal, _ = Journal.open(folder / "again")
-    used = 0.0
-    with journal:
-        for batch in batches:
-            records: list[Record] = list(batch.records())
-            begun = time.thread_time()
-            journal.append(records)
-            used += time.thread_time() - begun
+    first, last = 0, 0
+    for batch in JournalReader(folder / "journal").read():
+        first, last = first or int(batch.wall_ns[0]), int(batch.wall_ns[-1])
+    with Journal.open(folder / "journal")[0] as journal:
         journal.rotate()
         begun = time.thread_time()
         while journal.files.pack_next():
             pass
-        packing = min(time.thread_time() - begun, span_s / BREATH)
-    share = 100 / span_s / float(re.findall(r"[\d.]+", cpu.ours)[0])
-    note = f"{100 * share * packing:.1f} of it to pack"
-    return at_most("journaling, of all CPU", 100 * share * (used + packing), _JOURNAL_SHARE, "%", note=note)
+        return time.thread_time() - begun, (last - first) / 1e9
+
+
+def _journaling(folder: Path, cpu: float, appending: float) -> Row:
+    """Percent of one core: of the whole daemon, and of its journal but for packing.
+
+    Packing lags behind and rests between pieces, so that it is measured by itself, as far as
+    it may go.
+    """
+    took_s, span_s = _packing_s(folder)
+    packing = 100 * min(took_s / span_s, 1 / BREATH)
+    share = 100 * (appending + packing) / cpu
+    note = f"append and sync {appending:.2g}, pack {packing:.2g} of {cpu:.3g} % of a core"
+    return at_most("journaling, of all CPU", share, _JOURNAL_SHARE, "%", note=note)
 
 
 def _named(row: Row, load: str) -> Row:

@@ -108,13 +108,16 @@ def running(command: list[str], folder: Path, name: str) -> Iterator[Process]:
                 child.wait()
 
 
-def mdingest(*words: str | Path) -> list[str]:
+def mdingest(*words: str | Path, meter: Path | None = None) -> list[str]:
     """A command line of the product, without what only its developers have installed.
 
     structlog imports these libraries wherever it finds them; where a user installs it does not.
+    ``meter``: a file that tells what the journal takes, see `benchmarks.meter`.
     """
     absent = "sys.modules.update(dict.fromkeys(('colorama', 'greenlet', 'rich', 'twisted')))"
-    start = f"import sys; {absent}; from mdingest.cli import main; sys.exit(main())"
+    metered = f"from pathlib import Path; from benchmarks import meter; meter.start(Path({str(meter)!r}))"
+    before = f"{absent}; {metered}" if meter else absent
+    start = f"import sys; {before}; from mdingest.cli import main; sys.exit(main())"
     return [product_python(), "-c", start, *map(str, words)]
 
 

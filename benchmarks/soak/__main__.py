@@ -17,10 +17,11 @@ PARTS: dict[str, tuple[str, str, Callable[..., Iterable[Row]]]] = {
     "disk": ("2 min", "syncs that take half a second each", disk.run),
     "kills": ("30 min", "500 kills of the daemon, against tape and journal", kills.run),
     "fuzz": ("12 min", "a million hostile frames and replies, chosen by coverage", fuzz.run),
-    "market": ("11 min", "9,000 instruments x 4/s", load.market),
+    "market": ("11 min", "9,000 instruments x 4/s on one core", load.market),
+    "starved": ("5 min", "the same with too little CPU: memory", load.starved),
     "steady": ("62 min", "500 symbols x 2/s in 0.5 CPU and 256 MiB", load.steady),
 }
-SIZED = {"disk", "kills", "fuzz", "market", "steady"}
+SIZED = {"disk", "kills", "fuzz", "market", "starved", "steady"}
 
 
 def main() -> None:

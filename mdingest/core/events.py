@@ -146,7 +146,10 @@ class Events:
     counts: Counter[str] = field(default_factory=Counter)
     """Things to count, such as ``late`` or ``out_of_order``; for metrics, not stored."""
 
+    @property
+    def rows(self) -> int:
+        """Of all tables: what a reader may wait for."""
+        return len(self.candles) + len(self.marks) + len(self.coverage) + len(self.gaps)
+
     def __bool__(self) -> bool:
-        return bool(
-            len(self.candles) or len(self.marks) or len(self.coverage) or len(self.gaps) or self.streams
-        )
+        return bool(self.rows or self.streams)

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 _NS = 1_000_000_000
 STATE_EVERY_NS = 30 * _NS
 SEGMENT_STATE_EVERY_NS = 10 * _NS
+QUIET_NS = 1 * _NS  # what only says how far streams have come is passed on no more often
 POSITION_EVERY_NS = 5 * _NS
 
 
@@ -111,6 +112,7 @@ class Aggregator:
         """Until the source ends. Waits while ``out`` is full; closes it at the end."""
         passed_on = self._clock.mono_ns()
         end = told = self.status.lsn
+        streams: dict[int, tuple[str, int]] = {}  # not passed on yet
         try:
             while True:
                 batch = await source.next()
@@ -119,14 +121,18 @@ class Aggregator:
                 events = self.step(batch)
                 end = batch.end
                 now = self._clock.mono_ns()
-                if end > self._committed and (events or now - passed_on >= POSITION_EVERY_NS):
+                if end > self._committed:
+                    streams |= events.streams
+                patience = QUIET_NS if streams else POSITION_EVERY_NS
+                if end > self._committed and (events.rows or now - passed_on >= patience):
+                    events.streams, streams = streams, {}
                     await out.put(Step(end, events, self.status.wall_ns))
                     passed_on, told = now, end
                 await self._save(end, STATE_EVERY_NS)
                 await asyncio.sleep(0)  # catching up must not starve sockets and readers
         except ChannelClosed:
             if end > max(self._committed, told):
-                await out.put(Step(end, Events(), self.status.wall_ns))
+                await out.put(Step(end, Events(streams=streams), self.status.wall_ns))
             if end:
                 await self._save(end, 0)
         finally:

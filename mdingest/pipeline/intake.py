@@ -154,9 +154,12 @@ class Intake:
 
     async def _arrived_by(self, moment: float) -> bool:
         """Whether a record came before a real monotonic instant."""
+        left_s = max(0.0, moment - time.monotonic())
+        alarm = asyncio.get_running_loop().call_later(left_s, self._arrived.set)
         try:
-            async with asyncio.timeout(max(0.0, moment - time.monotonic())):
-                await self._arrived.wait()
-        except TimeoutError:
-            return self._arrived.is_set()
-        return True
+            await self._arrived.wait()
+        finally:
+            alarm.cancel()
+            if not self._waiting:
+                self._arrived.clear()
+        return bool(self._waiting)

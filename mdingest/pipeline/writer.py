@@ -83,7 +83,7 @@ class Writer:
         open_ = True
         while open_:
             taken, open_ = await self._gather(steps, due)
-            if any(map(_has_news, taken)):
+            if any(step.events.rows for step in taken):
                 due = time.monotonic() + self._spacing_s
             if taken:
                 await self._commit(taken)
@@ -124,7 +124,7 @@ class Writer:
                 return taken, False
             if not taken:
                 patience = max(due, time.monotonic() + QUIET_SPACINGS * self._spacing_s)
-            if _has_news(step):
+            if step.events.rows:
                 patience = due
             taken.append(step)
             rows += len(step.events.candles)
@@ -168,12 +168,6 @@ def pieces(transaction: Transaction) -> Iterator[Transaction]:
     for begin in cuts:
         yield Transaction(candles=Candles(candles[begin : begin + MOST_BROUGHT]))
     yield replace(transaction, candles=Candles(candles[len(cuts) * MOST_BROUGHT :]))
-
-
-def _has_news(step: Step) -> bool:
-    """Whether there is anything in it that a reader may wait for."""
-    events = step.events
-    return bool(len(events.candles) or len(events.marks) or len(events.coverage) or len(events.gaps))
 
 
 def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0) -> Transaction:

@@ -109,8 +109,7 @@ def aggregator(*, start: int = 0, committed: int = 0, **options: object) -> Aggr
         BatchDecoder(make),
         start=start,
         committed=committed,
-        clock=Clock(),
-        **options,  # type: ignore[arg-type]
+        **{"clock": Clock(), **options},  # type: ignore[arg-type]
     )
 
 
@@ -135,6 +134,16 @@ async def test_packets_become_candles_and_the_last_step_ends_where_the_log_does(
     assert candles(steps) == [(n, 1.0) for n in range(1, 7)]
     assert steps[-1].end == log.batches[-1].end
     assert [step.end for step in steps] == sorted({step.end for step in steps})
+
+
+async def test_how_far_streams_have_come_waits_for_rows_to_go_with() -> None:
+    log = Log().begun().seconds(0, 10)
+    for n in range(20):
+        log.append((Kind.FRAME, b"a 9"), at=10 + n / 100)
+    steps = await steps_of(aggregator(clock=Clock(shifted=True, speed=0.0)), log.source())
+    assert all(step.events.rows for step in steps[:-1])
+    assert [step.events.streams.keys() for step in steps[1:]] == [{1}] * (len(steps) - 1)
+    assert steps[-1].end == log.batches[-1].end
 
 
 async def test_what_is_committed_already_is_stepped_and_not_passed_on() -> None:

@@ -44,12 +44,14 @@ _SLOPE_MB_H = 2.0
 _FRESH = """
 SELECT ts_utc, unixepoch(ts_utc) FROM candles WHERE symbol = 'SIM0001.NS' AND interval = '1s' AND ts_utc > ?
 ORDER BY ts_utc DESC LIMIT 100"""
-_CUT_OFF_S = 5  # by start and stop: the first and the last seconds can't be whole
+_CUT_OFF_S = 5  # by the stop
 _STATES = """
-SELECT state, count(*) FROM candles WHERE interval = '1s'
-AND unixepoch(ts_utc) > (SELECT unixepoch(min(ts_utc)) + ?1 FROM candles WHERE interval = '1s')
-AND unixepoch(ts_utc) < (SELECT unixepoch(max(ts_utc)) - ?1 FROM candles WHERE interval = '1s')
-GROUP BY state"""
+SELECT c.state, count(*) FROM candles AS c
+JOIN (SELECT symbol, min(start_utc) AS since FROM coverage GROUP BY symbol) AS heard
+ON heard.symbol = c.symbol
+WHERE c.interval = '1s' AND c.ts_utc >= heard.since
+AND unixepoch(c.ts_utc) < (SELECT unixepoch(max(ts_utc)) - ? FROM candles WHERE interval = '1s')
+GROUP BY c.state"""
 _HOLES = """
 SELECT count(*), min(start_utc) FROM gaps WHERE end_utc IS NOT NULL AND start_utc > (
     SELECT min(start_utc) FROM coverage WHERE symbol = gaps.symbol)"""

@@ -298,5 +298,5 @@ async def _wanted(
 def _resolve_file(
     provider: LiveProvider[Any], symbols: tuple[str, ...], options: BaseModel, path: Path, problems: list[str]
 ) -> list[Resolved]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return provider.resolve(symbols, options, lines, problems=problems)

@@ -40,7 +40,7 @@ async def sync_instruments(config: Config, provider: str, source: str | None, cl
     kite = account if isinstance(account, KiteOptions) else None
     where = source or (kite.instruments if kite is not None else _default_address())
     path = await instrument_list(where, folder / "kite_ws.csv")
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return await _sync(config, "kite_ws", clock, _listings(lines, Naming(kite), problems), problems)
 
 

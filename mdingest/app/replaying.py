@@ -44,13 +44,16 @@ async def run_replay(
     if verify and end is not None:
         raise ConfigError("--end: stored rows may have changed since; --verify compares up to the present")
     reader = JournalReader(directory)
+    first, last = _address(reader, "--start", start), _address(reader, "--end", end)
+    if first is not None and last is not None and first > last:
+        raise ConfigError("--start must lie before --end")
     again = partial(
         replay,
         directory,
         make_decoder=make_decoder,
         code=__version__,
         settings=settings_of(config),
-        part=Part(_address(reader, "--start", start), _address(reader, "--end", end)),
+        part=Part(first, last),
     )
     if not verify:
         target = into or url_of(config)

@@ -158,8 +158,8 @@ def _print_plan(reports: "list[Report]") -> None:
         print(f"{said.symbol} {said.interval} from {said.provider}: {len(said.requests)} requests")
         for request in said.requests:
             print(f"  {request}")
-        for span in said.beyond:
-            print(f"  out of reach: {' to '.join(_range(span))}")
+        if said.beyond:  # each session by itself, which are thousands
+            print(f"  out of reach: {' to '.join(_range((said.beyond[0][0], said.beyond[-1][1])))}")
 
 
 def _range(span: tuple[int, int]) -> list[str]:

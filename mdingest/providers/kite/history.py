@@ -142,7 +142,7 @@ def _clock(ns: int) -> str:
 def _find(
     symbols: Sequence[str], options: KiteOptions, path: Path, problems: list[str]
 ) -> dict[str, Resolved]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         found = resolve(symbols, options, lines, problems=problems)
     return {row.instrument.symbol: row for row in found}
 

@@ -100,9 +100,7 @@ def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator
     """
     lines = csv.reader(_lines(instruments) if isinstance(instruments, str) else instruments)
     bad = 0
-    header = next(lines, [])
-    if [name.strip().lstrip("\ufeff") for name in header] != HEADER.split(","):
-        raise ConfigError(f"not Kite's instrument list: its first line should be {HEADER}")
+    _check_header(lines)
     while True:
         try:
             cells = next(lines, None)
@@ -182,6 +180,15 @@ def _resolved(symbol: str, row: Row, options: KiteOptions, *, with_derivatives: 
     )
 
 
+def _check_header(lines: Iterator[list[str]]) -> None:
+    try:
+        header = next(lines, [])
+    except csv.Error:  # not even lines
+        header = []
+    if [name.strip().lstrip("\ufeff") for name in header] != HEADER.split(","):
+        raise ConfigError(f"not Kite's instrument list: its first line should be {HEADER}")
+
+
 def _mistake(cells: list[str]) -> str | None:
     """What is wrong with a line, or None. An empty line is no mistake."""
     if not cells:
@@ -193,6 +200,8 @@ def _mistake(cells: list[str]) -> str | None:
         return f"instrument_token {token[:20]!r} is no token"
     if not cells[2] or not cells[11]:
         return "no tradingsymbol or no exchange"
+    if "\ufffd" in cells[2]:  # what was read stands in for bytes that are no UTF-8
+        return "tradingsymbol is not UTF-8 text"
     return None
 
 

@@ -2,11 +2,13 @@ import io
 import time
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mdingest.core.control import VolumeKind
 from mdingest.errors import ConfigError
+from mdingest.providers.kite.history import HISTORY
 from mdingest.providers.kite.instruments import HEADER, read_rows, resolve
 from mdingest.providers.kite.options import KiteOptions
 
@@ -155,10 +157,23 @@ def test_a_symbol_listed_twice_is_reported_and_the_first_kept() -> None:
     assert problems == ["RELIANCE.NS: listed twice, tokens 738561 and 1"]
 
 
-@pytest.mark.parametrize("other", ["", "<html>\n", "\n\n", "a,b,c\n1,2,3\n", "\x00"])
+@pytest.mark.parametrize("other", ["", "<html>\n", "\n\n", "a,b,c\n1,2,3\n", "\x00", "x" * 200_000])
 def test_another_file_is_refused(other: str) -> None:
     with pytest.raises(ConfigError, match="not Kite's instrument list"):
         resolve(["RELIANCE.NS"], OPTIONS, other)
+
+
+def test_bytes_that_are_no_text_cost_no_more_than_their_row(tmp_path: Path) -> None:
+    """Of a list from the network: the daemon must live on, whatever it says."""
+    path, problems = tmp_path / "list.csv", list[str]()
+    path.write_bytes(
+        LIST.encode() + b"1,1,CAF\xe9,CAF\xe9,0,,0,0,1,EQ,NSE,NSE\n2,2,INFY,\xe9,0,,0,0,1,EQ,NSE,NSE\n"
+    )
+
+    found = HISTORY.listing.find(["RELIANCE.NS", "INFY.NS"], OPTIONS, path, problems)
+
+    assert list(found) == ["RELIANCE.NS", "INFY.NS"]
+    assert [text.split(": ")[1] for text in problems] == ["tradingsymbol is not UTF-8 text"]
 
 
 def test_no_list_at_all_is_refused() -> None:

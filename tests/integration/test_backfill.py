@@ -22,9 +22,9 @@ from mdingest.cli.bars import Bars, complaints, summary
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError
-from mdingest.pipeline.history import Backfill, Order, SymbolReport
+from mdingest.pipeline.history import Backfill, Chain, Order, SymbolReport
 from mdingest.pipeline.history.fetch import Fetcher
-from mdingest.pipeline.history.limits import Pace
+from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.providers.csvfile import CsvHistory, CsvOptions
 from mdingest.providers.history import Capabilities, History, Hours, Limits, Reach
 from mdingest.store import open_store
@@ -219,6 +219,63 @@ class TestANetworkProvider:
             return await db.store.commit(transaction)
 
         assert (await fetched(db, ScriptedHistory(NETWORK), commit=commit)).changed == 10
+
+
+class TestSeveralProviders:
+    """The first of them wants to be asked in a minute."""
+
+    @pytest.fixture(autouse=True)
+    def _waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waited: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            self.waited.append(seconds)
+
+        monkeypatch.setattr("mdingest.pipeline.history.backfill.asyncio.sleep", sleep)
+
+    async def both(self, db: Database, first: History, second: History) -> list[SymbolReport]:
+        (reliance,) = await db.store.ensure_instruments([RELIANCE])
+        async with Fetcher() as fetcher:
+            chain = Chain(
+                [
+                    Backfill(
+                        name,
+                        history,
+                        db.store,
+                        hours=lambda instrument: Hours(BOOK, instrument.session_class),
+                        fetcher=fetcher,
+                        pace=Pace(Limits(), lambda: 0.0),
+                        now_ns=lambda: LATER,
+                    )
+                    for name, history in (("yfinance", first), ("kite", second))
+                ]
+            )
+            return (await chain.run(Order([reliance], MINUTE, ns(0), ns(600)), Silence())).symbols
+
+    async def test_it_is_not_waited_for_while_another_has_what_is_wanted(self, db: Database) -> None:
+        throttled = ScriptedHistory(NETWORK, errors=[TransientError("Too Many Requests", 60.0)])
+
+        first, second = await self.both(db, throttled, ScriptedHistory(NETWORK))
+
+        assert (second.provider, second.rows, first.failures, second.failures) == ("kite", 10, [], [])
+        assert first.notes == ["yfinance: /dev/null: Too Many Requests; kite is asked for the rest"]
+        assert self.waited == []
+
+    async def test_it_is_asked_again_with_patience_for_what_nobody_brought(self, db: Database) -> None:
+        throttled = ScriptedHistory(NETWORK, errors=[TransientError("Too Many Requests", 60.0)] * 2)
+        nobody = ScriptedHistory(NETWORK, errors=[PermanentError("no such symbol")])
+
+        said = await self.both(db, throttled, nobody)
+
+        assert [one.provider for one in said] == ["yfinance", "kite", "yfinance"]
+        assert (said[-1].rows, [one.failures for one in said]) == (10, [[], [], []])
+        assert self.waited == [60.0]
+
+    async def test_its_own_wish_is_known_before_it_is_asked_in_a_hurry(self) -> None:
+        pace = Pace(Limits(), lambda: 100.0)
+        assert pace.held_s == 0
+        pace.hold(60.0)
+        assert pace.held_s == Sparing(pace, 0.5).held_s == 60
 
 
 class TestFiles:

@@ -1,9 +1,9 @@
 """Fetches history into a store, symbol by symbol, in short transactions of rows with coverage."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from mdingest.pipeline.history.batch import BATCH, Batch, Write
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
 from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace, Sparing
+from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS, Order
 from mdingest.pipeline.history.plan import plan
 from mdingest.pipeline.history.replies import Reading, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
@@ -26,22 +27,9 @@ from mdingest.providers.history import Ask, History, Hours, Reply, Request
 
 log = structlog.get_logger()
 
-EARLIEST_NS, LATEST_NS = -(1 << 61), 1 << 61
 ATTEMPTS = 5
 GIVE_UP_AFTER = 2  # requests in a row that failed however often they were tried: it is down
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to bring. ``start_ns`` None: everything, which only files allow; ``end_ns`` None: to now."""
-
-    instruments: Sequence[Instrument]
-    interval: Interval
-    start_ns: int | None = None
-    end_ns: int | None = None
-    force: bool = False  # covered ranges too
-    dry_run: bool = False  # say what would be asked for, and ask for nothing
-    only: Sequence[Span] | None = None  # nothing else of the range: what another provider left
+HURRIED_WAIT_S = 10.0  # longer nobody waits who can ask somebody else
 
 
 class Backfill:
@@ -71,6 +59,7 @@ class Backfill:
         self._storing = Storing(name, store, store.commit if commit is None else commit)
         self._failed_in_a_row = 0
         self._refused: PermanentError | TransientError | None = None  # all of it, not one symbol
+        self._hurried = False
 
     @property
     def name(self) -> str:
@@ -83,7 +72,13 @@ class Backfill:
         if interval.seconds in known:
             return ""
         names = ", ".join(Interval(seconds).text for seconds in sorted(known))
-        return f"{self._name} has no candles of {interval}; it has {names}, and longer ones are made on read"
+        parts = [seconds for seconds in known if interval.seconds % seconds == 0]
+        todo = (
+            f"ask for {Interval(max(parts))}, of which {interval} is made on read"
+            if parts
+            else "ask for these"
+        )
+        return f"{self._name} has no candles of {interval}; it has {names}: {todo}"
 
     async def run(self, order: Order, progress: Progress) -> Report:
         """All symbols, one after another. What fails for one does not touch the others.
@@ -99,9 +94,16 @@ class Backfill:
             progress.finished(said)
         return report
 
-    async def one(self, instrument: Instrument, order: Order, progress: Progress) -> SymbolReport:
-        """One symbol of an order that was checked; ``progress`` does not hear of its end."""
+    async def one(
+        self, instrument: Instrument, order: Order, progress: Progress, *, hurried: bool = False
+    ) -> SymbolReport:
+        """One symbol of an order that was checked; ``progress`` does not hear of its end.
+
+        ``hurried``: somebody else can be asked, so a provider that wants us to wait has had its turn,
+        and ``postponed`` says so.
+        """
         said = SymbolReport(instrument.symbol, order.interval.text, self._name)
+        self._hurried = hurried
         try:
             await self._symbol(instrument, order, said, progress)
         except (PermanentError, TransientError) as exc:
@@ -151,7 +153,8 @@ class Backfill:
             except (PermanentError, TransientError) as exc:
                 said.left.append((ask.start_ns, ask.end_ns))
                 said.failures.append(f"{request}: {exc}")
-                if self._refused is not None:
+                said.postponed = isinstance(exc, _Postponed)
+                if self._refused is not None or said.postponed:
                     said.left += [(later.start_ns, later.end_ns) for later, _ in requests[number + 1 :]]
                     break
             if batch is not None and len(batch) >= BATCH:
@@ -222,7 +225,7 @@ class Backfill:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if not self._fetcher.has(request):
-                    await self._pace.turn()
+                    await self._turn()
                 async with self._fetcher.reply(request) as reply:
                     if batch is None:
                         await self._refuse_adjusted(ask, reply)
@@ -232,7 +235,7 @@ class Backfill:
                         await self._fetcher.understood(reply)
                     else:
                         self._fetcher.misunderstood(request)  # it may be mended by the next time
-            except NotYet:
+            except (NotYet, _Postponed):
                 raise
             except Unauthorized as exc:
                 self._refused = exc
@@ -244,6 +247,11 @@ class Backfill:
                 self._failed_in_a_row = 0
                 return
 
+    async def _turn(self) -> None:
+        if self._hurried and self._pace.held_s > HURRIED_WAIT_S:
+            raise _Postponed(f"it asked not to be asked for another {self._pace.held_s:.0f} s")
+        await self._pace.turn()
+
     async def _wait(self, exc: TransientError, jitter_s: float, *, last: bool) -> None:
         """Until the next attempt; raises ``exc`` if there is none."""
         wait = jitter_s if exc.retry_after_s is None else exc.retry_after_s
@@ -254,6 +262,8 @@ class Backfill:
             self._pace.hold(wait)  # for all that share it
         if last or wait > LONGEST_WAIT_S:
             raise exc
+        if self._hurried and exc.retry_after_s is not None and wait > HURRIED_WAIT_S:
+            raise _Postponed(str(exc)) from exc
         log.warning("backfill.retry_scheduled", provider=self._name, delay_s=round(wait, 1), error=str(exc))
         await asyncio.sleep(wait)
 
@@ -287,6 +297,10 @@ class Backfill:
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
         return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)
+
+
+class _Postponed(TransientError):
+    """It is to be asked later, and somebody else now."""
 
 
 def _narrowed(ask: Ask, request: Request) -> Ask:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from mdingest.core.instrument import Instrument
 from mdingest.core.spans import Span, intersect, union
 from mdingest.errors import ConfigError, PermanentError
-from mdingest.pipeline.history.backfill import Backfill, Order
+from mdingest.pipeline.history.backfill import Backfill
+from mdingest.pipeline.history.order import Order
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
 from mdingest.providers.history import Ask, Capabilities, History, Parsed, Reply, Request
 
@@ -15,7 +16,9 @@ class Chain:
     """Backfills in the order in which they are asked. Each symbol goes its own way through them.
 
     A provider is followed by the next for what it failed to bring and for what lies beyond its
-    depth, and for nothing else. Its failures are then notes: only what nobody brought has failed.
+    depth, and for nothing else. One that wants us to wait is not waited for while there is a next; it
+    is asked again, with patience, for what nobody brought, and at once for the next symbol if it is
+    ready by then. Failures are notes where somebody follows: only what nobody brought has failed.
     """
 
     def __init__(self, backfills: Sequence[Backfill]) -> None:
@@ -42,14 +45,17 @@ class Chain:
     ) -> list[SymbolReport]:
         reports: list[SymbolReport] = []
         failed: list[tuple[Span, str]] = []  # by an earlier provider, and why
-        for at, backfill in enumerate(able):
-            said = await backfill.one(instrument, order, progress)
+        turns = list(able)
+        for at, backfill in enumerate(turns):  # it grows by those that are asked again
+            said = await backfill.one(instrument, order, progress, hurried=at + 1 < len(able))
             reports.append(said)
             left = union([*said.left, *said.beyond])
-            if left and at + 1 < len(able):
+            if said.postponed:
+                turns.append(backfill)
+            if left and at + 1 < len(turns):
                 why = "; ".join(said.failures)
                 failed += [(span, f"{backfill.name}: {why}") for span in said.left]
-                taken_over = f"{able[at + 1].name} is asked for the rest"
+                taken_over = f"{turns[at + 1].name} is asked for the rest"
                 said.notes += [f"{backfill.name}: {text}; {taken_over}" for text in said.failures]
                 said.failures = []
                 order = replace(order, start_ns=left[0][0], end_ns=left[-1][1], only=left)

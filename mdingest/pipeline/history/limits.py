@@ -40,6 +40,11 @@ class Pace:
         if self._quota is not None and wait_s > LONGEST_WAIT_S:
             self._quota.hold(wait_s)
 
+    @property
+    def held_s(self) -> float:
+        """For how long the provider wants no request yet."""
+        return max(0.0, self._held_until - self._now())
+
     async def turn(self, kept: float = 0.0) -> None:
         """Wait until a request is allowed, and count it.
 
@@ -77,6 +82,11 @@ class Sparing:
     def hold(self, wait_s: float) -> None:
         """See `Pace.hold`."""
         self.pace.hold(wait_s)
+
+    @property
+    def held_s(self) -> float:
+        """See `Pace.held_s`."""
+        return self.pace.held_s
 
     async def turn(self) -> None:
         """See `Pace.turn`."""

@@ -27,6 +27,7 @@ class SymbolReport:
     unseen: list[tuple[str, list[Span]]] = field(default_factory=list)
     """Answers for a whole market without the instrument: in words, and for which ranges."""
     left: list[Span] = field(default_factory=list)  # ranges that failed, UTC ns
+    postponed: bool = False  # it wanted us to wait, and somebody else could be asked
 
     @property
     def failed(self) -> bool:

@@ -15,8 +15,8 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.interval import MINUTE, Interval
 from mdingest.core.session import SECOND_NS, SessionTable, TradeDay
 from mdingest.core.spans import Span, subtract, union
-from mdingest.pipeline.history.backfill import Order
 from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.history.order import Order
 from mdingest.pipeline.history.report import Quiet
 from mdingest.pipeline.upkeep.asking import Asked
 from mdingest.pipeline.upkeep.differences import built, day_of, differences, total

@@ -20,8 +20,8 @@ from mdingest.core.interval import MINUTE
 from mdingest.core.session import SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.errors import ConfigError, MdingestError, StoreUnavailable
-from mdingest.pipeline.history.backfill import Order
 from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.history.order import Order
 from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
 from mdingest.pipeline.upkeep import attempts
 from mdingest.pipeline.upkeep.asking import Asked, Ready

@@ -5,12 +5,12 @@ a trade is no hole. Spans are half-open, UTC ns.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
-from mdingest.api.missing import UNRECORDED, Missing, missing
+from mdingest.api.missing import RETENTION, UNRECORDED, Missing, missing
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.interval import MINUTE, WEEK, Interval
 from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
@@ -19,6 +19,7 @@ from mdingest.store.base import CoverageRow, GapRow
 
 NEVER_FETCHED, BEYOND_DEPTH = "never_fetched", "beyond_depth"
 SECONDS_STAY = "no broker has seconds"
+DROPPED = "older than candles.retention keeps"
 _OPEN, _UNFILLABLE = "open", "unfillable"
 _UNSETTLED_NS = 20 * SECOND_NS  # may not be committed yet
 _WEEKDAYS = 7
@@ -35,7 +36,7 @@ class Lack:
     start_ns: int
     end_ns: int
     candles: int
-    why: str  # a cause of gaps, unrecorded, never_fetched or beyond_depth
+    why: str  # a cause of gaps, unrecorded, retention, never_fetched or beyond_depth
     repair: str  # open, repairing, unfillable
     reason: str
 
@@ -55,7 +56,7 @@ class Completeness:
 async def completeness(
     reader: Reader, tables: Tables, wanted: Wanted, *, now_ns: int, earliest: Earliest = lambda _: None
 ) -> Completeness:
-    """A start of None: since the trade date of the first that was ever heard or fetched.
+    """A start of None: since the trade date of the first that was ever heard or fetched, and is kept.
 
     Raises StoreUnavailable.
     """
@@ -64,7 +65,10 @@ async def completeness(
     if low is None:  # the day of the first begins before it
         low = _first(coverage, wanted.interval, wanted.end_ns) - DAY_NS
     gaps = await reader.gaps(wanted.instrument.id, low, wanted.end_ns)
-    return completeness_of(coverage, gaps, tables, wanted, now_ns=now_ns, earliest=earliest)
+    forgotten = await reader.upkeep.forgotten()
+    return completeness_of(
+        coverage, gaps, tables, wanted, now_ns=now_ns, earliest=earliest, forgotten=forgotten
+    )
 
 
 def completeness_of(
@@ -76,10 +80,11 @@ def completeness_of(
     now_ns: int,
     earliest: Earliest = lambda _: None,
     since_ns: int = EARLIEST,
+    forgotten: Mapping[int, int] | None = None,
 ) -> Completeness:
     """The same of rows of the instrument, all of its coverage before the end among them.
 
-    ``since_ns``: the earliest start where ``wanted`` has none.
+    ``since_ns``: the earliest start where ``wanted`` has none. ``forgotten`` as in `missing`.
     """
     instrument, interval = wanted.instrument, wanted.interval
     end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS) // SECOND_NS * SECOND_NS
@@ -87,10 +92,12 @@ def completeness_of(
     first = _first(coverage, interval, end_ns)
     low = max(first, min(since_ns, end_ns)) if wanted.start_ns is None else wanted.start_ns
     table = tables.around(instrument, low, end_ns)
-    if wanted.start_ns is None and (day := table.day_of(low)) is not None:
-        low = day.start_ns
+    if wanted.start_ns is None:
+        day = table.day_of(low)
+        kept_from = (forgotten or {}).get(interval.seconds, EARLIEST)
+        low = max(kept_from, low if day is None else day.start_ns)
     windows = _over(table, interval, (low, end_ns), all_sessions=wanted.all_sessions)
-    holes = missing(windows, coverage, gaps, interval_s=interval.seconds)
+    holes = missing(windows, coverage, gaps, interval_s=interval.seconds, forgotten=forgotten)
     reach = earliest(interval.seconds)
     reach = EARLIEST if reach is None else reach
     lacks = [
@@ -188,7 +195,9 @@ def _lack(
     row = next((gap for gap in gaps if gap.cause == why and _touches(gap, hole)), None)
     if row is not None:
         repair, reason = row.repair, row.reason
-    if interval < MINUTE:
+    if why == RETENTION:
+        repair, reason = _UNFILLABLE, DROPPED
+    elif interval < MINUTE:
         repair, reason = _UNFILLABLE, SECONDS_STAY
     return Lack(*span, count(windows, [span], interval, table), why, repair, reason)
 

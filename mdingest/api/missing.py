@@ -5,15 +5,18 @@ explain holes, and add those inside an uptime: trades that came too late, frames
 not be read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from mdingest.core.events import Cause
+from mdingest.core.interval import MINUTE
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.store.base import CoverageRow, GapRow
 
 UNRECORDED = "unrecorded"
 """Cause of a hole that no row explains: nobody was listening, or who listened died."""
+RETENTION = "retention"
+"""Cause of a hole that was none: what was heard or fetched there was kept for a while, then dropped."""
 _WITHIN_UPTIME = frozenset(
     cause.text for cause in (Cause.LATE, Cause.UNDECODABLE, Cause.SHED, Cause.QUARANTINE, Cause.TRADE_ID)
 )
@@ -35,21 +38,26 @@ def missing(
     *,
     interval_s: int,
     settling: Span = (0, 0),
+    forgotten: Mapping[int, int] | None = None,
 ) -> list[Missing]:
     """Holes in ``windows`` (sorted, disjoint), ascending and disjoint, for one length of candle.
 
     History counts for its own length and what is made of it: minutes never fill seconds.
     Inside ``settling``, the last moments that may not be committed yet, only what a row
-    explains is missing.
+    explains is missing. ``forgotten``: interval in seconds to the instant before which its
+    candles were dropped.
     """
     heard: dict[str, list[Span]] = {}
+    dropped: list[Span] = []
     for row in coverage:
         if row.interval_s == 0 or interval_s % row.interval_s == 0:
-            heard.setdefault(row.source, []).append((row.start_ns, row.end_ns))
-    by_source = {source: union(spans) for source, spans in heard.items()}
+            kept_from = (forgotten or {}).get(_kept_as(row, interval_s), row.start_ns)
+            heard.setdefault(row.source, []).append((max(row.start_ns, kept_from), row.end_ns))
+            dropped.append((row.start_ns, min(row.end_ns, kept_from)))
+    by_source = {source: union(_forward(spans)) for source, spans in heard.items()}
     uncovered = subtract(windows, union(span for spans in by_source.values() for span in spans))
-    found: list[Missing] = []
-    explained: list[Span] = []
+    explained = intersect(uncovered, union(_forward(dropped)))
+    found = [Missing(*hole, RETENTION) for hole in explained]
     for gap in sorted(gaps, key=lambda gap: gap.start_ns):
         span = [(gap.start_ns, _FOR_EVER if gap.end_ns is None else gap.end_ns)]
         if gap.cause in _WITHIN_UPTIME:
@@ -65,6 +73,18 @@ def missing(
     rest = subtract(uncovered, union([*explained, settling]))
     found += [Missing(*hole, UNRECORDED) for hole in rest]
     return _joined(found)
+
+
+def _forward(spans: Iterable[Span]) -> list[Span]:
+    """Without those of which nothing is left."""
+    return [span for span in spans if span[0] < span[1]]
+
+
+def _kept_as(row: CoverageRow, interval_s: int) -> int:
+    """The length of the stored candles through which coverage serves an interval. Live ones have two."""
+    if row.interval_s == 0:
+        return MINUTE.seconds if interval_s >= MINUTE.seconds else 1
+    return row.interval_s
 
 
 def overlaps(holes: Sequence[Missing], start: int, end: int) -> bool:

@@ -16,6 +16,7 @@ from mdingest.core.session import DAY_NS, SECOND_NS, Session
 _UNSETTLED_NS = 20 * SECOND_NS
 """What happened this lately may not be committed: commits may take 10 s, and 2 s to close."""
 _LIVELY_NS = 60 * SECOND_NS
+_STALE_NS = 60 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +42,8 @@ class Reading:
         self._tables = tables
         self._tails = Tails(reader, tables, forming)
         self._now = now
+        self._forgotten: dict[int, int] = {}
+        self._forgotten_at = EARLIEST
 
     async def read(self, wanted: Wanted) -> Found:
         """Raises StoreUnavailable."""
@@ -101,9 +104,17 @@ class Reading:
             beside.gaps,
             interval_s=wanted.interval.seconds,
             settling=(now - _UNSETTLED_NS, LATEST),
+            forgotten=await self._dropped(now),
         )
         live = (row.end_ns for row in coverage if row.interval_s == 0)
         return holes, max(live, default=EARLIEST)
+
+    async def _dropped(self, now: int) -> dict[int, int]:
+        """How far back retention has reached; it goes on once an hour."""
+        if abs(now - self._forgotten_at) > _STALE_NS:
+            self._forgotten = await self._reader.upkeep.forgotten()
+            self._forgotten_at = now
+        return self._forgotten
 
     async def _beside(self, instrument_id: int, start: int, end: int) -> Beside:
         """Where what was read with the candles does not reach: a day without any, a day's first hours."""

@@ -27,6 +27,10 @@ class Compared(Protocol):
         """How live-built candles of some trade dates compare with those of other sources."""
         ...
 
+    async def forgotten(self) -> dict[int, int]:
+        """Interval in seconds to the instant, UTC ns, before which its candles were dropped."""
+        ...
+
 
 class Reader(Protocol):
     """What is read of a store; `mdingest.store.base.Store` says what each means."""

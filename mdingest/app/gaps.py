@@ -60,6 +60,7 @@ async def list_gaps(
     live = {Interval.parse(text).seconds for text in config.candles.intervals}
     async with open_reading(url_of(config)) as store:
         stored = {instrument.symbol: instrument for instrument in await store.instruments()}
+        forgotten = await store.upkeep.forgotten()
         for symbol in dict.fromkeys(symbols or stored):
             instrument = stored.get(symbol)
             if instrument is None:
@@ -81,6 +82,7 @@ async def list_gaps(
                     now_ns=now,
                     earliest=earliest,
                     since_ns=since,
+                    forgotten=forgotten,
                 )
                 for seconds in sorted(lengths - {LIVE} | (live if LIVE in lengths else set()))
             ]

@@ -24,6 +24,7 @@ from mdingest.core.interval import Interval
 from mdingest.store import postgres_sql as sql
 from mdingest.store.base import Store, SymbolRow, Transaction
 from mdingest.store.postgres import PostgresStore
+from mdingest.store.upkeep import FORGET
 
 _PAGE = 20_000
 _BATCH = 10_000
@@ -88,6 +89,11 @@ _OTHERS = (
         ON CONFLICT (instrument_id, date, interval_s, other, field)
         DO UPDATE SET compared = excluded.compared, differing = excluded.differing,
             worst_ns = excluded.worst_ns, ours = excluded.ours, theirs = excluded.theirs""",
+    ),
+    (
+        "forgotten",
+        "SELECT interval_s, before_ns FROM forgotten",
+        FORGET,
     ),
     (
         "schedule_runs",

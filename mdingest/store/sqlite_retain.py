@@ -6,6 +6,7 @@ from functools import partial
 
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
+from mdingest.store import upkeep
 from mdingest.store.base import Retention
 from mdingest.store.sqlite_threads import transaction
 
@@ -48,6 +49,8 @@ DELETE FROM candle_revisions WHERE id IN (
     SELECT r.id FROM candle_revisions AS r WHERE r.replaced_at < ?1 ORDER BY r.id LIMIT ?2
 )"""
 
+_REMEMBER = upkeep.FORGET.replace("$", "?")
+
 Piece = Callable[[sqlite3.Connection], int]
 """Does a bounded piece of work in its own transaction; how many rows or pages it touched."""
 
@@ -55,6 +58,7 @@ Piece = Callable[[sqlite3.Connection], int]
 def pieces(keep: Retention) -> Iterator[tuple[Piece, int]]:
     """Work to be done, each piece again while it touches as much as the number beside it."""
     for interval_s, before_ns in keep.candles.items():
+        yield partial(_remember, values=(interval_s, before_ns)), _ALL  # first: some go with the first piece
         if interval_s == 1:
             yield partial(_fresh, before=rows.text_of(before_ns)), _ALL
         yield _ByInstrument(_FORGET[interval_s], rows.text_of(before_ns)), ROWS_AT_ONCE
@@ -85,6 +89,13 @@ class _ByInstrument:
                 if gone < ROWS_AT_ONCE:
                     self._left.pop()
         return gone
+
+
+def _remember(connection: sqlite3.Connection, values: tuple[int, int]) -> int:
+    """How far back retention reaches now. No row of candles."""
+    with transaction(connection):
+        connection.execute(_REMEMBER, values)
+    return 0
 
 
 def _fresh(connection: sqlite3.Connection, before: str) -> int:

@@ -84,6 +84,10 @@ class Upkeep(Protocol):
         """What runs at a time of day, by name."""
         ...
 
+    async def forgotten(self) -> dict[int, int]:
+        """Interval in seconds to the instant, UTC ns, before which its candles were dropped."""
+        ...
+
     async def differences(self, instrument_id: int, first: str, last: str) -> list[Difference]:
         """Of trade dates ``first`` to ``last``, both included, by date, interval, source and field."""
         ...
@@ -110,6 +114,12 @@ _BEFORE_ALL = (-1, 0, 0, 0, 0)
 SET_REPAIR = """
 UPDATE gap_spans SET repair = $6, reason = $7, attempts = $8, retry_ns = $9
 WHERE instrument_id = $1 AND source = $2 AND cause = $3 AND start_ns = $4 AND end_ns = $5"""
+
+FORGOTTEN = "SELECT interval_s, before_ns FROM forgotten"
+FORGET = """
+INSERT INTO forgotten AS f (interval_s, before_ns) VALUES ($1, $2)
+ON CONFLICT (interval_s) DO UPDATE SET before_ns = excluded.before_ns
+WHERE f.before_ns < excluded.before_ns"""
 
 RUNS = "SELECT name, due_ns, ended_ns, failed, attempts, said FROM schedule_runs ORDER BY name"
 SET_RUN = """
@@ -207,6 +217,10 @@ class SqlUpkeep:
             for name, due, ended, failed, attempts, said in await self._fetch(RUNS)
         ]
         return {run.name: run for run in found}
+
+    async def forgotten(self) -> dict[int, int]:
+        """See `Upkeep.forgotten`."""
+        return dict(map(tuple, await self._fetch(FORGOTTEN)))
 
     async def differences(self, instrument_id: int, first: str, last: str) -> list[Difference]:
         """See `Upkeep.differences`."""

@@ -31,6 +31,19 @@ async def test_candles_of_an_interval_are_forgotten_before_an_instant(db: Databa
     assert await db.store.retain(Retention({1: ns(MIDNIGHT)}), ns(0)) == 0
 
 
+async def test_how_far_back_candles_were_forgotten_is_known_and_never_taken_back(db: Database) -> None:
+    await db.put(candle(MIDNIGHT - DAY), candle(5), candle(5, interval_s=60))
+    assert await db.store.upkeep.forgotten() == {}
+
+    for second in (MIDNIGHT, MIDNIGHT - DAY):  # kept longer from now on: what is gone is gone
+        await db.store.retain(Retention({1: ns(second)}), ns(0))
+        assert await db.store.upkeep.forgotten() == {1: ns(MIDNIGHT)}
+
+    await db.store.retain(Retention({1: ns(MIDNIGHT + 60)}), ns(0))  # days of PostgreSQL go whole
+    begin = (await db.store.upkeep.forgotten())[1]
+    assert begin == ns(MIDNIGHT if db.url.startswith("postgres") else MIDNIGHT + 60)
+
+
 async def test_nothing_is_forgotten_that_is_not_named(db: Database) -> None:
     await db.put(candle(0), candle(0, source="csv"), candle(-400 * DAY, interval_s=60))
     assert await db.store.retain(Retention(), ns(0)) == 0

@@ -49,6 +49,7 @@ class FakeReader:
     heard: list[CoverageRow] = field(default_factory=list)
     holes: list[GapRow] = field(default_factory=list)
     told: list[Difference] = field(default_factory=list)
+    dropped: dict[int, int] = field(default_factory=dict)
     down: bool = False
     asked: int = 0
 
@@ -87,6 +88,10 @@ class FakeReader:
     async def differences(self, instrument_id: int, first: str, last: str) -> list[Difference]:
         """Of some dates."""
         return [one for one in self.told if one.instrument_id == instrument_id and first <= one.date <= last]
+
+    async def forgotten(self) -> dict[int, int]:
+        """By interval."""
+        return self.dropped
 
     async def instruments(self) -> list[Instrument]:
         """All."""

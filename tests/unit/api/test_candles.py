@@ -300,3 +300,17 @@ async def test_missing_ranges_are_bounded(api: Api[FakeReader], reader: FakeRead
     assert len(document["missing"]) == 1_000
     assert document["missing_truncated"] is True
     assert document["missing"][-1][1] == "2026-11-20T09:45:00Z"
+
+
+async def test_candles_that_retention_dropped_are_named_as_missing(
+    api: Api[FakeReader], reader: FakeReader
+) -> None:
+    reader.hear(OPEN, CLOSE)
+    reader.dropped = {1: OPEN + 2 * MINUTE}
+    reader.add(candles(OPEN + 2 * MINUTE, 60, 1))
+
+    asked = "start=2026-11-20T09:16:00%2B05:30&end=2026-11-20T09:18:00%2B05:30"
+    document = await api.json(f"{QUERY}&interval=1s&limit=99&{asked}")
+
+    assert document["missing"] == [["2026-11-20T03:46:00Z", "2026-11-20T03:47:00Z", "retention"]]
+    assert (await api.json(f"{QUERY}&interval=1m&{asked}"))["missing"] == []

@@ -135,3 +135,17 @@ async def test_nothing_known_is_nothing_expected_without_a_start() -> None:
     found = await complete(FakeReader())
 
     assert (found.expected, found.missing) == (0, 0) or found.lacks
+
+
+async def test_what_retention_dropped_is_told_apart_from_what_was_never_heard() -> None:
+    reader = FakeReader(dropped={1: sec(60), 60: sec(-3600)})
+    reader.hear(at("08:50"), sec(120))
+    reader.miss(sec(120), at("16:30"), "disconnect")
+
+    seconds, minutes = await complete(reader, "1s", start_ns=OPEN), await complete(reader)
+
+    assert told(seconds)[0] == ("retention", "unfillable", "older than candles.retention keeps", 60)
+    assert (seconds.missing, told(seconds)[1][0]) == (REGULAR_MINUTES * 60 - 60, "disconnect")
+    assert [lack.why for lack in minutes.lacks] == ["disconnect"]
+    kept = await complete(reader, "1s")  # where no start is given, what is kept is counted
+    assert (kept.start_ns, kept.expected) == (sec(60), seconds.expected - 60)

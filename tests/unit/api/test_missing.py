@@ -113,3 +113,21 @@ def test_holes_can_be_clipped_and_looked_up() -> None:
     assert clipped(holes, 105, 120) == [Missing(105, 110, "a")]
     assert overlaps(holes, 109, 115)
     assert not overlaps(holes, 110, 120)
+
+
+def test_what_was_heard_and_then_dropped_is_missing_from_what_is_made_of_it() -> None:
+    coverage = [heard(0, 150), heard(0, 400, "kite", 300)]
+    dropped = {1: 120, 60: 110}
+
+    def of(interval_s: int) -> list[Missing]:
+        return of_interval(HOURS, coverage, [gap(150, 160, "mute")], interval_s=interval_s, forgotten=dropped)
+
+    rest = [Missing(150, 160, "mute"), Missing(160, 200, "unrecorded"), Missing(300, 400, "unrecorded")]
+    assert of(1) == [Missing(100, 120, "retention"), *rest]
+    assert of(60) == [Missing(100, 110, "retention"), *rest]
+    assert of(300) == []  # those of five minutes were fetched, and are kept
+    assert of_interval(HOURS, coverage[:1], [], interval_s=1, forgotten={1: 170})[0] == (
+        100,
+        150,
+        "retention",
+    )

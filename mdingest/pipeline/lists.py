@@ -22,9 +22,9 @@ _SERVER_ERROR = 500
 async def instrument_list(source: str, cache: Path) -> Path:
     """The file that holds it: ``source`` itself if local, else ``cache``, renewed from the address.
 
-    An address that does not answer leaves an older copy in use, with a warning. Without one
-    it raises TransientError, or PermanentError if the address or file is wrong. Cancelling
-    leaves the old copy.
+    An address that does not answer, or with a web page (a proxy's, of maintenance), leaves an older
+    copy in use, with a warning. Without one it raises TransientError, or PermanentError if the address
+    or file is wrong. Cancelling leaves the old copy.
     """
     if not source.startswith(("http://", "https://")):
         return _local(Path(source))
@@ -50,7 +50,7 @@ def _missing(path: Path) -> bool:
 async def _fetch(url: str, cache: Path) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     fresh = cache.with_name(cache.name + ".new")
-    size = 0
+    size, begin = 0, b""
     try:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as reply:
             if reply.status != _OK:
@@ -65,8 +65,15 @@ async def _fetch(url: str, cache: Path) -> None:
                         raise PermanentError(
                             f"{url} is longer than {_MAX_BYTES >> 20} MiB: not an instrument list"
                         )
+                    begin = begin or piece.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+                    if begin == b"<":
+                        break
                     file.write(piece)
                 await asyncio.to_thread(os.fsync, file.fileno())
+        if begin in (b"<", b""):
+            raise TransientError(
+                f"{url} answered with {'a web page' if begin else 'nothing'} instead of a list"
+            )
         fresh.replace(cache)
     except (aiohttp.ClientError, TimeoutError) as exc:
         raise TransientError(f"{url} can't be fetched: {str(exc) or type(exc).__name__}") from exc

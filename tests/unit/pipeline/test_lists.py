@@ -51,16 +51,25 @@ async def test_a_list_is_fetched_anew_each_time(tmp_path: Path, vendor: Vendor) 
     assert [path.name for path in cache.parent.iterdir()] == ["kite.csv"]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize(
+    ("status", "text", "said"),
+    [
+        (429, "sorry", "429"),
+        (500, "sorry", "500"),
+        (503, "sorry", "503"),
+        (200, "\n <!doctype html><title>Maintenance</title>", "a web page instead of a list"),
+        (200, "", "nothing instead of a list"),
+    ],
+)
 async def test_a_vendor_in_trouble_leaves_the_old_copy_in_use(
-    tmp_path: Path, vendor: Vendor, status: int
+    tmp_path: Path, vendor: Vendor, status: int, text: str, said: str
 ) -> None:
     cache = tmp_path / "kite.csv"
     await instrument_list(vendor.url, cache)
-    vendor.status, vendor.text = status, "sorry"
+    vendor.status, vendor.text = status, text
     assert (await instrument_list(vendor.url, cache)).read_text() == Vendor.text
     cache.unlink()
-    with pytest.raises(TransientError, match=str(status)):
+    with pytest.raises(TransientError, match=said):
         await instrument_list(vendor.url, cache)
 
 

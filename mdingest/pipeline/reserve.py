@@ -7,6 +7,7 @@ the state that lets old segments go. All of them finish in what the reserve give
 import os
 import shutil
 from pathlib import Path
+from threading import Lock
 
 import structlog
 
@@ -23,6 +24,7 @@ class Reserve:
     def __init__(self, path: Path, size: int) -> None:
         self.path = path
         self.size = size
+        self._making = Lock()  # the start and the watch over the disk may both want it
 
     @property
     def held(self) -> bool:
@@ -42,8 +44,10 @@ class Reserve:
 
     def make(self) -> bool:
         """Take the room, if there is so much; whether it is held now. Blocks."""
-        if self.held:
-            return True
+        with self._making:
+            return self.held or self._make()
+
+    def _make(self) -> bool:
         fresh = self.path.with_name(self.path.name + ".new")
         try:
             fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

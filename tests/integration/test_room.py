@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -234,3 +235,20 @@ def test_a_start_on_a_full_disk_gives_up_the_reserve_before_it_writes(tmp_path: 
         assert not reserve.held
         with Journal.open(disk / "journal")[0] as journal:
             journal.append([Record(Kind.FRAME, 1, 1, 1, os.urandom(MIB))])
+
+
+def test_two_who_want_the_reserve_at_once_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve, real, made = Reserve(tmp_path / "RESERVE", RESERVE), os.posix_fallocate, list[bool]()
+    other = threading.Thread(target=lambda: made.append(reserve.make()))
+
+    def interrupted(fd: int, start: int, size: int) -> None:
+        monkeypatch.setattr(os, "posix_fallocate", real)
+        other.start()
+        other.join(0.05)  # as far as it comes
+        real(fd, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", interrupted)
+    made.append(reserve.make())
+    other.join()
+
+    assert made == [True, True]

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 
 import structlog
 
@@ -52,20 +51,21 @@ async def make_ingest(
         # Another database's journal: its ids mean nothing here. It is replayed by symbol.
         journal.retire()
         claim = await store.claim(journal.uuid, "mdingest run")
-    if claim.position is None:
+    position = claim.position
+    if position is None:
         # Known from its first byte on, or a death before the first commit would make it foreign.
         position = Position(journal.uuid, journal.end_lsn)
         await store.commit(Transaction(position=position, epoch=claim.epoch))
-        claim = replace(claim, position=position)
     poison = Poison(config.journal.dir, journal.uuid)
     give_up_poison(poison, journal)
     states = StateFiles(config.journal.dir, journal.uuid, lambda: journal.segments)
-    states.forget_beyond(journal.end_lsn)
+    # What is not committed may yet be shed, and was perhaps just quarantined: no state may know it otherwise.
+    states.forget_beyond(min(journal.end_lsn, position.lsn))
     recovered = recover(
         states,
         first=journal.first_lsn,
         end=journal.end_lsn,
-        position=claim.position,
+        position=position,
         settings=settings,
         make_decoder=make_decoder,
     )

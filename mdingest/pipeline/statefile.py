@@ -81,7 +81,7 @@ class StateFiles:
         return None
 
     def forget_beyond(self, end_lsn: int) -> None:
-        """Delete states of a tail that was cut off: its addresses will be written anew. Blocks."""
+        """Delete states of what may become another log: a tail that was cut off, or may be shed. Blocks."""
         for lsn, path in self._files():
             if lsn > end_lsn:
                 log.warning("state.forgotten", file=path.name, log_end=end_lsn)

@@ -16,6 +16,8 @@
 Anything else that is raised is a bug: the process ends and its supervisor starts it again.
 """
 
+import errno
+
 
 class MdingestError(Exception):
     """Base of all of them; its text is meant for the user."""
@@ -73,3 +75,11 @@ class AlreadyRunning(MdingestError):
 
 class JournalError(MdingestError):
     """The journal can't be used as asked."""
+
+
+class CantRead(JournalError):
+    """The system refused to read: the bytes may be good. ``passing``: and will be read later."""
+
+    def __init__(self, message: str, number: int | None) -> None:
+        super().__init__(message)
+        self.passing = number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

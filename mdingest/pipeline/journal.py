@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from mdingest.core.records import Batch, Record, decode_batch, encode_batch
-from mdingest.errors import JournalError
+from mdingest.errors import CantRead, JournalError
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.files import QUARANTINE_NAME, SegmentFiles
 from mdingest.pipeline.lock import FileLock
@@ -91,12 +91,17 @@ class Journal:
             log.info("journal.created", journal=journal.uuid)
             return journal, Opened(created=True, cut=None, set_aside=set_aside)
         uuid = seg.one_journal(found)
-        packed = found[-1].packed
-        cut = None if packed else cut_tail(found[-1])
+        cut, closed = None, found[-1].packed
+        if not closed:
+            try:
+                cut = cut_tail(found[-1])
+            except CantRead as exc:  # what is behind it may be good: it stays, and reading tells
+                closed = True
+                log.error("journal.tail_not_read", error=str(exc))  # noqa: TRY400 - the text says it all
         end = found[-1].end()
         journal = cls(lock, uuid, found, max(end, beyond), segment_bytes)
-        if packed or beyond > end:
-            journal._begin_segment()  # nothing is added to a packed one; addresses are never given twice
+        if closed or beyond > end:
+            journal._begin_segment()  # nothing is added to such a one; addresses are never given twice
         else:
             journal._fd = os.open(found[-1].path, os.O_RDWR | os.O_CLOEXEC)
         return journal, Opened(created=False, cut=cut, set_aside=set_aside)

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from mdingest.core.records import HEADER_BYTES as BATCH_HEADER_BYTES
 from mdingest.core.records import MAX_BODY_BYTES, Batch, decode_batch
-from mdingest.errors import JournalError
+from mdingest.errors import CantRead, JournalError
 from mdingest.pipeline import packed
 from mdingest.pipeline.packed import Piece
 
@@ -112,7 +112,7 @@ def read_header(path: Path) -> Segment:
         with path.open("rb") as file:
             raw = file.read(HEADER_BYTES)
     except OSError as exc:
-        raise JournalError(f"{path} can't be read: {exc.strerror}") from exc
+        raise CantRead(f"{path} can't be read: {exc.strerror}", exc.errno) from exc
     if len(raw) < HEADER_BYTES or not any(raw):  # power was lost before the header was on the disk
         raise DamagedHeader(f"{path} has no complete header")
     magic, version, journal, first, crc = _HEADER.unpack(raw)
@@ -200,7 +200,8 @@ def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
 
     ``segments`` by address; ``end`` is what the writer has published, or None beside a writer
     of another process: then the log ends at the first bad batch of the last segment. Raises
-    JournalError for an address before the first segment. Safe in any thread.
+    JournalError for an address before the first segment, and CantRead where the system lacks
+    files or memory right now. Safe in any thread.
     """
     index = bisect_right(segments, lsn, key=lambda s: s.first) - 1
     if index < 0:
@@ -221,6 +222,8 @@ def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
     except packed.DamagedBlock as exc:
         return Chunk([], exc.resume, Damage(segment.path, lsn, exc.resume, str(exc)))
     except JournalError as exc:
+        if isinstance(exc, CantRead) and exc.passing:  # no reason to step over what was received
+            raise
         damage = Damage(segment.path, lsn, limit, str(exc), tail=resume is None)
         return Chunk([], damage.resume, damage)
     return Chunk(batches, batches[-1].end)
@@ -246,28 +249,19 @@ def report(damage: Damage, on_damage: Callable[[Damage], None] | None) -> None:
 
 
 def valid_end(segment: Segment) -> tuple[int, str]:
-    """The address behind its last good batch, and what is wrong there (empty: nothing)."""
+    """The address behind its last good batch, and what is wrong there (empty: nothing).
+
+    Raises CantRead where that can't be told.
+    """
     lsn, stop = segment.first, segment.end()
     try:
         while lsn < stop:
             lsn = read_batches(segment.path, segment.first, lsn, stop)[-1].end
+    except CantRead:
+        raise
     except JournalError as exc:
         return lsn, str(exc)
     return lsn, ""
-
-
-def count_batches(segment: Segment, lsn: int) -> int:
-    """How many batches begin at or behind ``lsn``, whole or not: each header knows its address."""
-    with _opened(segment.path) as fd:
-        raw = os.pread(fd, segment.end() - lsn, HEADER_BYTES + lsn - segment.first)
-    return sum(1 for at in _magics(raw) if raw[at + 16 : at + 24] == struct.pack("<Q", lsn + at))
-
-
-def _magics(raw: bytes) -> Iterator[int]:
-    at = raw.find(b"MDB1")
-    while at >= 0:
-        yield at
-        at = raw.find(b"MDB1", at + 1)
 
 
 def _batch_bytes(raw: memoryview, at: int) -> int:
@@ -297,4 +291,4 @@ def _opened(path: Path) -> Iterator[int]:
     except FileNotFoundError as exc:
         raise JournalError(f"{path} was deleted while it was read") from exc
     except OSError as exc:
-        raise JournalError(f"{path} can't be read: {exc.strerror}") from exc
+        raise CantRead(f"{path} can't be read: {exc.strerror}", exc.errno) from exc

@@ -11,13 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import structlog
+
 from mdingest.core.records import Batch
+from mdingest.errors import CantRead
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.channel import ChannelClosed
 from mdingest.pipeline.segments import Chunk, Damage
 
 MAX_BATCHES = 256
 MAX_BYTES = 4 << 20
+READ_LATER_S = 1.0  # real; the system had no file or memory to read with
+
+log = structlog.get_logger(__name__)
 
 
 class Log(Protocol):
@@ -160,7 +166,14 @@ class BatchSource:
 
     async def _read_on(self) -> None:
         forgotten = self._forgotten
-        chunk = await asyncio.to_thread(self._log.read_some, self._next)
+        try:
+            chunk = await asyncio.to_thread(self._log.read_some, self._next)
+        except CantRead as exc:
+            if not exc.passing:
+                raise
+            log.warning("journal.read_later", error=str(exc))
+            await asyncio.sleep(READ_LATER_S)
+            return
         if forgotten != self._forgotten:
             return
         if chunk.damage is not None:

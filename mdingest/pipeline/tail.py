@@ -2,6 +2,8 @@
 
 import errno
 import os
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,7 @@ def cut_tail(segment: Segment) -> Cut | None:
     surplus = segment.end() - end
     if surplus <= 0:
         return None
-    cut = Cut(end, surplus, seg.count_batches(segment, end), reason)
+    cut = Cut(end, surplus, _count_batches(segment, end), reason)
     try:
         with segment.path.open("r+b") as file:
             file.truncate(seg.HEADER_BYTES + end - segment.first)
@@ -77,6 +79,21 @@ def cut_tail(segment: Segment) -> Cut | None:
         raise write_error(exc, segment.path) from exc
     log.warning("journal.tail_cut", lsn=end, bytes=surplus, batches=cut.batches, reason=reason)
     return cut
+
+
+def _count_batches(segment: Segment, lsn: int) -> int:
+    """How many batches begin at or behind ``lsn``, whole or not: each header knows its address."""
+    with segment.path.open("rb") as file:
+        file.seek(seg.HEADER_BYTES + lsn - segment.first)
+        raw = file.read()
+    return sum(1 for at in _magics(raw) if raw[at + 16 : at + 24] == struct.pack("<Q", lsn + at))
+
+
+def _magics(raw: bytes) -> Iterator[int]:
+    at = raw.find(b"MDB1")
+    while at >= 0:
+        yield at
+        at = raw.find(b"MDB1", at + 1)
 
 
 def sync_directory(directory: Path) -> None:

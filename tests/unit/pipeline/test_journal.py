@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 import shutil
 import threading
@@ -360,6 +361,46 @@ def test_a_disk_that_is_full_at_rotation_keeps_the_old_segment_usable(
         disk.room = 1 << 40
         journal.append(frames(b"y" * 60))
         assert [b.payload(0) for b in journal.read(0)] == [b"before", b"y" * 60]
+
+
+def test_a_tail_that_the_disk_does_not_give_is_left_as_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only bytes that were read and are bad may be cut off: these come back with the disk."""
+    before = written(home, 5)
+    pread = os.pread
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        if offset >= seg.HEADER_BYTES:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with opened(home) as journal:
+        monkeypatch.undo()
+        journal.append(frames(b"later"))
+        assert held(journal.read(0))[:5] == before
+        assert len(list(journal.read(0))) == 6
+        assert len(journal.segments) == 2
+
+
+def test_a_log_is_not_stepped_over_because_files_are_scarce(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written(home, 5)
+    real, calls = os.open, itertools.count(1)
+
+    def scarce(path: Path, flags: int) -> int:
+        if next(calls) == 2:  # another part of the process was quicker
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, flags)
+
+    with opened(home) as journal:
+        monkeypatch.setattr(os, "open", scarce)
+        with pytest.raises(JournalError, match="Too many open files"):
+            journal.read_some(0)
+        monkeypatch.undo()
+        assert held(journal.read(0)) == before
 
 
 def test_addresses_can_be_skipped_and_the_hole_is_told(home: Path) -> None:

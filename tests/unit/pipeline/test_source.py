@@ -1,10 +1,12 @@
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
 
 from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
-from mdingest.errors import JournalError
+from mdingest.errors import CantRead, JournalError
+from mdingest.pipeline import source as source_module
 from mdingest.pipeline.channel import ChannelClosed
 from mdingest.pipeline.segments import Chunk, Damage
 from mdingest.pipeline.source import BatchSource
@@ -48,6 +50,25 @@ async def test_who_keeps_up_never_reads_the_log() -> None:
         source.publish(log.append())
         await take(source, 2)
     assert (log.reads, source.dropped, source.lag_bytes) == (0, 0, 0)
+
+
+async def test_a_log_that_can_not_be_read_just_now_is_read_a_little_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when other parts of the process hold all files that it may open."""
+    monkeypatch.setattr(source_module, "READ_LATER_S", 0.0)
+
+    class ScarceLog(CountingLog):
+        def read_some(self, lsn: int) -> Chunk:
+            if self.reads < 2:
+                self.reads += 1
+                raise CantRead("too many open files", errno.EMFILE)
+            return super().read_some(lsn)
+
+    log = ScarceLog()
+    for _ in range(3):
+        log.append()
+    assert await take(BatchSource(log, 0), 3) == sorted(log.batches)
 
 
 async def test_who_fell_behind_reads_the_log_and_then_takes_from_memory_again() -> None:

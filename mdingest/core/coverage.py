@@ -29,12 +29,15 @@ from mdingest.core.events import (
 from mdingest.core.session import SessionTable
 
 MINUTE_NS = 60 * NS
-_LONG_AGO = -(1 << 62)
+PROVEN = _LONG_AGO = -(1 << 62)
 
 UPTIME_COLUMNS: dict[str, int | float | bool] = {
     "instrument": 0,
     "up_lines": 0,  # streams that carry it right now
     "up_start": -1,  # ns; -1 down
+    "up_mono": 0,  # monotonic ns when it began; `PROVEN` where no clock was needed to tell when
+    "up_passed": np.nan,  # units traded unseen before it
+    "up_stream": 0,  # the stream its coverage leans on
     "up_end": -1,  # ns, how far the streams that ended since were heard
     "covered_until": -1,  # ns, end of the last uptime; -1 never up
     "cause": int(Cause.START),  # of the gap that lasts, or begins next
@@ -59,16 +62,21 @@ class CoverageLog:
         self._gaps: list[tuple[float, ...]] = []
         self._marks: list[tuple[int, ...]] = []
 
-    def begin(self, slot: int, start: int, passed: float, table: SessionTable | None, stream: int) -> None:
-        """An uptime begins at ``start``; ``passed`` units were traded unseen (NaN unknown)."""
+    def begin(
+        self, slot: int, start: int, mono: int, passed: float, table: SessionTable | None, stream: int
+    ) -> None:
+        """An uptime begins at ``start``; ``passed`` units were traded unseen (NaN unknown).
+
+        ``mono`` is when it was found to begin, or `PROVEN`.
+        """
         c = self._slots
         covered = int(c["covered_until"][slot])
         start = max(start, covered)
         since = covered if covered >= 0 else _first_session(table, start)
         opened = bool(c["open_gap"][slot])
+        cause = int(c["cause"][slot])
+        total = passed + self._passed.get(slot, {}).get(cause, 0.0)
         if since is not None and (since < start or opened):
-            cause = int(c["cause"][slot])
-            total = passed + self._passed.get(slot, {}).get(cause, 0.0)
             self.gap(slot, Cause(cause), since, start, total, remember=False)
             if start > since:
                 self._passed.pop(slot, None)
@@ -83,8 +91,26 @@ class CoverageLog:
         self._counted(slot)
         c["gap_end"][slot] = max((gap[1] for gap in gaps), default=start)
         c["up_start"][slot] = c["up_end"][slot] = start
+        c["up_mono"][slot], c["up_passed"][slot], c["up_stream"][slot] = mono, total, stream
         c["open_gap"][slot] = False
         self._coverage.append((int(c["instrument"][slot]), self._source, stream, start, OPEN_END))
+
+    def postpone(self, slot: int, start: int, table: SessionTable | None) -> None:
+        """The uptime began only at ``start``: the clock that said otherwise was slow."""
+        c = self._slots
+        before, instrument, stream = (int(c[name][slot]) for name in ("up_start", "instrument", "up_stream"))
+        self._coverage.append((instrument, self._source, stream, before, before))
+        self._coverage.append((instrument, self._source, stream, start, OPEN_END))
+        c["up_start"][slot] = c["up_end"][slot] = start
+        covered = int(c["covered_until"][slot])
+        since = covered if covered >= 0 else _first_session(table, start)
+        if since is not None:
+            self.gap(
+                slot, Cause(int(c["cause"][slot])), since, start, float(c["up_passed"][slot]), remember=False
+            )
+        self._remember(slot, covered if covered >= 0 else _LONG_AGO, start)
+        self.mark(slot, before, start, partial=True)
+        self._passed.pop(slot, None)
 
     def reach(self, slot: int, at: int) -> None:
         """One of its streams ended, heard up to ``at``."""
@@ -94,6 +120,7 @@ class CoverageLog:
         """The uptime goes on, on another stream."""
         c = self._slots
         start, instrument = int(c["up_start"][slot]), int(c["instrument"][slot])
+        c["up_stream"][slot] = stream
         self._coverage.append((instrument, self._source, stream, start, OPEN_END))
 
     def end(self, slot: int, cause: Cause, stream: int, closing: int) -> None:
@@ -132,11 +159,20 @@ class CoverageLog:
             (int(self._slots["instrument"][slot]), self._source, int(cause), start, end, volume)
         )
         if remember:
-            self._recent[slot].append([start, end])
-            # An open gap stays the last of the list: `begin` closes that one.
-            self._recent[slot].sort(key=lambda gap: gap[1])
-            self._counted(slot)
-            self._slots["gap_end"][slot] = max(int(self._slots["gap_end"][slot]), end)
+            self._remember(slot, start, end)
+
+    def _remember(self, slot: int, start: int, end: int) -> None:
+        """One gap in place of those it touches: a flood of damage tells of one again and again."""
+        left = []
+        for low, high in self._recent[slot]:
+            if low <= high < OPEN_END and low <= end and start <= high:
+                start, end = min(start, low), max(end, high)
+            else:
+                left.append([low, high])
+        # An open gap stays the last of the list: `begin` closes that one.
+        self._recent[slot] = sorted([*left, [start, end]], key=lambda gap: gap[1])
+        self._counted(slot)
+        self._slots["gap_end"][slot] = max(int(self._slots["gap_end"][slot]), end)
 
     def mark(self, slot: int, start: int, end: int, *, partial: bool = False, flags: int = 0) -> None:
         """Publish a change to stored rows that overlap the range."""

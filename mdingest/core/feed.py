@@ -21,7 +21,7 @@ from mdingest.core.feedclock import JUMP_NS, ClockRun, FeedClock
 from mdingest.core.plain import Plain
 from mdingest.core.rank import BY_NAME
 from mdingest.core.rows import distinct
-from mdingest.core.rules import Moment, Rules
+from mdingest.core.rules import Moment, Rules, heard_from
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
 from mdingest.core.ticks import Packets
@@ -133,12 +133,12 @@ class Feed:
         self.free_lines.extend(lines)
         self._surveyed = False
 
-    def damage(self, lines: list[int], start: int, end: int, *, told: bool) -> None:
+    def damage(self, lines: list[int], start: int, end: int, *, told: int) -> None:
         """A frame that could not be read may have held a packet of any of these lines.
 
         Its trade would show in the volume of the line's next packet, perhaps of a later
-        second: until then the line is in doubt (see `core.rules`). ``told``: the gap itself
-        was published before, for an earlier frame of a flood.
+        second: until then the line is in doubt (see `core.rules`). ``told``: up to where the
+        gap was published before, for an earlier frame of a flood.
         """
         self.counts["undecodable"] += 1
         heard = np.array(lines, np.int64)
@@ -146,9 +146,11 @@ class Feed:
         heard = heard[self.slots["kind"][self.lines["slot"][heard]] != TRADES]
         self.lines["doubt"][heard], self.lines["doubt_end"][heard] = start, end
         self.doubtful |= bool(len(heard))
-        for slot in [] if told else self.lines["slot"][lines].tolist():
+        for slot in self.lines["slot"][lines].tolist() if told < end else []:
             self.log.gap(slot, Cause.UNDECODABLE, start, end, np.nan)
-            self.log.mark(slot, start, end, partial=True)
+            self.log.mark(
+                slot, told, end, partial=True
+            )  # a flood that lasts must not mark all of itself again
 
     def table(self, slot: int) -> SessionTable | None:
         """The session table of an instrument."""
@@ -202,7 +204,18 @@ class Feed:
         plain.apply()
         if len(one_by_one):
             self._one_by_one(rows, one_by_one, lines, slots, wall, mono, run)
+        if not self.before.fresh and self.clock.fresh:
+            self._confirmed(int(run.offset[int(run.fresh.argmax())]))
         return run
+
+    def _confirmed(self, offset: int) -> None:
+        """The feed itself told the time, ``offset`` ahead of the monotonic clock.
+
+        Uptimes that began before that, by a wall clock that was slow, began later.
+        """
+        up, began = self.slots["up_start"][: self.slots.n], self.slots["up_mono"][: self.slots.n] + offset
+        for slot in np.flatnonzero((up >= 0) & (up + JUMP_NS < began)).tolist():
+            self.log.postpone(slot, heard_from(int(began[slot])), self.table(slot))
 
     def _survey(self) -> None:
         """What is true of all instruments, so that it need not be asked of each packet."""

@@ -188,12 +188,11 @@ class Machine:
         if clock is None or not feed.clock.fresh:
             clock = wall if clock is None else max(clock, wall)
         start = clock // NS * NS
-        before = (stream.damage_start, stream.damage_end)
-        if not stream.damage_start <= start <= stream.damage_end + 5 * NS:
-            stream.damage_start, stream.damage_end = start, start + NS
-        stream.damage_end = max(stream.damage_end, start + NS)
-        after = (stream.damage_start, stream.damage_end)
-        feed.damage(stream.lines, *after, told=after == before)
+        before = stream.damage_end
+        if not stream.damage_start <= start <= before + 5 * NS:
+            stream.damage_start, before = start, start
+        stream.damage_end = max(before, start + NS)
+        feed.damage(stream.lines, stream.damage_start, stream.damage_end, told=before)
 
     # -- control records --------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdingest.core.candles import NS, Mover
+from mdingest.core.coverage import PROVEN
 from mdingest.core.events import Cause, Flag
 from mdingest.core.feedclock import JUMP_NS
 from mdingest.core.volume import CUMULATIVE, TRADES, Packet, Volume
@@ -28,6 +29,11 @@ class Moment(NamedTuple):
     clock: int  # the feed's, after this packet
     projected: int  # the same, carried on to this very instant
     fresh: bool  # this process has confirmed it
+
+
+def heard_from(now: int) -> int:
+    """The first whole second that is heard entirely from an instant on, by a clock that may be a bit slow."""
+    return ((now + QUARTER_NS) // NS + 1) * NS
 
 
 class Rules:
@@ -69,9 +75,11 @@ class Rules:
         start, end = int(lines["doubt"][line]), int(lines["doubt_end"][line])
         lines["doubt"][line] = 0
         if mover is not None:
-            end = max(end, (mover[1] // NS + 1) * NS)
+            second = mover[1] // NS * NS
+            told = max(start, end - NS)  # what lies before the last damaged second was marked with it
+            start, end = min(start, second), max(end, second + NS)
             log.gap(slot, Cause.UNDECODABLE, start, end, math.nan)
-            log.mark(slot, start, end, partial=True)
+            log.mark(slot, min(told, second), end, partial=True)
 
     # -- event time -------------------------------------------------------------------
 
@@ -124,9 +132,9 @@ class Rules:
 
     # -- the first packet of a line -------------------------------------------------------
 
-    def _begin(self, p: Packet, line: int, slot: int, start: int, passed: float) -> None:
+    def _begin(self, p: Packet, line: int, slot: int, start: int, mono: int, passed: float) -> None:
         self._join(line, slot)
-        self._feed.log.begin(slot, start, passed, self._feed.table(slot), p.stream_id)
+        self._feed.log.begin(slot, start, mono, passed, self._feed.table(slot), p.stream_id)
 
     def _join(self, line: int, slot: int) -> None:
         self._feed.lines["seen"][line] = True
@@ -139,12 +147,12 @@ class Rules:
         feed's lags by up to a second, since its stamps are cut to whole ones. So the latest
         counts, of those that agree. A quarter of a second allows for what they differ by.
         """
-        base = (now.projected if now.fresh else now.wall) + QUARTER_NS
+        start = heard_from(now.projected if now.fresh else now.wall)
         if abs(now.wall - now.projected) <= JUMP_NS:
-            base = max(base, now.wall + QUARTER_NS)
+            start = max(start, heard_from(now.wall))
         if p.ts_exchange and abs(p.ts_exchange - now.wall) <= JUMP_NS:
-            base = max(base, p.ts_exchange)
-        return (base // NS + 1) * NS
+            start = max(start, (p.ts_exchange // NS + 1) * NS)
+        return start
 
     def _snapshot(self, p: Packet, line: int, slot: int, now: Moment, *, cumulative: bool) -> Mover | None:
         """Rule 7: it says where things stand, and touches no candle but in one case."""
@@ -169,7 +177,7 @@ class Rules:
                     size, passed = passed, 0.0
                 else:
                     size, flags = 0.0, int(Flag.SIZE_UNKNOWN)
-        self._begin(p, line, slot, self._up_start(p, now), passed)
+        self._begin(p, line, slot, self._up_start(p, now), now.mono, passed)
         self._remember(p, line, slot, event)
         if size is None:
             return None
@@ -210,9 +218,11 @@ class Rules:
         if not columns["up_lines"][slot]:
             covered = int(columns["covered_until"][slot])
             if joins and covered >= 0:
-                self._begin(p, line, slot, covered, 0.0)
+                self._begin(p, line, slot, covered, PROVEN, 0.0)
             else:
-                self._begin(p, line, slot, (event // NS + 1) * NS, math.nan)
+                # One that comes late says nothing of what was traded since.
+                start = (max(event, now.clock) // NS + 1) * NS
+                self._begin(p, line, slot, start, now.mono, math.nan)
         elif not joins and p.trade_id >= 0 and last >= 0:
             before = int(columns["event"][slot])
             start, end = min(before, event) // NS * NS, (max(before, event) // NS + 1) * NS

@@ -25,7 +25,10 @@ class ReferencePackets(ReferenceState):
         wall, mono = record.wall_ns, record.mono_ns
         if not snapshot:
             stamp = packet.ts_exchange if packet.ts_exchange > 0 else max(packet.ts_trade, 0)
+            fresh = clock.fresh
             clock.hear(stamp, packet.instrument_id, self._subscribed(stream.feed), wall, mono)
+            if clock.fresh and not fresh:
+                self._confirmed(stream.feed, clock.anchor_value - clock.anchor_mono)
             if clock.value is not None:
                 stream.newest = max(stream.newest, min(packet.ts_exchange, clock.value))
         now = clock.projection(wall, mono)
@@ -34,11 +37,20 @@ class ReferencePackets(ReferenceState):
         packet.ts_exchange = packet.ts_exchange if 0 < packet.ts_exchange <= limit else 0
         event, flags = self._event(slot, kind, packet, now)
         if kind is VolumeKind.TRADES:
-            self._trade(slot, record.stream_id, line, packet, event, flags)
+            self._trade(slot, record.stream_id, line, packet, event, flags, mono)
         elif snapshot:
             self._snapshot(record, slot, line, packet, event, flags, now)
         else:
             self._ordinary(mono, slot, line, packet, event, flags, extremes=True)
+
+    def _confirmed(self, feed: str, offset: int) -> None:
+        """What began by the wall clock, which was slow, began when the feed's clock stood there."""
+        for slot in self.slots.values():
+            if slot.feed != feed or slot.up_start is None or slot.up_mono is None:
+                continue
+            began = offset + slot.up_mono
+            if slot.up_start + 5 * S < began:
+                self._postpone(slot, floor(began + QUARTER) + S)
 
     def _subscribed(self, feed: str) -> int:
         streams = [stream for stream in self.streams.values() if stream.feed == feed]
@@ -53,7 +65,9 @@ class ReferencePackets(ReferenceState):
             return x, Flag.PACKET_TIME
         return now, Flag.LOCAL_CLOCK
 
-    def _trade(self, slot: Slot, stream_id: int, line: Line, packet: Packet, event: int, flags: int) -> None:
+    def _trade(
+        self, slot: Slot, stream_id: int, line: Line, packet: Packet, event: int, flags: int, mono: int
+    ) -> None:
         known = packet.trade_id >= 0 and slot.trade_id >= 0
         if known and packet.trade_id <= slot.trade_id:
             self.counts["duplicate"] += 1
@@ -65,7 +79,9 @@ class ReferencePackets(ReferenceState):
             if joins and slot.covered_until is not None:
                 self._begin_uptime(slot, stream_id, slot.covered_until, 0.0)
             else:
-                self._begin_uptime(slot, stream_id, floor(event) + S, NAN)
+                clock = self.clocks[slot.feed].value
+                since = event if clock is None else max(event, clock)
+                self._begin_uptime(slot, stream_id, floor(since) + S, NAN, mono)
         elif known and not joins:
             start = floor(min(slot.trade_event, event))
             end = floor(max(slot.trade_event, event)) + S
@@ -106,7 +122,7 @@ class ReferencePackets(ReferenceState):
         if moves and self._move(slot, packet, event, flags, size, high, low) and doubt is not None:
             damage = self.streams[packet.stream_id].damage
             assert damage is not None
-            self._damage(slot, doubt, max(damage[1], floor(event) + S))
+            self._damage(slot, min(doubt, floor(event)), max(damage[1], floor(event) + S))
         line.high, line.low, line.event = packet.day_high, packet.day_low, event
 
     def _moves(
@@ -180,7 +196,11 @@ class ReferencePackets(ReferenceState):
         elif line.sub.volume is VolumeKind.NONE:
             if slot.up_start is None:
                 self._begin_uptime(
-                    slot, record.stream_id, self._snapshot_start(record, slot, packet, now), NAN
+                    slot,
+                    record.stream_id,
+                    self._snapshot_start(record, slot, packet, now),
+                    NAN,
+                    record.mono_ns,
                 )
                 self._accept(slot, packet)
                 if counts:
@@ -222,7 +242,7 @@ class ReferencePackets(ReferenceState):
         if known and not stale:
             slot.baseline, slot.date, slot.falls = packet.volume, date, []
         start = self._snapshot_start(record, slot, packet, now)
-        self._begin_uptime(slot, record.stream_id, start, passed)
+        self._begin_uptime(slot, record.stream_id, start, passed, record.mono_ns)
         self._accept(slot, packet)
         if counts:
             flags = Flag.SIZE_UNKNOWN if math.isnan(size) else 0

@@ -81,6 +81,8 @@ class Slot:
     covered_until: int | None = None
     up_start: int | None = None
     up_stream: int = 0
+    up_mono: int | None = None  # when it was found to begin; None: proven by trade ids, whatever the hour
+    up_passed: float = NAN
     first_up: int | None = None
     ended: int = 0  # greatest end of a line since uptime began
     pending: Cause = Cause.START
@@ -131,17 +133,20 @@ class ReferenceState:
         self.out_streams: dict[int, tuple[str, int]] = {}
         self.counts: Counter[str] = Counter()
 
-    def _begin_uptime(self, slot: Slot, stream_id: int, start: int, passed: float) -> None:
+    def _begin_uptime(
+        self, slot: Slot, stream_id: int, start: int, passed: float, mono: int | None = None
+    ) -> None:
+        slot.up_mono, slot.up_passed = mono, passed
         if slot.covered_until is None:
             opening = self._first_session(slot, self._date(slot, start))
             if opening is not None and opening < start:
                 self._gap(slot, opening, start, Cause.START, passed)
         else:
             start = max(start, slot.covered_until)
+            key = (slot.covered_until, slot.pending)
+            total = slot.up_passed = passed + slot.passed.get(key, 0.0)
             if start > slot.covered_until or slot.open_gap:
                 slot.gaps = [gap for gap in slot.gaps if gap[1] != OPEN_END]
-                key = (slot.covered_until, slot.pending)
-                total = passed + slot.passed.get(key, 0.0)
                 self._gap(slot, slot.covered_until, start, slot.pending, total)
                 slot.passed[key] = 0.0 if math.isnan(total) else total
         slot.open_gap = False
@@ -150,6 +155,24 @@ class ReferenceState:
         slot.ended = start
         if slot.first_up is None:
             slot.first_up = start
+        self._cover(slot, OPEN_END)
+
+    def _postpone(self, slot: Slot, start: int) -> None:
+        """The uptime that runs began only then."""
+        before = slot.up_start
+        if before is None:
+            raise AssertionError(slot)
+        self._cover(slot, before)
+        since = slot.covered_until
+        if since is None:
+            since = self._first_session(slot, self._date(slot, start))
+            slot.first_up = start
+        else:
+            slot.gaps.append((since, start))
+        if since is not None and since < start:
+            self._gap(slot, since, start, slot.pending, slot.up_passed)
+        self._mark(slot, before, start, partial=True)
+        slot.up_start = slot.ended = start
         self._cover(slot, OPEN_END)
 
     def _end_line(self, stream_id: int, instrument: int, end: int, cause: Cause) -> None:

@@ -577,6 +577,15 @@ class TestRule10Partial:
         assert sure(story.candle(1, 9))["state"] == State.PARTIAL
         assert sure(story.candle(1, 10))["state"] == State.FINAL
 
+    def test_a_damaged_frame_may_have_told_of_a_trade_as_old_as_the_next_ones(self, story: Story) -> None:
+        """The trade that it held is in the volume of the next packet, whose time is its own."""
+        story.kite(1).trade(1, 2, 101, 1010).pass_to(5).frame(1, bad=True)
+        story.at(5.5).frame(1, packet(1, t=3, x=5, price=101, volume=1050)).pass_to(8)
+
+        assert sure(story.candle(1, 3))["state"] == State.PARTIAL
+        assert (3.0, 6.0, "undecodable", None) in story.gaps(1)
+        assert sure(story.candle(1, 2))["state"] == State.FINAL
+
     def test_the_good_packets_of_a_damaged_frame_count(self, story: Story) -> None:
         story.kite(1).at(5).frame(1, packet(1, t=5, x=5, price=101, volume=1010), bad=True).pass_to(8)
 
@@ -663,6 +672,29 @@ class TestRule11Coverage:
 
         assert story.coverage(4) == [(10.0, math.inf)]
 
+    def test_uptime_that_began_by_a_slow_wall_clock_begins_where_the_feed_says_it_did(
+        self, story: Story
+    ) -> None:
+        """A machine without a battery wakes in the past: it must not claim the time it slept."""
+        story.kite(1).trade(1, 5, 101, 1010).pass_to(10)
+        story.tape.at(3_600).wall_error = -3_590.0
+        story.start().kite_again(1, 1_500, t=3_590.0, stream=2)
+        assert story.coverage(1)[-1] == (11.0, math.inf)
+
+        story.tape.at(3_610)
+        story.trade(1, 3_612, 102, 1_503, stream=2).trade(1, 3_613, 102, 1_504, stream=2).pass_to(3_620)
+
+        assert story.coverage(1) == [(1.0, 5.0), (3_601.0, math.inf)]
+        assert (5.0, 3_601.0, "crash", 490.0) in story.gaps(1)
+        assert sure(story.candle(1, 3_612))["state"] == State.FINAL
+
+    def test_the_same_where_nothing_was_heard_before(self, story: Story) -> None:
+        story.tape.wall_error = -86_400.0 * 365
+        story.start().kite(1).trade(1, 5, 101, 1010).pass_to(10)
+
+        assert story.coverage(1) == [(1.0, math.inf)]
+        assert story.gaps(1) == [(PREOPEN_S, 1.0, "start", 1000.0)]
+
     def test_a_minute_without_a_trade_has_no_row_and_is_no_gap(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010)
         for at in range(10, 190, 5):
@@ -697,6 +729,13 @@ class TestRule11Coverage:
 
         assert [gap for gap in story.gaps(1) if gap[2] != "start"] == []
         assert story.coverage(1) == [(6.0, math.inf)]
+
+    def test_a_first_trade_that_comes_late_proves_nothing_of_the_time_since(self, story: Story) -> None:
+        story.at(20).connect(1, BINANCE, subscription(1, VolumeKind.TRADES))
+        story.at(21).frame(1, packet(1, t=12, x=21.0, price=100, size=1.0, trade_id=5)).pass_to(30)
+
+        assert story.coverage(1) == [(22.0, math.inf)]
+        assert sure(story.candle(1, 12))["state"] == State.PARTIAL
 
     def test_trade_ids_that_do_not_join_are_a_gap(self, story: Story) -> None:
         coin = subscription(1, VolumeKind.TRADES)

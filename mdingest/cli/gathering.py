@@ -13,6 +13,7 @@ from mdingest.app.tokens import tokens_of
 from mdingest.config import Config
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SECOND_NS
+from mdingest.pipeline.reserve import NAME as RESERVE
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import Token
 from mdingest.store import open_store
@@ -31,7 +32,7 @@ async def gather(config: Config) -> dict[str, Any]:
         store = await open_store(url, read_only=True)
         stack.push_async_callback(store.close)
         daemon, stored = await asyncio.gather(_daemon(config), _stored(store))
-    journal = await asyncio.to_thread(_size_of, config.journal.dir)
+    journal = await asyncio.to_thread(size_of, config.journal.dir)
     return {
         "daemon": daemon,
         "tokens": token_files(config),
@@ -116,5 +117,7 @@ def _newest(row: SymbolRow) -> int | None:
     return max((last for _, last in row.ranges.values()), default=None)
 
 
-def _size_of(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.glob("*") if file.is_file())
+def size_of(directory: Path) -> int:
+    """Bytes of a journal, without the room that is held in advance."""
+    files = (file for file in directory.glob("*") if not file.name.startswith(RESERVE))
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -54,7 +54,11 @@ _DAY_S, _WEEK_S = 86_400, 604_800
 _COMPACT_S = 100 * 86_400.0  # a hundred rows reach back a hundred days at least
 _SINCE = dt.date(2000, 1, 1)
 _SUFFIXES = {"BO": ".BSE", "BSE": ".BSE", **dict.fromkeys(("US", "NYSE", "NASDAQ", "AMEX", "ARCA"), "")}
-_NO_KEY = "Put a key of alphavantage.co into providers.alphavantage.api_key"
+_NO_KEY = (
+    "Put a key of alphavantage.co into .env as ALPHAVANTAGE_API_KEY, "
+    'and "${ALPHAVANTAGE_API_KEY}" into providers.alphavantage.api_key'
+)
+_THERE_IS_NONE = "there is no key for AlphaVantage"
 _NEEDS_PLAN = "This needs a paid plan of AlphaVantage, or another provider"
 _TOO_FAST_S, _A_MINUTE_S, _LEAST_S = 2.0, 60.0, 3_600.0
 
@@ -127,7 +131,7 @@ class AlphaVantageHistory:
     ) -> HttpRequest:
         key = self._options.api_key
         if key is None:
-            raise Unauthorized("there is no key for AlphaVantage", _NO_KEY)
+            raise Unauthorized(_THERE_IS_NONE, _NO_KEY)
         return HttpRequest(
             f"{self._options.url}/query",
             (("function", function), ("symbol", symbol), *params),
@@ -246,6 +250,8 @@ def _unknown(symbols: Sequence[str], options: object, interval: Interval) -> dic
     del interval
     if not isinstance(options, AlphaVantageOptions):
         return {}
+    if options.api_key is None:
+        return dict.fromkeys(symbols, f"{_THERE_IS_NONE}. {_NO_KEY}")
     return {s: _not_covered(s).partition(": ")[2] for s in symbols if _theirs(s, options) is None}
 
 

@@ -468,6 +468,10 @@ def test_a_symbol_without_a_file_does_not_keep_the_others_out(
         ((), "give --provider and --symbols"),
         (("--symbols", "NIFTY26NOVFUT.NFO", "--period", "1d"), "Yahoo has shares of NSE (.NS)"),
         (("--symbols", "TCS.NS"), "yfinance needs a range: give --period or --start"),
+        (
+            ("--provider", "alphavantage", "--symbols", "IBM", "--period", "7d", "--dry-run"),
+            "into .env as ALPHAVANTAGE_API_KEY",
+        ),
         (("--provider", "csv", "--symbols", "TCS.NS", "--start", "soon"), "must be a date like 2026-11-20"),
         (
             ("--provider", "csv", "--symbols", "TCS.NS", "--start", "2026-07-21", "--end", "2026-07-20"),

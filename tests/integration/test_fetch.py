@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from mdingest.errors import PermanentError, TransientError
 from mdingest.pipeline.history import fetch
 from mdingest.pipeline.history.fetch import Fetcher
-from mdingest.providers.history import FileRequest, HttpRequest
+from mdingest.providers.history import FileRequest, HttpRequest, Keep
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -64,6 +64,26 @@ async def test_a_reply_without_end_is_cut_off(url: str, monkeypatch: pytest.Monk
         with pytest.raises(PermanentError, match="longer than"):
             async with fetcher.reply(HttpRequest(url, (("symbol", "LONG"),))):
                 pass
+
+
+async def test_what_is_not_there_is_remembered_for_a_while_and_then_forgotten(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(fetch.time, "monotonic", lambda: now)
+    keep = Keep(tmp_path / "day.csv", 1 << 20)
+    requests = [HttpRequest(f"{url}?n={n}&status=404", keep=keep) for n in range(3)]
+
+    async with Fetcher() as fetcher:
+        for request in requests[:2]:
+            async with fetcher.reply(request) as reply:
+                assert reply.status == 404
+        assert [fetcher.has(request) for request in requests] == [True, True, False]
+        now += 700
+        assert not fetcher.has(requests[0])
+        async with fetcher.reply(requests[2]) as reply:
+            assert reply.status == 404
+        assert list(fetcher._absent) == [requests[2].url]
 
 
 async def test_a_file_is_a_reply_too(tmp_path: Path) -> None:

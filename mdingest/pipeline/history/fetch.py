@@ -88,7 +88,7 @@ class Fetcher:
             return True
         if isinstance(request, LibraryRequest) or request.keep is None:
             return False
-        return request.keep.path.exists() or self._absent.get(request.url, 0.0) > time.monotonic()
+        return request.keep.path.exists() or self._is_absent(request.url)
 
     async def understood(self, reply: Reply) -> None:
         """The reply was what it should be: keep it, if its request wants that and it is new."""
@@ -122,6 +122,20 @@ class Fetcher:
         for child in self._children.values():
             child.close()
 
+    def _is_absent(self, url: str) -> bool:
+        until = self._absent.get(url)
+        if until is not None and until <= time.monotonic():
+            del self._absent[url]
+            return False
+        return until is not None
+
+    def _remember_absent(self, url: str) -> None:
+        now = time.monotonic()
+        while self._absent and (oldest := next(iter(self._absent.items())))[1] <= now:
+            del self._absent[oldest[0]]
+        if len(self._absent) < _ABSENT_MOST:
+            self._absent[url] = now + _ABSENT_S
+
     async def _get(self, request: HttpRequest) -> Reply:
         import aiohttp
 
@@ -141,12 +155,8 @@ class Fetcher:
                             f"{request}: the reply is longer than {MAX_REPLY_BYTES >> 20} MiB"
                         )
                 body.seek(0)
-                if (
-                    reply.status == _NOT_FOUND
-                    and request.keep is not None
-                    and len(self._absent) < _ABSENT_MOST
-                ):
-                    self._absent[request.url] = time.monotonic() + _ABSENT_S
+                if reply.status == _NOT_FOUND and request.keep is not None:
+                    self._remember_absent(request.url)
                 return Reply(request, body, reply.status, {k.lower(): v for k, v in reply.headers.items()})
         except aiohttp.InvalidURL as exc:
             raise PermanentError(f"{request.url} is no address") from exc

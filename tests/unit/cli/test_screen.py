@@ -1,5 +1,8 @@
 """What `status` prints is readable."""
 
+from pathlib import Path
+
+from mdingest.cli.gathering import size_of
 from mdingest.cli.status import condense, screen
 
 
@@ -100,3 +103,10 @@ def test_what_runs_at_a_time_of_day_is_shown_with_how_it_went() -> None:
         {"job": "reconcile kite 1m", "last": None, "next": "N", "said": "running"},
     ]
     assert shown["attention"] == ["schedule kite 1d 30d 18:30 NSE.EQ.cas all: no token"]
+
+
+def test_room_that_is_held_in_advance_is_no_journal(tmp_path: Path) -> None:
+    for name, length in (("RESERVE", 1_000), ("RESERVE.new", 10), ("0000.seg", 70), ("LOCK", 7)):
+        (tmp_path / name).write_bytes(b"x" * length)
+
+    assert size_of(tmp_path) == 77

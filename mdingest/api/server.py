@@ -7,6 +7,7 @@ configured.
 
 import asyncio
 import datetime as dt
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 from aiohttp import ClientConnectionResetError, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from mdingest.api.access import Access
@@ -105,8 +107,11 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
     Raises PermanentError if the address can't be bound. Leaving waits 2 s at most for
     requests that run.
     """
+    of_aiohttp = logging.getLogger("mdingest.http")
+    of_aiohttp.addFilter(_not_a_request)  # which is added once
     runner = web.AppRunner(
         app,
+        logger=of_aiohttp,
         access_log=None,
         handle_signals=False,
         keepalive_timeout=_KEEPALIVE_S,
@@ -128,6 +133,11 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
         yield bound
     finally:
         await runner.cleanup()
+
+
+def _not_a_request(record: logging.LogRecord) -> bool:
+    """Whether to log: what is no HTTP is answered with 400, and quoted it may show a token."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def _guard(served: Served, access: Access) -> Middleware:

@@ -305,6 +305,19 @@ def test_who_hangs_up_before_the_answer_is_no_failure_of_ours(server: Server, ra
     assert server.ask("/livez")[0] == 200
 
 
+@pytest.mark.parametrize(
+    "header", [f"Authorization: Bearer {TOKEN}\x01", "X: " + TOKEN * 1_000, f"\x01{TOKEN}: x"]
+)
+def test_what_is_no_request_is_refused_and_its_words_stay_out_of_the_log(
+    server: Server, caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    said = server.send(f"GET /symbols HTTP/1.1\r\nHost: here\r\n{header}\r\n\r\n".encode(), patience_s=5)
+
+    assert said.startswith(b"HTTP/1.0 400 ")
+    assert TOKEN not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 def test_nothing_failed_that_nobody_was_told(server: Server) -> None:
     """All of the above in this module, counted by the server itself."""
     _, page = server.ask("/metrics")

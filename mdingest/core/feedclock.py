@@ -151,7 +151,7 @@ class FeedClock:
         mono: NDArray[np.int64],
     ) -> ClockRun | None:
         """The same for packets that need no witness but the wall clock; None if some do."""
-        if self.value is None or self.candidates or not (self.has_exchange and self.fresh):
+        if self.value is None or not (self.has_exchange and self.fresh):
             return None
         fresh = np.ones(len(stamps), np.bool_)
         offset = np.full(len(stamps), self.anchor_value - self.anchor_mono)
@@ -172,8 +172,10 @@ class FeedClock:
         before[1:] = clock[:-1]
         grew = clock > before
         jumped = clock - before > JUMP_NS
-        if jumped.any() and (np.abs(clock - wall)[jumped] > JUMP_NS).any():
-            return None
+        if jumped.any():
+            if (np.abs(clock - wall)[jumped] > JUMP_NS).any():
+                return None
+            self.candidates.clear()
         at = np.maximum.accumulate(np.where(grew, np.arange(len(clock)), -1))
         offset = np.where(at >= 0, clock[at] - mono[at], offset)
         last = int(at[-1])

@@ -142,7 +142,7 @@ class Tails:
                 break
             ask = replace(ask, end_ns=int(page.candles["ts"][0]), limit=_PAGE_ROWS, forming=False)
         rows, of = Candles(rows[inside]), Buckets(*(column[inside] for column in of))
-        made = coarsen(_as_if_final(rows), of.names, of.ends, interval.seconds)
+        made = coarsen(_as_if_final(rows), of.names, interval.seconds)
         at = np.searchsorted(of.names, made["ts"])[-most:]
         cut = page.cut or len(made) > most
         made = Candles(made[-most:])

@@ -173,18 +173,14 @@ def merge_into(book: Pieces, at: NDArray[np.int64], new: Pieces) -> None:
         put(book, at, old)
 
 
-def coarsen(
-    candles: Candles, bucket_start: NDArray[np.int64], bucket_end: NDArray[np.int64], interval_s: int
-) -> Candles:
+def coarsen(candles: Candles, bucket_start: NDArray[np.int64], interval_s: int) -> Candles:
     """Candles of a longer interval. ``(n,)`` ascending rows of one instrument to ``(m <= n,)``.
 
     ``bucket_start[i]`` (UTC ns) is the bucket that row ``i`` falls into; rows of a bucket
-    stand together. ``bucket_end`` says where each of them ends and is not needed to merge;
-    whether a bucket is complete is for the caller, who knows the coverage: here a bucket is
-    final iff all its rows are. ``source`` becomes ``mixed`` where rows differ, ``trades``
-    -1 where any row does not know, ``volume`` NaN where no row has one.
+    stand together. Whether a bucket is complete is for the caller, who knows the coverage:
+    here it is final iff all its rows are. ``source`` becomes ``mixed`` where rows differ,
+    ``trades`` -1 where any row does not know, ``volume`` NaN where no row has one.
     """
-    del bucket_end
     if not len(candles):
         return Candles(np.empty(0, CANDLE))
     starts = np.flatnonzero(np.append(True, bucket_start[1:] != bucket_start[:-1]))

@@ -97,7 +97,7 @@ def test_a_minute_is_the_merge_of_its_seconds(entries: list[Entry], at: list[int
             if key[:3] == (source, instrument, 1) and ts <= key[3] < ts + 60 * S
         ]
         starts = np.full(len(seconds), ts)
-        (merged,) = rows_of(coarsen(rows(seconds), starts, starts + 60 * S, 60))
+        (merged,) = rows_of(coarsen(rows(seconds), starts, 60))
 
         for name in ("open", "high", "low", "close", "volume", "oi", "trades", "flags", "source"):
             assert merged[name] == minute[name], name

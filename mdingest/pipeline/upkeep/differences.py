@@ -38,7 +38,7 @@ def day_of(heard: Candles, current: Candles, day: TradeDay) -> Candles:
     minutes = np.concatenate([heard, others])
     minutes = Candles(minutes[np.argsort(minutes["ts"])])
     start = np.full(len(minutes), day.ordinal * DAY_NS, np.int64)
-    return coarsen(minutes, start, start + DAY_NS, DAY.seconds)
+    return coarsen(minutes, start, DAY.seconds)
 
 
 def differences(

@@ -105,7 +105,7 @@ def outcome_of(report: Report) -> Outcome:
         raise PermanentError(why)
     symbols = len({said.symbol for said in report.symbols})
     changed = sum(said.changed for said in report.symbols)
-    said = f"{symbols} symbols, {changed} candles are new or changed"
+    said = f"{symbols} symbol{'s' if symbols != 1 else ''}, {changed} candles are new or changed"
     if rejected := sum(one.rejected for one in report.symbols):
         said += f", {rejected} rows rejected"
     if failed:

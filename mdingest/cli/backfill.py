@@ -155,7 +155,8 @@ def summary(reports: "list[Report]") -> dict[str, Any]:
 
 def _print_plan(reports: "list[Report]") -> None:
     for said in (said for report in reports for said in report.symbols):
-        print(f"{said.symbol} {said.interval} from {said.provider}: {len(said.requests)} requests")
+        count = f"{len(said.requests)} request{'s' if len(said.requests) != 1 else ''}"
+        print(f"{said.symbol} {said.interval} from {said.provider}: {count}")
         for request in said.requests:
             print(f"  {request}")
         if said.beyond:  # each session by itself, which are thousands

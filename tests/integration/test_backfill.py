@@ -506,7 +506,7 @@ def test_all_there_ever_was_may_be_asked_for(capsys: pytest.CaptureFixture[str])
     )
     assert "TCS.NS 1m: 1,854 candles read" in capsys.readouterr().out
     assert run("--symbols", "TCS.NS", "--interval", "1d", "--start", "0001-01-01", "--dry-run") == 0
-    assert "TCS.NS 1d from yfinance: 1 requests" in capsys.readouterr().out
+    assert "TCS.NS 1d from yfinance: 1 request" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("here")
@@ -544,9 +544,9 @@ def test_a_dry_run_names_the_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*TWO, "--dry-run") == 0
 
     assert capsys.readouterr().out.splitlines() == [
-        "RELIANCE.NS 1m from csv: 1 requests",
+        "RELIANCE.NS 1m from csv: 1 request",
         "  sample_data/RELIANCE.NS_1m.csv",
-        "TCS.NS 1m from csv: 1 requests",
+        "TCS.NS 1m from csv: 1 request",
         "  sample_data/TCS.NS_1m.csv",
     ]
 

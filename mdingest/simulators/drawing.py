@@ -21,7 +21,7 @@ MATCH_S = 120  # of open trading: what a match moves
 AUCTION_SHARE = 0.002  # of the price: how far a match is from it at most
 _STEP, _LIVELY_STEP = 2, 8  # ticks from trade to trade, at most
 _SLACK, _LIVELY_SLACK = 2, 16  # seconds that the price takes to follow the wave
-_BLOCK_S = 7  # bursts and pauses last so long
+BLOCK_S = 7  # bursts and pauses last so long
 _MOODS = ((0.15, 0.0), (0.25, 5.0), (1.0, 0.6))  # share of blocks up to here, factor of the rate
 
 
@@ -93,6 +93,8 @@ def seeded(
     counts[index] = rng.random(int(index.sum())) < often
     row = np.repeat(np.arange(n), counts)
     total = len(row)
+    if not total:
+        return Draw(row, row, row, row)
     groups = _Groups(row, counts)
     within = np.sort(row + rng.random(total)) - row  # by instrument, then by time
     ts = second * S + np.clip((within * S).astype(np.int64), 0, S - 1)
@@ -163,9 +165,9 @@ def _path(universe: Universe, begin: int, end: int, seed: int) -> Ints:
     return np.stack([_wave(universe, float(at), seed) for at in points])
 
 
-def mood(universe: Universe, second: int, seed: int) -> NDArray[np.float64]:
-    """Factors of the rate: bursts, pauses and what is between them."""
-    mixed = (universe.token * 2_654_435_761 + (second // _BLOCK_S) * 40_503 + seed * 97) & 0xFFFF_FFFF
+def mood(universe: Universe, block: int, seed: int) -> NDArray[np.float64]:
+    """Factors of the rate in a block of `BLOCK_S`: bursts, pauses and what is between them."""
+    mixed = (universe.token * 2_654_435_761 + block * 40_503 + seed * 97) & 0xFFFF_FFFF
     mixed = ((mixed ^ (mixed >> 15)) * 2_246_822_519) & 0xFFFF_FFFF
     drawn = (mixed ^ (mixed >> 13)) % 1_000 / 1_000
     return np.select([drawn < share for share, _ in _MOODS], [factor for _, factor in _MOODS])

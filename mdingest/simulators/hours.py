@@ -37,6 +37,7 @@ _S = 1_000_000_000
 _DAY = dt.timedelta(days=1)
 _FARTHEST_DAYS = 15  # no two trade dates are farther apart
 _AT_CLOSE_S = 600
+_MINUTE_S = 60  # windows and dates begin with one
 _PREOPEN_MATCH, _AUCTION_QUIET, _AUCTION_MATCH, _FINAL_VALUE = 8 / 15, 1 / 4, 3 / 4, 1 / 6
 _SOONEST_S, _SPREAD_S = 5, 40  # of a match after its earliest instant
 _KNUTH = 2_654_435_761
@@ -106,7 +107,7 @@ class Hours:
         spread = _SOONEST_S * _S + tokens * _KNUTH % (_SPREAD_S * _S)
         self._delay = np.where(index, (_SPREAD_S + 2 * _SOONEST_S) * _S, spread)  # an index comes after all
         self._plans: dict[tuple[int, int], _Plan] = {}
-        self._known: tuple[list[_Span], Moment] | None = None
+        self._known: tuple[int, int, Moment] | None = None  # seconds from, to, in which it holds
 
     def at(self, second: int) -> Moment:
         """One second (epoch)."""
@@ -114,17 +115,22 @@ class Hours:
             n = self._rows
             day = np.full(n, second // 86_400)
             return Moment(np.full(n, Phase.OPEN, dtype=np.int64), day, np.zeros(n, dtype=np.int64))
+        if self._known is None or not self._known[0] <= second < self._known[1]:
+            self._known = self._found(second)
+        return self._known[2]
+
+    def _found(self, second: int) -> tuple[int, int, Moment]:
+        """The moment of a second, and from when to when it is the same for sure."""
         plans = [self._plan(number, second) for number in range(len(self._names))]
         spans = [plan.at(second) for plan in plans]
-        if self._known is None or self._known[0] != spans:
-            match = np.array([span.match_s for span in spans], dtype=np.int64)[self._class]
-            moment = Moment(
-                phase=np.array([span.phase for span in spans], dtype=np.int64)[self._class],
-                day=np.array([plan.day for plan in plans], dtype=np.int64)[self._class],
-                match_ns=np.where(match > 0, match * _S + self._delay, 0),
-            )
-            self._known = (spans, moment)
-        return self._known[1]
+        match = np.array([span.match_s for span in spans], dtype=np.int64)[self._class]
+        moment = Moment(
+            phase=np.array([span.phase for span in spans], dtype=np.int64)[self._class],
+            day=np.array([plan.day for plan in plans], dtype=np.int64)[self._class],
+            match_ns=np.where(match > 0, match * _S + self._delay, 0),
+        )
+        later = [span.start_s for plan in plans for span in plan.spans if span.start_s > second]
+        return second, min([*later, second // _MINUTE_S * _MINUTE_S + _MINUTE_S]), moment
 
     def so_far(self, second: int) -> tuple[Ints, Ints]:
         """By row: seconds of open trading in its day before ``second``, and when it last traded (ns)."""

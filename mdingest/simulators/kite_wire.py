@@ -208,12 +208,11 @@ def _fill_quote(packets: NDArray[np.void], trades: Trades) -> None:
 def _depth(trades: Trades, step: Ints, side: int) -> NDArray[np.void]:
     """Five levels, best first, on one side of the price; made up from the trade's noise."""
     levels = np.zeros((len(trades), _LEVELS), dtype=_DEPTH)
-    noise = trades["noise"] >> side
-    for level in range(_LEVELS):
-        draw = noise >> (level * _BITS_PER_LEVEL)
-        levels["quantity"][:, level] = 1 + draw % 4_000
-        levels["price"][:, level] = np.maximum(trades["price"] + step * (level + side), 0)
-        levels["orders"][:, level] = 1 + draw % 60
+    level = np.arange(_LEVELS)
+    draw = (trades["noise"] >> side)[:, None] >> level * _BITS_PER_LEVEL
+    levels["quantity"] = 1 + draw % 4_000
+    levels["price"] = np.maximum(trades["price"][:, None] + step[:, None] * (level + side), 0)
+    levels["orders"] = 1 + draw % 60
     return levels
 
 

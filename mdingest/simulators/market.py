@@ -17,10 +17,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdingest.simulators.drawing import (
     AT_CLOSE_RATE,
     AUCTION_SHARE,
+    BLOCK_S,
     MATCH_S,
     MEAN_SIZE,
     Draw,
@@ -97,6 +99,7 @@ class Market:
         self._rate, self._seed, self._lively, self._least_volume = rate, seed, lively, least_volume
         self._second = -(-start_ns // S)  # the next one to make up
         self._ahead = no_trades()  # made up, not handed out
+        self._moods: tuple[int, NDArray[np.float64]] | None = None  # of the block that we are in
         self.until_ns = self._second * S
         rows = {one.token: row for row, one in enumerate(instruments)}
         ordered = sorted(script, key=lambda one: one.ns)
@@ -176,15 +179,22 @@ class Market:
         frozen = moment.phase == Phase.AT_CLOSE
         speed = self._rate * self._seeded * np.where(frozen, AT_CLOSE_RATE, moment.phase == Phase.OPEN)
         if self._lively:
-            speed = speed * mood(universe, second, self._seed)
+            speed = speed * self._mood(second // BLOCK_S)
         if not extra and not speed.any():
             return no_trades()
         draw = seeded(universe, last, second, rng, speed, frozen, self._seed, lively=self._lively)
+        if not extra and not len(draw.row):
+            return no_trades()
         if extra:
             draw = Draw(*(np.concatenate(pair) for pair in zip(draw, _columns(extra), strict=True)))
             order = np.lexsort((draw.ts, draw.row))
             draw = Draw(*(column[order] for column in draw))
         return completed(universe, last, draw, moment.day, rng)
+
+    def _mood(self, block: int) -> NDArray[np.float64]:
+        if self._moods is None or self._moods[0] != block:
+            self._moods = (block, mood(self.universe, block, self._seed))
+        return self._moods[1]
 
     def _begin_days(self, moment: Moment) -> None:
         """A new day shows nothing until its first trade."""
@@ -198,6 +208,8 @@ class Market:
 
     def _matches(self, moment: Moment, second: int, rng: np.random.Generator) -> list[_Trade]:
         """Those that are due, also if they should have been earlier (but the market was halted)."""
+        if not moment.match_ns.any():
+            return []
         due = (moment.match_ns > 0) & (moment.match_ns < (second + 1) * S) & (self._seeded > 0)
         due &= self.last["ts"] < moment.match_ns
         rows = np.flatnonzero(due)

@@ -150,8 +150,10 @@ class Sampler:
         includes, before, begins = self._included(row, asked, happened)
         fresh: NDArray[np.bool_] = includes > before
         traded = includes > begins
-        quiet = np.isin(row, pool["row"], invert=True)
-        packets = np.where(quiet, last[row], self._before[row])
+        quiet = np.ones(len(last), dtype=np.bool_)
+        quiet[pool["row"]] = False
+        packets = self._before[row]
+        packets[quiet[row]] = last[row[quiet[row]]]
         packets[traded] = pool[includes[traded] - 1]
         packets["sent"] = packets["since"] = ns
         packets["since"][fresh] = pool["ts"][before[fresh]]
@@ -173,6 +175,8 @@ class Sampler:
             return np.full(len(row), Phase.OPEN, dtype=np.int64)
         phases = np.empty(len(row), dtype=np.int64)
         seconds = ns // S
+        if len(seconds) and seconds.min() == seconds.max():  # most turns are short
+            return self._hours.at(int(seconds[0])).phase[row]
         for second in np.unique(seconds).tolist():
             mine = seconds == second
             phases[mine] = self._hours.at(second).phase[row[mine]]
@@ -181,9 +185,11 @@ class Sampler:
     def _told(self, pool: Trades, found: NDArray[np.bool_], last: Last) -> Last:
         """The state after all that was told: the newest told trade, or the newest state if none waits."""
         state = Last(last.copy())
-        waits = np.unique(pool["row"][~found])
-        state[waits] = self._before[waits]
-        told = pool[found]
-        here = np.isin(told["row"], waits)
-        state[told["row"][here]] = told[here]
+        waits = np.zeros(len(last), dtype=np.bool_)
+        waits[pool["row"][~found]] = True
+        if waits.any():
+            state[waits] = self._before[waits]
+            told = pool[found]
+            told = told[waits[told["row"]]]
+            state[told["row"]] = told
         return state

@@ -159,7 +159,7 @@ def test_the_outage_of_2021_halted_nse_for_four_hours(shipped: Calendars) -> Non
         ("NSE.EQ.cas", D(2015, 1, 1), D(2026, 12, 31)),
         ("BSE.FO", D(2015, 1, 1), D(2026, 12, 31)),
         ("NSE.CDS", D(2026, 1, 1), D(2026, 12, 31)),
-        ("MCX.FO", D(2026, 1, 1), D(2026, 12, 31)),
+        ("MCX.FO", D(2025, 1, 1), D(2026, 12, 31)),
         ("US.EQ", D(2015, 1, 1), D(2027, 12, 31)),
     ],
 )
@@ -234,6 +234,12 @@ def test_commodities_may_open_in_the_evening_only(shipped: Calendars) -> None:
     assert hours(shipped, "MCX.FO", D(2026, 10, 20)) == "regular 17:00-23:30"
     assert hours(shipped, "MCX.FO", D(2026, 11, 10)) == "regular 17:00-23:55"
     assert hours(shipped, "MCX.FO", D(2026, 10, 2)) == ""
+    assert hours(shipped, "MCX.FO", D(2025, 3, 7)) == "regular 09:00-23:55"  # New York keeps winter time
+    assert hours(shipped, "MCX.FO", D(2025, 3, 10)) == "regular 09:00-23:30"
+    assert hours(shipped, "MCX.FO", D(2025, 3, 14)) == "regular 17:00-23:30"
+    assert hours(shipped, "MCX.FO", D(2025, 2, 1)) == "regular 09:00-17:00"
+    assert hours(shipped, "MCX.FO", D(2025, 8, 15)) == ""
+    assert not shipped.day("MCX.FO", D(2025, 10, 21)).known
 
 
 def test_currency_keeps_the_cash_holidays_and_adds_its_own(shipped: Calendars) -> None:

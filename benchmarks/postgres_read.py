@@ -22,8 +22,11 @@ import uvloop
 from benchmarks.postgres_write import INSTRUMENTS, SETTINGS, START_S, market, prepared
 from benchmarks.report import NOT_INSTALLED, Row, at_most, main, quantile
 from mdingest.api.wanted import LATEST
+from mdingest.core.session import DAY_NS
 from mdingest.store.base import Position, Transaction
 from mdingest.store.postgres import PostgresStore
+from mdingest.store.postgres_retain import width
+from mdingest.store.postgres_sql import SET_WIDTH
 from mdingest.telemetry.metrics import Metrics
 from tests.support.postgres import Server, bindir, database, fetch, make_template
 from tests.support.served import served
@@ -36,6 +39,7 @@ _FILL = """
 INSERT INTO candles_1s
 SELECT to_timestamp($1 + second), 100, 101, 99, 100, 10, NULL, 4, 0, 0, 1, 0, 2, i.symbol
 FROM generate_series(0, $2 - 1) AS second CROSS JOIN instruments AS i ORDER BY second"""
+_KEPT = (("1s", width(1, 30 * DAY_NS), 34), ("1m", width(60, None), 3 * 365), ("5m", "decade", 3 * 365))
 _PIECE_S = 50
 _ASKED_PER_S = 200
 _PROMISED_S = 0.005
@@ -59,6 +63,12 @@ async def _measure(server: Server, rows: int, seconds: int) -> list[Row]:
         for at in range(0, filled_s, _PIECE_S):
             await connection.execute(_FILL, START_S + at, min(_PIECE_S, filled_s - at), timeout=600)
         await connection.execute("ANALYZE candles_1s", timeout=600)
+        for interval, cut, days in _KEPT:  # what the README's query is planned over
+            await connection.execute(SET_WIDTH, interval, cut)
+            await connection.execute(
+                "SELECT add_partitions($1, to_timestamp($2) - $3 * interval '1 day', to_timestamp($2))",
+                *(interval, START_S + 4 * 86_400, days),
+            )
         ((size,),) = await fetch(
             url,
             "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relispartition",

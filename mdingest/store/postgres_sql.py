@@ -150,6 +150,7 @@ ROWS_OF_PARTITION = """
 SELECT greatest(reltuples, 0)::bigint FROM pg_class
 WHERE oid = to_regclass(quote_ident(partition_name($1, $2)))"""
 ANALYZE_PARTITION = "SELECT analyze_partition($1, $2)"
+SET_WIDTH = "UPDATE partition_widths SET width = $2 WHERE of_interval = $1 AND width <> $2"
 DROP_PARTITIONS = "SELECT count(*) FROM drop_partitions($1, $2)"
 
 # Ids are given to new symbols only, in the order asked for: an upsert would burn one each time.

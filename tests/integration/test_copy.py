@@ -129,7 +129,7 @@ async def test_no_table_is_forgotten(there: str) -> None:
     tables = {name for (name,) in await fetch(there, query)}
     apart = {
         *("instruments", *(f"candles_{name}" for name in NAMES.values())),  # series by series
-        *("sources", "mdingest_migrations"),  # of the program
+        *("sources", "mdingest_migrations", "partition_widths"),  # of the program
         "ingest",  # who has the role there
     }
     assert tables - apart == {name for name, *_ in moving._OTHERS}

@@ -18,9 +18,10 @@ from mdingest.core.rank import SOURCES
 from mdingest.core.session import Session
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 from mdingest.store import open_store
-from mdingest.store.base import Transaction
+from mdingest.store.base import Retention, Transaction
 from mdingest.store.migrate import migrate, status
 from mdingest.store.postgres import PostgresStore, open_postgres
+from mdingest.store.postgres_retain import width
 from mdingest.store.postgres_sql import INTERVALS, NAMES
 from tests.support.postgres import Server, database, execute, fetch, in_a_thread
 from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
@@ -101,7 +102,7 @@ async def test_the_newest_candles_of_a_symbol_come_from_the_index_without_a_sort
 async def test_the_stores_own_reads_come_from_the_index_whatever_the_bounds(
     store: PostgresStore, interval_s: int
 ) -> None:
-    rows = many(500, instruments=2, step_s=DAY * 7, interval_s=interval_s)
+    rows = many(120, instruments=2, step_s=DAY * 7, interval_s=interval_s)
     if interval_s >= DAY:
         rows["ts"] += MIDNIGHT * 10**9
     await store.commit(Transaction(candles=rows))
@@ -257,8 +258,8 @@ async def test_partitions_come_with_the_rows_that_need_them_however_old(
         )
     )
     assert await partitions(client) == [
-        *("candles_15m_2026", "candles_1d_2000s", "candles_1d_2020s", "candles_1m_202611"),
-        *("candles_1m_202612", "candles_1s_20261120", "candles_1s_20261121", "candles_1s_20261230"),
+        *("candles_15m_2020s", "candles_1d_2000s", "candles_1d_2020s", "candles_1m_2026"),
+        *("candles_1s_20261120", "candles_1s_20261121", "candles_1s_20261230"),
     ]
     assert await client.fetchval("SELECT count(*) FROM candles") == 10
 
@@ -269,6 +270,37 @@ async def test_partitions_are_cut_at_midnight_utc_wherever_the_client_sits(
     await client.execute("SET timezone TO 'Asia/Kolkata'")
     await client.execute("SELECT add_partitions('1s', '2026-11-20 00:00Z', '2026-11-21 00:00Z')")
     assert await partitions(client) == ["candles_1s_20261120", "candles_1s_20261121"]
+
+
+async def test_seconds_that_are_kept_for_long_are_cut_wider_beside_the_days_that_are_there(
+    store: PostgresStore, client: asyncpg.Connection
+) -> None:
+    """A query without a time is planned over all partitions: there have to be few."""
+    await store.commit(transaction(candles=[candle(0)]))
+    for kept, old, expected in (
+        (30, -2, "20261116 20261120 20261121 20261123"),
+        (400, -25, "202610 20261116 20261120 20261121 20261123"),
+    ):
+        await store.retain(Retention({1: ns(-kept * DAY)}), ns(0))
+        await store.commit(transaction(candles=[candle(old * DAY), candle(DAY)]))
+        names = [name for name in await partitions(client) if name.startswith("candles_1s")]
+        assert names == [f"candles_1s_{at}" for at in expected.split()]
+    assert await client.fetchval("SELECT count(*) FROM candles_1s") == 4
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "days", "cut"),
+    [
+        (1, 3, "day"),
+        (1, 30, "week"),
+        (1, 400, "month"),
+        (1, None, "month"),
+        (60, 90, "month"),
+        (60, None, "year"),
+    ],
+)
+def test_what_is_kept_decides_how_partitions_are_cut(interval_s: int, days: int | None, cut: str) -> None:
+    assert width(interval_s, None if days is None else days * DAY * 10**9) == cut
 
 
 async def test_several_processes_may_make_the_same_partitions_at_once(

@@ -24,7 +24,8 @@ SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
 _GROWING = 2  # buckets that the caller may find unfinished and leave out: they take no place in a reply
 _DAY_MINUTES = 400  # a first guess of how much a day holds; NSE trades 375
-_HIDDEN = np.isin(np.arange(256), (Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE))
+_HIDDEN = np.zeros(256, np.bool_)
+_HIDDEN[[Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE]] = True
 """By session code: whether intraday reads leave it out."""
 _STORED_S = frozenset((1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800))
 """Lengths that every store keeps; it refuses to be asked for others."""

@@ -49,7 +49,7 @@ _STATES = """
 SELECT c.state, count(*) FROM candles AS c
 JOIN (SELECT symbol, min(start_utc) AS since FROM coverage GROUP BY symbol) AS heard
 ON heard.symbol = c.symbol
-WHERE c.interval = '1s' AND c.ts_utc >= heard.since
+WHERE c.interval = '1s' AND unixepoch(c.ts_utc) > unixepoch(heard.since)
 AND unixepoch(c.ts_utc) < (SELECT unixepoch(max(ts_utc)) - ? FROM candles WHERE interval = '1s')
 GROUP BY c.state"""
 _HOLES = """

@@ -118,13 +118,13 @@ def read_header(path: Path) -> Segment:
     magic, version, journal, first, crc = _HEADER.unpack(raw)
     if magic != _MAGIC:
         raise JournalError(f"{path} is not a journal segment of mdingest; move it elsewhere")
+    if zlib.crc32(raw[:-4]) != crc:
+        raise DamagedHeader(f"{path} has a damaged header")
     if version not in (FORMAT, packed.FORMAT):
         raise JournalError(
             f"{path} is in journal format {version}, this version reads {FORMAT} and {packed.FORMAT}: "
             "a newer version wrote it; install that, or move the directory elsewhere"
         )
-    if zlib.crc32(raw[:-4]) != crc:
-        raise DamagedHeader(f"{path} has a damaged header")
     if segment_name(first) != path.name:
         raise JournalError(f"{path} begins at {first}: it was renamed or copied from elsewhere")
     return Segment(path, first, UUID(bytes=journal))

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -238,7 +239,7 @@ def test_a_half_made_segment_is_forgotten(home: Path) -> None:
     ("content", "says"),
     [
         (b"SQLite format 3\x00" + b"\x00" * 100, "not a journal segment"),
-        (b"MDJL\x09\x00\x00\x00" + b"\x01" * 100, "format 9"),
+        (seg.encode_header(UUID(int=1), 0, version=9) + b"\x01" * 100, "format 9"),
     ],
 )
 def test_a_foreign_file_is_refused_and_left_alone(home: Path, content: bytes, says: str) -> None:
@@ -252,6 +253,17 @@ def test_a_foreign_file_is_refused_and_left_alone(home: Path, content: bytes, sa
     assert opened_elsewhere.exists()  # and the lock is free again:
     path.unlink()
     opened(home).close()
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_a_flipped_version_is_damage_and_no_newer_program(home: Path, bit: int) -> None:
+    home.mkdir()
+    header = bytearray(seg.encode_header(UUID(int=1), 0))
+    header[4 + bit // 8] ^= 1 << bit % 8
+    path = home / seg.segment_name(0)
+    path.write_bytes(header)
+    with pytest.raises(seg.DamagedHeader):
+        seg.read_header(path)
 
 
 def test_two_journals_in_one_directory_are_refused(home: Path, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-bench
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder # tests/conftest.py has the order
 
 .DEFAULT_GOAL := help
+
+unexport PYTHONDONTWRITEBYTECODE # the tests start some hundred processes: each would compile all anew
 .DELETE_ON_ERROR:
 
 .PHONY: help run venv test soak check format lock bench clean chart try-chart
@@ -19,7 +22,7 @@ run: $(VENV)/.run try-chart ## Start the demo: simulated broker, daemon, HTTP on
 venv: $(VENV)/.dev try-chart ## Make .venv with everything for development
 
 test: $(VENV)/.dev try-chart ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 soak: $(VENV)/.dev ## Long runs of the real process; ARGS=PART runs one, ARGS=--help lists them
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
@@ -29,7 +32,7 @@ check: $(VENV)/.dev try-chart ## All that CI demands: format, lint, types, floor
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 format: $(VENV)/.dev ## Format and fix what can be fixed by itself
 	$(BIN)/ruff format

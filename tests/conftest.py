@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -15,6 +16,9 @@ from tests.support.postgres import Server, in_a_thread, make_template
 ON_CI = bool(os.environ.get("MDINGEST_CI"))
 MAY_SKIP = "not possible here: "
 """How the reason of a skip begins that even CI accepts: the machine can't, not 'was not installed'."""
+
+LONGEST_FIRST = ("e2e", "property", "integration", "contract", "unit")
+"""Directories, by how long one of their files takes."""
 
 settings.register_profile(
     "mdingest",
@@ -46,6 +50,17 @@ def postgres() -> Iterator[Server]:
     with Server() as server:
         in_a_thread(make_template(server))
         yield server
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that all workers end at the same time; the order of a file's own tests stays."""
+
+    def rank(item: pytest.Item) -> int:
+        kind = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONGEST_FIRST.index(kind) if kind in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(wrapper=True)

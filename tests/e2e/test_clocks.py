@@ -29,7 +29,7 @@ signal.signal(signal.SIGUSR2, lambda *_: steps.append(-2))
 async def test_a_wall_clock_that_steps_moves_no_candle(tmp_path: Path) -> None:
     async with place_of(tmp_path, fast_clock(4)) as place:
         async with place.mdingest("run", prelude=STEPPING) as daemon:
-            await place.until_candles(daemon, 2, within_s=30)
+            await place.until_candles(daemon, 2, within_s=60)
             for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
                 daemon.send(number)
                 await place.until_more(daemon, 5)
@@ -64,7 +64,7 @@ async def until_feed(place: Place, daemon: Process, state: str) -> dict[str, Any
         parts.update((body or {}).get("parts", {}))
         return bool(parts.get("feeds", {}).get("kite_ws", {}).get("state") == state)
 
-    await until(f"{state} feed", there, daemon, within_s=40)
+    await until(f"{state} feed", there, daemon, within_s=60)
     return parts
 
 
@@ -75,7 +75,7 @@ async def test_a_token_that_dies_at_six_in_the_morning_costs_until_the_next_logi
     async with place_of(tmp_path, parse_clock(f"{(six - timedelta(minutes=2)).isoformat()}x8")) as place:
         with_a_token_file(place, six - timedelta(hours=22))
         async with place.mdingest("run") as daemon:
-            await place.until_candles(daemon, 3, within_s=30)
+            await place.until_candles(daemon, 3, within_s=60)
             parts = await until_feed(place, daemon, "parked")
             assert parts["tokens"]["kite_ws"]["state"] == "expired"
             assert "mdingest login kite" in parts["tokens"]["kite_ws"]["what_to_do"]
@@ -111,7 +111,7 @@ async def test_a_year_without_a_calendar_begins_with_an_expired_token_and_loses_
 
             log_in(place, begin)
             parts = await until_feed(place, daemon, "live")
-            await place.until_candles(daemon, 10, within_s=30)
+            await place.until_candles(daemon, 10, within_s=60)
             rows = await place.candles()
             assert await daemon.stopped() == 0
 

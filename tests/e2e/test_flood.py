@@ -107,7 +107,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 @pytest.mark.timeout(180)
 async def test_floods_cost_no_memory_and_keep_nobody_from_an_answer(place: Place) -> None:
     async with place.mdingest("run") as daemon:
-        await place.until_candles(daemon, 5, within_s=40)
+        await place.until_candles(daemon, 5, within_s=60)
         for _ in range(100):
             await place.get("/candles?symbol=RELIANCE.NS&interval=1s")  # what serving costs once
         before = resident_mb(daemon)
@@ -125,7 +125,7 @@ async def test_floods_cost_no_memory_and_keep_nobody_from_an_answer(place: Place
             async def answered() -> bool:
                 return (await place.get("/livez"))[0] == 200
 
-            await until(f"answer after {pieces.__name__}", answered, daemon, within_s=30)
+            await until(f"answer after {pieces.__name__}", answered, daemon, within_s=60)
         await place.until_more(daemon, 3)
         assert await daemon.stopped() == 0
 

@@ -35,7 +35,7 @@ async def test_a_process_that_was_stopped_longer_than_a_dead_socket_goes_on_with
 ) -> None:
     """What the kernel kept meanwhile is neither late nor a reason to hang up."""
     async with place.mdingest("run") as daemon:
-        await place.until_candles(daemon, 3, within_s=30)
+        await place.until_candles(daemon, 3, within_s=60)
         for seconds in (9.0, 0.3, 1.2):
             daemon.send(signal.SIGSTOP)
             await asyncio.sleep(seconds)
@@ -51,7 +51,7 @@ async def test_a_process_that_was_stopped_longer_than_a_dead_socket_goes_on_with
 async def test_a_line_that_is_slow_and_cuts_frames_anywhere_loses_nothing(place: Place, line: Proxy) -> None:
     line.piece_bytes = 7
     async with place.mdingest("run") as daemon:
-        await place.until_candles(daemon, 4, within_s=30)
+        await place.until_candles(daemon, 4, within_s=60)
         line.delay_s = 0.2
         await place.until_more(daemon, 6)
         assert await daemon.stopped() == 0
@@ -66,7 +66,7 @@ async def test_a_line_that_breaks_or_swallows_everything_leaves_gaps_and_nothing
     place: Place, line: Proxy
 ) -> None:
     async with place.mdingest("run") as daemon:
-        await place.until_candles(daemon, 4, within_s=30)
+        await place.until_candles(daemon, 4, within_s=60)
         for _ in range(3):
             line.cut()
             await asyncio.sleep(0.2)
@@ -77,7 +77,7 @@ async def test_a_line_that_breaks_or_swallows_everything_leaves_gaps_and_nothing
         async def hung_up() -> bool:
             return line.connections > before
 
-        await until("new connection", hung_up, daemon, within_s=40)
+        await until("new connection", hung_up, daemon, within_s=60)
         line.silent = False
         await place.until_more(daemon, 4, within_s=60)
         assert await daemon.stopped() == 0

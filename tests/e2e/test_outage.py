@@ -40,7 +40,7 @@ async def until_writer(place: Place, daemon: Process, status: int, error: str) -
             seen.append(document["parts"])
         return bool(seen)
 
-    await until(f"a writer with {status} {error}", shown, daemon, within_s=25)
+    await until(f"a writer with {status} {error}", shown, daemon, within_s=60)
     return seen[0]
 
 

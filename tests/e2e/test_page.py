@@ -136,7 +136,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             return status == 200 and len(document["candles"]) >= 3
 
         try:
-            await until("candles", has_candles, daemon, within_s=30)
+            await until("candles", has_candles, daemon, within_s=60)
             yield site
         finally:
             await site.simulators.aclose()
@@ -307,7 +307,7 @@ async def test_it_comes_back_by_itself_and_fetches_what_it_missed(site: Site, br
                 status, document = await get(f"{site.url}/candles?symbol=RELIANCE.NS&interval=1s&limit=1000")
                 return status == 200 and document["candles"][-1]["ts_utc"] > document["missing"][-1][1]
 
-            await until("candles after the restart", has_more, again, within_s=30)
+            await until("candles after the restart", has_more, again, within_s=60)
             await tab.context.set_offline(False)
             await pill(tab, "live")
 

@@ -134,13 +134,13 @@ async def test_a_session_is_held_against_the_broker_and_the_exchange(
                     job.update(said)
             return job.get("last") == due
 
-        await until(name, has, daemon, within_s=40)
+        await until(name, has, daemon, within_s=60)
         return job
 
     async with AsyncExitStack() as stack:
         first = run("run", log=tmp_path / "first.log", clock=clock_of(START), prelude=LOADED)
         daemon = await stack.enter_async_context(first)
-        await until("daemon", loaded, daemon, within_s=40)
+        await until("daemon", loaded, daemon, within_s=60)
         simulator, rest = await stack.enter_async_context(broker(tmp_path))
         await stack.enter_async_context(exchange.serve())
         (tmp_path / "instruments.csv").write_text(simulator.instruments_csv())
@@ -182,7 +182,7 @@ async def test_a_session_is_held_against_the_broker_and_the_exchange(
         configure(path, providers={"bhavcopy": archive | {"files": exchange.write(tmp_path)}})
         arguments = ("reconcile", "--provider", "bhavcopy", "--interval", "1d", "--symbols", HEARD, "--json")
         async with run(*arguments, log=tmp_path / "third.log", clock=simulator.clock) as command:
-            assert await command.ended(within_s=20) == 0, command.said()
+            assert await command.ended(within_s=60) == 0, command.said()
 
     fields = dict.fromkeys(("open", "high", "low", "close", "volume", "candle"), 0)
     wanted = {("kite", field): (3, differing) for field, differing in (fields | {"high": 1}).items()}

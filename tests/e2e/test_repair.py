@@ -67,14 +67,14 @@ class Place:
             body = await self.get(f"/candles?symbol={SYMBOLS[-1]}&interval=1m")
             return body is not None and len(body.get("candles", ())) >= count
 
-        await until(f"{count} minutes", enough, daemon, within_s=40)
+        await until(f"{count} minutes", enough, daemon, within_s=60)
 
     async def until_repaired(self, daemon: Process, cause: str, count: int) -> None:
         async def repaired() -> bool:
             gaps = await self.gaps(cause)
             return len(gaps) >= count and all(gap["repair"] == "repaired" for gap in gaps)
 
-        await until(f"{count} repaired gaps of {cause}", repaired, daemon, within_s=40)
+        await until(f"{count} repaired gaps of {cause}", repaired, daemon, within_s=60)
 
     async def passed(self, market_s: float) -> None:
         """Let so much of the simulator's time pass."""
@@ -134,9 +134,9 @@ async def test_after_a_death_one_command_fills_what_nobody_was_there_to_record(t
         await place.passed(240)
 
         async with place.mdingest("gaps") as listing:
-            await listing.ended(within_s=30)
+            await listing.ended(within_s=60)
         async with place.mdingest("gaps", "--repair", "--json") as command:
-            code = await command.ended(within_s=30)
+            code = await command.ended(within_s=60)
 
         assert "unrecorded" in listing.said()
         lines = [json.loads(line) for line in command.said().splitlines() if line.startswith('{"symbol"')]
@@ -160,7 +160,7 @@ async def test_what_is_due_runs_beside_the_feeds_and_changes_with_the_configurat
         async def done() -> bool:
             return any(job.get("last") == "2026-11-20T04:02:00Z" for job in (await jobs()).values())
 
-        await until("a run of 04:02", done, daemon, within_s=40)
+        await until("a run of 04:02", done, daemon, within_s=60)
         (job,) = (await jobs()).values()
         assert job["said"].startswith("3 symbols, ")
         assert job["next"] == "2026-11-21T04:02:00Z"
@@ -170,7 +170,7 @@ async def test_what_is_due_runs_beside_the_feeds_and_changes_with_the_configurat
         async def changed() -> bool:
             return any(name.startswith("kite 15m") and "said" in job for name, job in (await jobs()).items())
 
-        await until("a run of another job", changed, daemon, within_s=40)
+        await until("a run of another job", changed, daemon, within_s=60)
         assert await daemon.stopped() == 0, daemon.said()
 
 

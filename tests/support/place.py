@@ -27,7 +27,7 @@ from tests.support.oracle_journal import (
     replay_problems,
     stream_problems,
 )
-from tests.support.processes import Process, free_port, get, started, until, write_config
+from tests.support.processes import PATIENCE_S, Process, free_port, get, started, until, write_config
 
 SYMBOL = "RELIANCE.NS"
 GOOD, BAD = "good", "bad"  # access tokens, to the simulator
@@ -74,7 +74,7 @@ class Place:
     async def finished(self, *arguments: str | Path) -> tuple[int, str]:
         """Exit code and output of a command that ends by itself."""
         async with self.mdingest(*arguments) as process:
-            return await process.ended(within_s=15), process.said()
+            return await process.ended(within_s=PATIENCE_S), process.said()
 
     async def get(self, path: str, port: int | None = None) -> tuple[int, Any]:
         """Ask over HTTP."""
@@ -92,7 +92,7 @@ class Place:
         return body["candles"] if status == 200 else []
 
     async def until_candles(
-        self, process: Process, count: int, port: int | None = None, within_s: float = 15
+        self, process: Process, count: int, port: int | None = None, within_s: float = PATIENCE_S
     ) -> None:
         """Wait until there are so many."""
 

@@ -18,6 +18,8 @@ import yaml
 from mdingest.telemetry.clock import Clock
 
 POLL_S = 0.05
+PATIENCE_S = 60.0
+"""For what should take a moment: a busy machine is no failure. Promised times are stated where tested."""
 CLOCKED = """
 import os, sys, time
 from datetime import UTC, datetime
@@ -123,7 +125,7 @@ async def started(
 
 
 async def until(
-    what: str, holds: Callable[[], Awaitable[bool]], process: Process, within_s: float = 15
+    what: str, holds: Callable[[], Awaitable[bool]], process: Process, within_s: float = PATIENCE_S
 ) -> None:
     """Poll until it holds. Fails with the log if it takes longer or the process ends before."""
     deadline = time.monotonic() + within_s
@@ -134,7 +136,7 @@ async def until(
         await asyncio.sleep(POLL_S)
 
 
-async def until_said(process: Process, text: str, within_s: float = 15) -> None:
+async def until_said(process: Process, text: str, within_s: float = PATIENCE_S) -> None:
     """Wait until it has written a text."""
 
     async def said() -> bool:

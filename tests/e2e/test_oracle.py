@@ -27,16 +27,18 @@ async def judged(run: Recording) -> str:
     return story(problems, most=1_000)
 
 
-@pytest.mark.parametrize("seed", [1, 3])
-async def test_nothing_is_wrong_after_deaths_at_every_point_of_the_work(tmp_path: Path, seed: int) -> None:
-    """In simulated time, so that there are whole minutes between the deaths."""
+@pytest.mark.parametrize(("seed", "long_one"), [(1, Death.UNREAD), (3, Death.STEPPED)])
+async def test_nothing_is_wrong_after_deaths_at_every_point_of_the_work(
+    tmp_path: Path, seed: int, long_one: Death
+) -> None:
+    """In simulated time, so that there is a whole minute between two deaths."""
     random = Random(seed)
-    lives = [(random.uniform(0.5, 25), death) for death in (*Death, *Death)]
-    lives += [(random.uniform(90, 130), death) for death in (Death.UNREAD, Death.STEPPED)]
+    lives = [(random.uniform(0.5, 12), death) for death in (*Death, *Death)]
+    lives.append((random.uniform(130, 140), long_one))
     random.shuffle(lives)
     run = Recording(tmp_path, seed=seed)
 
-    await run.run([*lives, (20, None)], faults_s=90)
+    await run.run([*lives, (10, None)], faults="disconnect@20s, disconnect@35s, disconnect@50s")
 
     assert not await judged(run)
     assert judged_buckets(run.evidence())["1m"] > 0
@@ -86,7 +88,7 @@ async def test_a_quiet_feed_that_reconnects_at_once_claims_nothing_it_did_not_he
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two processes, the first of which was killed, and a disconnect."""
     run = Recording(tmp_path_factory.mktemp("honest"), seed=2, rate=1.0)
-    asyncio.run(run.run([(30, Death.STEPPED), (150, None)], faults_s=90))
+    asyncio.run(run.run([(20, Death.STEPPED), (125, None)], faults="disconnect@30s"))
     assert not asyncio.run(judged(run))
     return run.folder
 

@@ -12,8 +12,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.postgres import fetch, in_a_thread
+
 NS = 1_000_000_000
 FOREVER = 1 << 62  # where a range that goes on ends
+_CANDLES = """
+SELECT symbol, interval, CAST(ts_utc AS TEXT), source, open, high, low, close, volume, trades, state
+FROM candles"""
+_GAPS = """
+SELECT symbol, CAST(start_utc AS TEXT), CAST(end_utc AS TEXT), cause, volume FROM gaps
+ORDER BY symbol, start_utc"""
+_COVERAGE = """
+SELECT symbol, CAST(start_utc AS TEXT), CAST(end_utc AS TEXT) FROM coverage WHERE interval_s IS NULL
+ORDER BY symbol, start_utc"""
+_QUERIES = (_CANDLES, _GAPS, _COVERAGE)
 LENGTHS = {"1s": NS, "1m": 60 * NS}
 
 
@@ -83,8 +95,10 @@ class Evidence:
         return min((start for start, _ in self.coverage.get(symbol, [])), default=FOREVER)
 
 
-def read_evidence(database: Path, tape: Path, cuts: Path, *, repaired: bool = False) -> Evidence:
-    """Everything. Lines that a running simulator has not finished are left out.
+def read_evidence(database: Path | str, tape: Path, cuts: Path, *, repaired: bool = False) -> Evidence:
+    """Everything, of a SQLite file or a PostgreSQL's address.
+
+    Lines that a running simulator has not finished are left out.
 
     Candles that history has brought are left out, unless ``repaired``: they are not what was heard.
     """
@@ -102,26 +116,27 @@ def read_evidence(database: Path, tape: Path, cuts: Path, *, repaired: bool = Fa
             kept[names[token]].append(Cut(line["start_ns"], end, line["cause"]))
     for some in (*found.cuts.values(), *found.doubts.values()):
         some.sort()
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        _read_database(connection, found, "%" if repaired else "%_ws")
+    candles, gaps, coverage = _rows(database)
+    for symbol, interval, at, source, *values in candles:
+        if repaired or source.endswith("_ws"):
+            found.candles[symbol, interval][_ns(at)] = Row(*values)
+    for symbol, start, end, cause, volume in gaps:
+        found.gaps[symbol].append(Gap(_ns(start), FOREVER if end is None else _ns(end), cause, volume))
+    for symbol, start, end in coverage:
+        found.coverage[symbol].append((_ns(start), _ns(end)))
     return found
 
 
-def _read_database(connection: sqlite3.Connection, found: Evidence, sources: str) -> None:
-    for symbol, interval, at, *values in connection.execute(
-        "SELECT symbol, interval, ts_utc, open, high, low, close, volume, trades, state FROM candles "
-        "WHERE source LIKE ?",
-        (sources,),
-    ):
-        found.candles[symbol, interval][_ns(at)] = Row(*values)
-    for symbol, start, end, cause, volume in connection.execute(
-        "SELECT symbol, start_utc, end_utc, cause, volume FROM gaps ORDER BY symbol, start_utc"
-    ):
-        found.gaps[symbol].append(Gap(_ns(start), FOREVER if end is None else _ns(end), cause, volume))
-    for symbol, start, end in connection.execute(
-        "SELECT symbol, start_utc, end_utc FROM coverage WHERE interval_s IS NULL ORDER BY symbol, start_utc"
-    ):
-        found.coverage[symbol].append((_ns(start), _ns(end)))
+def _rows(database: Path | str) -> list[list[tuple[Any, ...]]]:
+    """What each query answers."""
+    if isinstance(database, str):
+        return in_a_thread(_rows_of_postgres(database))
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return [connection.execute(query).fetchall() for query in _QUERIES]
+
+
+async def _rows_of_postgres(url: str) -> list[list[tuple[Any, ...]]]:
+    return [await fetch(url, query) for query in _QUERIES]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

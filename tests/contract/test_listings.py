@@ -8,18 +8,8 @@ import pytest
 from mdingest.errors import PermanentError
 from mdingest.store.listings import Listing, Synced, find_listings, similar_symbols, sync_listings
 from mdingest.store.migrate import migrate
-from tests.support.postgres import Server as PostgresServer
-from tests.support.postgres import bindir, in_a_thread, make_template
+from tests.support.postgres import Server, in_a_thread
 from tests.support.postgres import execute as pg_execute
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    if bindir() is None:
-        pytest.skip("no PostgreSQL here")
-    with PostgresServer() as server:
-        in_a_thread(make_template(server))
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -29,7 +19,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         in_a_thread(migrate(address))
         yield address
         return
-    server = request.getfixturevalue("postgres")
+    server: Server = request.getfixturevalue("postgres")
     name = f"listings_{abs(hash(request.node.name)) % 10**8}"
     in_a_thread(pg_execute(server.url(), f"CREATE DATABASE {name} TEMPLATE migrated"))
     yield server.url(name)

@@ -105,10 +105,9 @@ class Reconciler:
         if not len(ours):
             found.left_out[instrument.symbol] = f"{NOTHING_BUILT} on {day.date}"
             return
+        lacking: list[Span] = []
         if interval.is_daily_or_longer:
-            if lacking := await self._lacking(instrument, day):
-                found.left_out[instrument.symbol] = f"its minutes are not complete: {_told_minutes(lacking)}"
-                return
+            lacking = await self._lacking(instrument, day)
             ours = day_of(ours, minutes, day)
         self._theirs = []
         order = Order([instrument], interval, *span, force=True)
@@ -123,6 +122,9 @@ class Reconciler:
         if not len(theirs):
             found.failures.setdefault(instrument.symbol, NOTHING_YET)
         if not len(theirs) or any(said.failures for said in report.symbols):
+            return
+        if lacking:  # theirs is stored all the same
+            found.left_out[instrument.symbol] = f"its minutes are not complete: {_told_minutes(lacking)}"
             return
         other = report.symbols[-1].provider
         told = differences(

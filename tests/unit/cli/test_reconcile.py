@@ -101,6 +101,9 @@ def test_a_day_with_holes_is_not_compared(capsys: pytest.CaptureFixture[str]) ->
 
     assert reconcile("--provider", "csv", "--interval", "1d") == 1
     assert "not complete: 403 missing from 2026-11-20T03:47:00Z on" in capsys.readouterr().err
+    with closing(sqlite3.connect("candles.db")) as connection:  # and its day is had all the same
+        stored = connection.execute("SELECT source, close FROM candles WHERE interval = '1d'")
+        assert stored.fetchall() == [("csv", 100.0)]
 
 
 @pytest.mark.usefixtures("place")

@@ -120,18 +120,28 @@ def decode_batch(raw: memoryview, lsn: int) -> Batch:
     body = raw[HEADER_BYTES : HEADER_BYTES + length]
     if zlib.crc32(body, zlib.crc32(raw[12:HEADER_BYTES])) != crc:
         raise JournalError(f"batch at {lsn} fails its checksum")
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.frombuffer(body, "<u4", n, 20 * n), out=offsets[1:])
-    data = body[_ROW * n :]
-    if int(offsets[-1]) != len(data):
+    batch = _columns(body, n, lsn)
+    if int(batch.offsets[-1]) != len(batch.data):
         raise JournalError(f"batch at {lsn}: payload lengths don't add up")
+    return batch
+
+
+def encoded(raw: bytes, n: int, lsn: int) -> Batch:
+    """The batch of ``n`` records that `encode_batch` has just made: there is nothing to check."""
+    return _columns(memoryview(raw)[HEADER_BYTES:], n, lsn)
+
+
+def _columns(body: memoryview, n: int, lsn: int) -> Batch:
+    offsets = np.empty(n + 1, np.int64)
+    offsets[0] = 0
+    np.frombuffer(body, "<u4", n, 20 * n).cumsum(out=offsets[1:])
     return Batch(
         lsn=lsn,
-        end=lsn + HEADER_BYTES + length,
+        end=lsn + HEADER_BYTES + len(body),
         kinds=np.frombuffer(body, np.uint8, n, 24 * n),
         streams=np.frombuffer(body, "<u4", n, 16 * n),
         wall_ns=np.frombuffer(body, "<i8", n, 0),
         mono_ns=np.frombuffer(body, "<i8", n, 8 * n),
         offsets=offsets,
-        data=data,
+        data=body[_ROW * n :],
     )

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from mdingest.core.records import Batch, Record, decode_batch, encode_batch
+from mdingest.core.records import Batch, Record, encode_batch, encoded
 from mdingest.errors import CantRead, JournalError
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.files import QUARANTINE_NAME, SegmentFiles
@@ -133,7 +133,7 @@ class Journal:
         return at < len(files) and files[at].first == lsn
 
     def append(self, records: list[Record]) -> Batch:
-        """Write one batch and return it, decoded from the very bytes written.
+        """Write one batch and return it, as columns over the very bytes written.
 
         Raises JournalFull, or JournalError if the disk fails; then the log is as it was.
         """
@@ -145,7 +145,7 @@ class Journal:
             self._begin_segment()
         self._write(raw)
         lsn, self._end = self._end, self._end + len(raw)
-        return decode_batch(memoryview(raw), lsn)
+        return encoded(raw, len(records), lsn)
 
     def retire(self) -> Path:
         """Set everything aside in a folder named by the journal's uuid, and begin a new journal.

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
+from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch, encoded
 from mdingest.pipeline.channel import ChannelClosed
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.reader import JournalReader
@@ -53,6 +53,14 @@ def test_the_log_is_a_prefix_of_what_was_appended_wherever_its_end_is_cut_or_hur
             journal.append(rows[0])
         assert [list(b.records()) for b in JournalReader(home).read()] == [*survived, rows[0]]
         shutil.rmtree(home)
+
+
+@given(st.lists(records, min_size=1, max_size=8), st.integers(0, 2**63 - 1))
+def test_what_was_just_encoded_is_what_a_reader_decodes(rows: list[Record], lsn: int) -> None:
+    raw = encode_batch(rows, lsn)
+    just, read = encoded(raw, len(rows), lsn), decode_batch(memoryview(raw), lsn)
+    assert (just.lsn, just.end) == (read.lsn, read.end)
+    assert list(just.records()) == list(read.records()) == rows
 
 
 def _end(batch: list[Record], lsn: int) -> int:

@@ -113,7 +113,7 @@ class ListingRoutes:
                 **_spelt(found, limit),
                 "coverage": spans,
                 **_cut(max(len(rows), len(found.lacks)), limit),
-                "differences": [_difference(one) for one in told[-limit:]],
+                "differences": [difference_fields(one) for one in told[-limit:]],
             }
         )
 
@@ -152,7 +152,8 @@ def _spelt(found: Completeness, limit: int) -> dict[str, object]:
     }
 
 
-def _difference(one: Difference) -> dict[str, object]:
+def difference_fields(one: Difference) -> dict[str, object]:
+    """One field of one day, as replies and ``mdingest reconcile --json`` spell it."""
     return {
         "date": one.date,
         "interval": Interval(one.interval_s).text,

@@ -74,27 +74,10 @@ def _date(text: str | None) -> str:
         raise ConfigError(f"--date must be a trade date like 2026-11-20, was {text!r}") from None
 
 
-def as_object(symbol: str, one: Any) -> dict[str, Any]:  # noqa: ANN401 - a Difference, imported late
-    """One field of one day for programs."""
-    from mdingest.api.times import format_instant
-    from mdingest.core.interval import Interval
-
-    return {
-        "symbol": symbol,
-        "date": one.date,
-        "interval": Interval(one.interval_s).text,
-        "other": one.other,
-        "field": one.field,
-        "compared": one.compared,
-        "differing": one.differing,
-        "worst": None if one.worst_ns is None else format_instant(one.worst_ns),
-        "ours": one.ours,
-        "theirs": one.theirs,
-    }
-
-
 def _show(told: "list[Told]", *, json: bool, every: bool) -> None:
-    rows = [as_object(symbol, one) for symbol, one in told]
+    from mdingest.api.listings import difference_fields
+
+    rows = [{"symbol": symbol, **difference_fields(one)} for symbol, one in told]
     if json:
         import orjson
 

@@ -2,8 +2,8 @@
 
 A process of its own for each scenario: the client's reactor can't be started twice. Started
 with TZ=UTC, as the client makes naive local times. The argument is JSON: ``ws`` and ``http`` roots,
-``access_token``, ``modes`` (mode to tokens), ``want``: ``{"ticks": per token}`` or the name
-of a list below that must get an entry.
+``access_token``, ``modes`` (mode to tokens), ``want``: ``{"ticks": per token}`` or the names
+of the lists below that must get an entry.
 """
 
 import json
@@ -29,8 +29,8 @@ def plain(value: object) -> object:
 
 def done() -> bool:
     want = task["want"]
-    if isinstance(want, str):
-        return bool(seen[want])
+    if isinstance(want, list):
+        return all(seen[name] for name in want)
     tokens = [token for tokens in task["modes"].values() for token in tokens]
     got = [tick["instrument_token"] for tick in seen["ticks"]]
     return all(got.count(token) >= want["ticks"] for token in tokens)

@@ -151,7 +151,10 @@ async def test_the_official_client_is_told_of_too_many_tokens_and_of_orders() ->
     listed = synthetic_instruments(3001)
     async with KiteSimulator(clock=Clock(), instruments=listed, faults="order~300ms") as sim:
         seen = await official_client(
-            ws=sim.ws_url, http=sim.http_url, modes={"quote": [one.token for one in listed]}, want="orders"
+            ws=sim.ws_url,
+            http=sim.http_url,
+            modes={"quote": [one.token for one in listed]},
+            want=["errors", "orders"],
         )
 
     ((code, text),) = seen["errors"]
@@ -171,7 +174,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
 
 async def test_the_official_client_sees_a_refused_token_as_403() -> None:
     async with KiteSimulator(clock=Clock()) as sim:
-        seen = await official_client(ws=sim.ws_url, access_token="bad", want="closes")
+        seen = await official_client(ws=sim.ws_url, access_token="bad", want=["closes"])
 
     ((code, reason),) = seen["closes"]
     assert code == 1006

@@ -10,6 +10,7 @@ import datetime as dt
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from mdingest.errors import ConfigError
 
 _SHIPPED = ("always.csv", "india.csv", "us.csv")
 _ONE_DAY = dt.timedelta(days=1)
+_TABLES = 4  # a backfill of hundreds of symbols asks for the same weeks again and again
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class Calendars:
         """
         problems: list[str] = []
         self.version = 0  # how often they became others
+        self._table = lru_cache(maxsize=_TABLES)(self._made)
         self._all = _All()
         for rank, (name, text) in enumerate(files):
             for row in read(text, name, problems):
@@ -159,9 +162,8 @@ class Calendars:
         return [of.ordinary[date].hours for date in of.eras]
 
     def table(self, session_class: str, start: dt.date, end: dt.date) -> SessionTable:
-        """Every trade date from ``start`` to before ``end``, about 10 us each."""
-        days = range((end - start).days)
-        return SessionTable([self.day(session_class, start + dt.timedelta(days=n)) for n in days])
+        """Every trade date from ``start`` to before ``end``, about 25 us each. The last few are kept."""
+        return self._table(session_class, start, end, self.version)
 
     def next_trade_date(self, session_class: str, after: dt.date) -> dt.date:
         """The first later date that has sessions, or may have: an unknown date counts."""
@@ -174,6 +176,10 @@ class Calendars:
         """Say from now on what the others say; whoever holds these need not hear of it."""
         self._all = other._all
         self.version += 1
+
+    def _made(self, session_class: str, start: dt.date, end: dt.date, _version: int) -> SessionTable:
+        days = range((end - start).days)
+        return SessionTable([self.day(session_class, start + dt.timedelta(days=n)) for n in days])
 
     def _class(self, name: str) -> _Class:
         every = self._all  # these, should they become others meanwhile

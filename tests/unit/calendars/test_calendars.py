@@ -507,6 +507,14 @@ def test_the_session_class_follows_from_the_instrument_list(
     assert found in shipped.classes
 
 
+def test_a_table_is_made_once_and_anew_when_the_calendars_become_others(tmp_path: Path) -> None:
+    shipped, week = load(), (D(2026, 10, 5), D(2026, 10, 12))
+    before = shipped.table("NSE.FO", *week)
+    assert shipped.table("NSE.FO", *week) is before
+    shipped.become(corrected(tmp_path, "closed,NSE,2026-10-06,,,,,A strike"))
+    assert [bool(day.windows) for day in shipped.table("NSE.FO", *week).days][:3] == [True, False, True]
+
+
 def test_loading_is_cheap() -> None:
     load()  # warms the zone database
     fastest = min(_timed_load() for _ in range(5))

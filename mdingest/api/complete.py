@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
-from mdingest.api.missing import RETENTION, UNRECORDED, Missing, missing
+from mdingest.api.missing import RETENTION, UNRECORDED, UNSETTLED_NS, Missing, missing
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.interval import MINUTE, WEEK, Interval
 from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
@@ -21,7 +21,6 @@ NEVER_FETCHED, BEYOND_DEPTH = "never_fetched", "beyond_depth"
 SECONDS_STAY = "no broker has seconds"
 DROPPED = "older than candles.retention keeps"
 _OPEN, _UNFILLABLE = "open", "unfillable"
-_UNSETTLED_NS = 20 * SECOND_NS  # may not be committed yet
 _WEEKDAYS = 7
 _FIRST_MONDAY = 4  # 1970-01-05, in days since 1970
 
@@ -87,7 +86,7 @@ def completeness_of(
     ``since_ns``: the earliest start where ``wanted`` has none. ``forgotten`` as in `missing`.
     """
     instrument, interval = wanted.instrument, wanted.interval
-    end_ns = min(wanted.end_ns, now_ns - _UNSETTLED_NS) // SECOND_NS * SECOND_NS
+    end_ns = min(wanted.end_ns, now_ns - UNSETTLED_NS) // SECOND_NS * SECOND_NS
     coverage = [row for row in coverage if row.interval_s <= interval.seconds and row.start_ns < end_ns]
     first = _first(coverage, interval, end_ns)
     low = max(first, min(since_ns, end_ns)) if wanted.start_ns is None else wanted.start_ns

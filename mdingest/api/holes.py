@@ -6,15 +6,13 @@ that neither a feed nor history of minutes covers, from the first that one did.
 
 from dataclasses import dataclass
 
-from mdingest.api.missing import UNRECORDED, missing
+from mdingest.api.missing import UNRECORDED, UNSETTLED_NS, missing
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import MINUTE
 from mdingest.core.session import SECOND_NS
 from mdingest.store.upkeep import GapRow
 
-UNSETTLED_NS = 20 * SECOND_NS
-"""What happened this lately may not be committed: commits may take 10 s, and 2 s to close."""
 OPEN = "open"
 _OF_A_MINUTE = frozenset({0, 1, MINUTE.seconds})  # lengths that say something of minutes; 0 is live
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mdingest.core.events import Cause
 from mdingest.core.interval import MINUTE
+from mdingest.core.session import SECOND_NS
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.store.base import CoverageRow, GapRow
 
@@ -17,6 +18,8 @@ UNRECORDED = "unrecorded"
 """Cause of a hole that no row explains: nobody was listening, or who listened died."""
 RETENTION = "retention"
 """Cause of a hole that was none: what was heard or fetched there was kept for a while, then dropped."""
+UNSETTLED_NS = 20 * SECOND_NS
+"""What happened this lately may not be committed: commits may take 10 s, and 2 s to close."""
 _WITHIN_UPTIME = frozenset(
     cause.text for cause in (Cause.LATE, Cause.UNDECODABLE, Cause.SHED, Cause.QUARANTINE, Cause.TRADE_ID)
 )

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdingest.api.missing import Missing, clipped, missing, overlaps
+from mdingest.api.missing import UNSETTLED_NS, Missing, clipped, missing, overlaps
 from mdingest.api.rows import FORMING
 from mdingest.api.tails import Beside, Tail, Tails
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.events import Candles, State
 from mdingest.core.session import DAY_NS, SECOND_NS, Session
 
-_UNSETTLED_NS = 20 * SECOND_NS
-"""What happened this lately may not be committed: commits may take 10 s, and 2 s to close."""
 _LIVELY_NS = 60 * SECOND_NS
 _STALE_NS = 60 * SECOND_NS
 
@@ -103,7 +101,7 @@ class Reading:
             coverage,
             beside.gaps,
             interval_s=wanted.interval.seconds,
-            settling=(now - _UNSETTLED_NS, LATEST),
+            settling=(now - UNSETTLED_NS, LATEST),
             forgotten=await self._dropped(now),
         )
         live = (row.end_ns for row in coverage if row.interval_s == 0)
@@ -131,7 +129,7 @@ def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_unti
     is alive: its last minute closes and is committed some seconds after.
     """
     lively = heard_until > now - _LIVELY_NS
-    settled = np.array(last_trades) <= (min(now, heard_until) - _UNSETTLED_NS // 2 if lively else now)
+    settled = np.array(last_trades) <= (min(now, heard_until) - UNSETTLED_NS // 2 if lively else now)
     spans = zip(tail.starts.tolist(), tail.ends.tolist(), strict=True)
     doubtful = np.array([overlaps(holes, start, end) for start, end in spans], np.bool_)
     candles = Candles(tail.candles.copy())

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from pydantic import BaseModel
+
+from mdingest.config.mistakes import Mistake
 from mdingest.config.model import Config
+from mdingest.core.interval import Interval
 from mdingest.providers import HISTORY
 
 
@@ -19,6 +23,27 @@ def histories_named(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         for feed, names in config.repair.providers.items()
         for name in names
     ]
+
+
+def unanswered(config: Config, providers: Mapping[str, BaseModel]) -> list[Mistake]:
+    """What is to be fetched or compared at a time of day, in candles that none of its providers has."""
+    asked = [(("backfill", i), entry.providers, entry.interval) for i, entry in enumerate(config.backfill)]
+    asked += [
+        (("reconcile", i), (entry.provider,), entry.interval) for i, entry in enumerate(config.reconcile)
+    ]
+    found: list[Mistake] = []
+    for place, names, interval in asked:
+        said = [
+            _lacks(name, interval, providers[name]) for name in names if name in HISTORY and name in providers
+        ]
+        if said and all(said):
+            found.append(((*place, "interval"), "; ".join(said)))
+    return found
+
+
+def _lacks(name: str, interval: str, options: BaseModel) -> str:
+    why = HISTORY[name].history(options).capabilities.lacks(Interval.parse(interval))
+    return why and f"{name} {why}"
 
 
 def with_account(name: str, sections: Mapping[str, object]) -> object:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mdingest import calendars
-from mdingest.config.accounts import histories_named, own_histories, with_account
+from mdingest.config.accounts import histories_named, own_histories, unanswered, with_account
 from mdingest.config.environment import Environment
 from mdingest.config.mistakes import Mistake, mistakes_of, nearest, report
 from mdingest.config.model import Config
@@ -208,6 +208,7 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         if value is not None
     }
     _check_calendars(config, checked, mistakes)
+    mistakes += unanswered(config, checked)
     return config.model_copy(update={"providers": checked})
 
 

@@ -118,6 +118,19 @@ class Capabilities:
         own = self.intervals[interval.seconds].settle_s if interval.seconds in self.intervals else None
         return self.settle_s if own is None else own
 
+    def lacks(self, interval: Interval) -> str:
+        """Why candles of this length can't be asked for, to be read after a name; empty if they can."""
+        if interval.seconds in self.intervals:
+            return ""
+        names = ", ".join(Interval(seconds).text for seconds in sorted(self.intervals))
+        parts = [seconds for seconds in self.intervals if interval.seconds % seconds == 0]
+        todo = (
+            f"ask for {Interval(max(parts))}, of which {interval} is made on read"
+            if parts
+            else "ask for these"
+        )
+        return f"has no candles of {interval}; it has {names}: {todo}"
+
 
 @dataclass(frozen=True, slots=True)
 class Hours:

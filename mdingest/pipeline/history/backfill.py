@@ -68,17 +68,8 @@ class Backfill:
 
     def lacks(self, interval: Interval) -> str:
         """Why the provider can't be asked for candles of this length; empty if it can."""
-        known = self._capabilities.intervals
-        if interval.seconds in known:
-            return ""
-        names = ", ".join(Interval(seconds).text for seconds in sorted(known))
-        parts = [seconds for seconds in known if interval.seconds % seconds == 0]
-        todo = (
-            f"ask for {Interval(max(parts))}, of which {interval} is made on read"
-            if parts
-            else "ask for these"
-        )
-        return f"{self._name} has no candles of {interval}; it has {names}: {todo}"
+        why = self._capabilities.lacks(interval)
+        return why and f"{self._name} {why}"
 
     async def run(self, order: Order, progress: Progress) -> Report:
         """All symbols, one after another. What fails for one does not touch the others.

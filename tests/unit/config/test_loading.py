@@ -438,3 +438,24 @@ def test_the_brokers_own_history_is_ready_to_fill_the_holes_of_its_feed(loaded: 
 )
 def test_who_repairs_what_must_exist(refused: Refuse, text: str, said: str) -> None:
     assert any(said in line for line in refused(text))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            "backfill: [{provider: 'bhavcopy, alphavantage', interval: 3m}]",
+            ("backfill.0.interval: bhavcopy has no candles of 3m; it has 1d", "of which 3m is made on read"),
+        ),
+        ("reconcile: [{provider: bhavcopy}]", ("reconcile.0.interval: bhavcopy has no candles of 1m",)),
+    ],
+)
+def test_an_interval_that_no_provider_of_an_entry_has_is_told_before_it_is_due(
+    refused: Refuse, entry: str, said: tuple[str, ...]
+) -> None:
+    (line,) = [line for line in refused(entry) if "interval" in line]
+    assert all(part in line for part in said)
+
+
+def test_one_provider_of_an_entry_may_lack_its_interval(loaded: Load) -> None:
+    assert loaded("backfill: [{provider: 'bhavcopy, alphavantage', interval: 1m}]").backfill

@@ -92,7 +92,7 @@ def buckets(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> B
     """
     if interval.is_daily_or_longer:
         return _dated(ts, interval, table)
-    edges, anchors = _segments(table)
+    edges, anchors = table.grid
     at = np.searchsorted(edges, ts, side="right") - 1
     anchor = anchors[at]
     grid = anchor + (ts - anchor) // interval.ns * interval.ns
@@ -109,24 +109,6 @@ def bucket_starts(ts: NDArray[np.int64], interval: Interval, table: SessionTable
 def bucket_ends(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> NDArray[np.int64]:
     """The instant that ends the candle of each instant, cut by windows. ``(n,)`` to ``(n,)``."""
     return buckets(ts, interval, table).ends
-
-
-def _segments(table: SessionTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Instants no bucket may cross, ascending, and the grid anchor from each to the next.
-
-    The first edge lies before every instant, so that a lookup always finds a segment.
-    """
-    anchor_of = {int(np.iinfo(np.int64).min): 0}
-    for day in table.days:
-        for window in day.windows:
-            anchor_of[window.start_ns] = anchor_of[window.end_ns] = day.grid_anchor
-        anchor_of[day.start_ns] = day.grid_anchor
-        anchor_of[day.end_ns] = 0  # overwritten by the next day if that begins here
-    edges = sorted(anchor_of)
-    return (
-        np.array(edges, dtype=np.int64),
-        np.array([anchor_of[edge] for edge in edges], dtype=np.int64),
-    )
 
 
 def _dated(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> Buckets:

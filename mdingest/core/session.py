@@ -64,6 +64,7 @@ class SessionTable:
         "_day_ordinals",
         "_day_starts",
         "_days",
+        "_grid",
         "_window_codes",
         "_window_ends",
         "_window_starts",
@@ -80,11 +81,30 @@ class SessionTable:
         self._window_ends = _int64(w.end_ns for w in windows)
         self._window_codes = np.array([w.session for w in windows], dtype=np.uint8)
         self._by_ordinal = {day.ordinal: day for day in self._days}
+        self._grid: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
     @property
     def days(self) -> tuple[TradeDay, ...]:
         """Every day of the table, ascending."""
         return self._days
+
+    @property
+    def grid(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Instants no intraday bucket may cross, ascending, and the grid anchor from each to the next.
+
+        The first edge lies before every instant, so that a lookup always finds a segment.
+        """
+        if self._grid is None:
+            anchor_of = {int(np.iinfo(np.int64).min): 0}
+            for day in self._days:
+                anchor = day.grid_anchor
+                for window in day.windows:
+                    anchor_of[window.start_ns] = anchor_of[window.end_ns] = anchor
+                anchor_of[day.start_ns] = anchor
+                anchor_of[day.end_ns] = 0  # overwritten by the next day if that begins here
+            edges = sorted(anchor_of)
+            self._grid = _int64(edges), _int64(anchor_of[edge] for edge in edges)
+        return self._grid
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SessionTable) and self._days == other._days

@@ -1,4 +1,4 @@
-"""``${NAME}`` in the file, from the environment or a ``.env`` file."""
+"""``${NAME}`` in the file, from the environment or a ``.env`` file, and ``~/``."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -11,6 +11,7 @@ _REFERENCE = re.compile(r"\$(?:\$\{|\{([^}]*)(\}?))")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.ASCII)
 _SHORTEST_SECRET = 3
+_HOME = "~/"
 KeyPath = tuple[str | int, ...]
 
 
@@ -29,6 +30,7 @@ class Environment:
     def expand(self, raw: dict[str, Any], errors: list[tuple[KeyPath, str]]) -> dict[str, Any]:
         """``raw`` with every reference in its texts replaced; ``$${`` stands for ``${``.
 
+        A text that begins with ``~/`` is a path in the user's home: no shell comes across it.
         What is missing becomes an empty text and is appended to ``errors`` with its path.
         """
         return {key: self._expand(item, (key,), errors) for key, item in raw.items()}
@@ -56,7 +58,8 @@ class Environment:
             self._used[name] = self._values[name]
             return self._values[name]
 
-        return _REFERENCE.sub(replace, value)
+        text = _REFERENCE.sub(replace, value)
+        return str(Path(text).expanduser()) if text.startswith(_HOME) else text
 
     def hide(self, text: str) -> str:
         """``text`` with the value of every variable that was used replaced by its name."""

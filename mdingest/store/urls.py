@@ -24,7 +24,10 @@ def dialect_of(url: str) -> str:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of ``sqlite:///relative`` or ``sqlite:////absolute``. Raises ConfigError."""
+    """The file of ``sqlite:///relative``, ``sqlite:////absolute``, ``sqlite:///~/home``.
+
+    Raises ConfigError.
+    """
     if dialect_of(url) != "sqlite":
         raise ConfigError("this needs a SQLite file: sqlite:///path")
     parts = urlsplit(url)
@@ -33,4 +36,4 @@ def sqlite_path(url: str) -> Path:
         raise ConfigError(
             f"a SQLite url names a file: sqlite:///relative/path or sqlite:////absolute/path, was {url!r}"
         )
-    return Path(path)
+    return Path(path).expanduser() if path.startswith("~/") else Path(path)

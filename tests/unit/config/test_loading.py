@@ -459,3 +459,11 @@ def test_an_interval_that_no_provider_of_an_entry_has_is_told_before_it_is_due(
 
 def test_one_provider_of_an_entry_may_lack_its_interval(loaded: Load) -> None:
     assert loaded("backfill: [{provider: 'bhavcopy, alphavantage', interval: 1m}]").backfill
+
+
+def test_a_path_may_begin_at_home(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/trader")
+    config = loaded("journal: {dir: ~/journal}\nproviders: {csv: {files: '~/bars/{symbol}.csv'}}")
+    assert config.journal.dir == Path("/home/trader/journal")
+    assert "'~" not in str(config.providers["csv"])
+    assert "/home/trader/bars/{symbol}.csv" in str(config.providers["csv"])

@@ -19,6 +19,11 @@ def test_three_slashes_are_relative_and_four_absolute(url: str, path: str) -> No
     assert dialect_of(url) == "sqlite"
 
 
+def test_a_home_is_a_place_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/trader")
+    assert sqlite_path("sqlite:///~/market.db") == Path("/home/trader/market.db")
+
+
 @pytest.mark.parametrize(
     "url",
     ["sqlite://data/x.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///x.db?mode=ro", "sqlite:///data/"],

@@ -46,7 +46,7 @@ class Reading:
     async def read(self, wanted: Wanted) -> Found:
         """Raises StoreUnavailable."""
         tail = await self._tails.last(wanted)
-        now = self._now()
+        now = self._now() // SECOND_NS * SECOND_NS  # a hole that lasts ends at a time that can be read
         start, end = self._range(wanted, tail, now)
         if not tail.made.any():
             holes, _ = await self._missing(wanted, start, end, now, tail.beside)

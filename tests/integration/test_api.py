@@ -87,6 +87,8 @@ async def test_a_stream_that_is_open_covers_up_to_its_last_frame(api: Api[Store]
         epoch=claim.epoch,
     )
 
+    api.clock[0] += 123_456_789
+
     document = await api.json(QUERY)
 
     assert document["missing"] == [["2026-11-20T04:15:00Z", "2026-11-20T04:44:40Z", "unrecorded"]]

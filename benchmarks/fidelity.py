@@ -54,11 +54,11 @@ class Fidelity:
 
 
 def measure(
-    count: int, *, blind: bool, seed: int = 5, spans: tuple[tuple[str, str], ...] = SPANS
-) -> Fidelity:
-    """Some instruments over some spans of a day; ``blind``: without the day's extremes."""
+    count: int, *, seed: int = 5, spans: tuple[tuple[str, str], ...] = SPANS
+) -> tuple[Fidelity, Fidelity]:
+    """Some instruments over some spans of a day, with the day's extremes and without them."""
     instruments = named_instruments([f"FID{n:03d}.NS" for n in range(count)], date(2026, 11, 20))
-    found = Fidelity()
+    ours, blind = Fidelity(), Fidelity()
     for begin, end in spans:
         market = Market(
             instruments,
@@ -70,11 +70,12 @@ def measure(
         )
         opening = market.last.copy()
         options = {"session_class": CLASS}
-        day = BrokerDay(instruments, market, pace=Pace(S, 5 * S), options=options, blind=blind).connect()
+        day = BrokerDay(instruments, market, pace=Pace(S, 5 * S), options=options, blindly=True).connect()
         day.run_to(ist(end))
         for row, one in enumerate(instruments):
-            _compare(found, day, one, opening[row], ist(end) - _SETTLED_S * S)
-    return found
+            _compare(ours, day, one, opening[row], ist(end) - _SETTLED_S * S)
+            _compare(blind, day.blind(), one, opening[row], ist(end) - _SETTLED_S * S)
+    return ours, blind
 
 
 def _compare(found: Fidelity, day: BrokerDay, one: SimInstrument, opening: np.void, end: int) -> None:
@@ -132,7 +133,7 @@ def _moved(
 def run(*, full: bool) -> list[Row]:
     """The table. ``ours`` is with recovery, the reference without."""
     count = 100 if full else 40
-    ours, blind = measure(count, blind=False), measure(count, blind=True)
+    ours, blind = measure(count)
     rows = [
         Row(
             f"{interval} candles with the right {name}",

@@ -1,4 +1,4 @@
-"""One second of the market, drawn at random, and the state that a market begins in."""
+"""Some seconds of the market, drawn at random, and the state that a market begins in."""
 
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def opening_by_hours(universe: Universe, hours: Hours, second: int, *, rate: flo
 
 
 class Draw(NamedTuple):
-    """Columns of what trades in a second, by instrument and time."""
+    """Columns of what trades in some seconds, by instrument and time."""
 
     row: Ints
     ts: Ints
@@ -77,7 +77,7 @@ class Draw(NamedTuple):
 def seeded(
     universe: Universe,
     last: Last,
-    second: int,
+    seconds: range,
     rng: np.random.Generator,
     speed: float | NDArray[np.float64],
     frozen: NDArray[np.bool_] | None,
@@ -85,28 +85,32 @@ def seeded(
     *,
     lively: bool,
 ) -> Draw:
-    """A random second. ``speed`` is trades per second, ``frozen`` rows keep their price."""
-    n = len(universe.token)
-    counts = rng.poisson(speed, n)
+    """Random seconds. ``speed`` is trades per second, ``frozen`` rows keep their price."""
+    n, second, span_s = len(universe.token), seconds.start, len(seconds)
+    counts = rng.poisson(speed * span_s, n)
     index = universe.is_index
-    often = speed[index] if isinstance(speed, np.ndarray) else speed
-    counts[index] = rng.random(int(index.sum())) < often
+    often = speed[index, np.newaxis] if isinstance(speed, np.ndarray) else speed
+    valued = rng.random((int(index.sum()), span_s)) < often  # an index: once in a second at most
+    counts[index] = valued.sum(axis=1)
     row = np.repeat(np.arange(n), counts)
     total = len(row)
     if not total:
         return Draw(row, row, row, row)
     groups = _Groups(row, counts)
-    within = np.sort(row + rng.random(total)) - row  # by instrument, then by time
-    ts = second * S + np.clip((within * S).astype(np.int64), 0, S - 1)
+    within = span_s * (np.sort(row + rng.random(total)) - row)  # by instrument, then by time
+    of_index = index[row]
+    within[of_index] = np.nonzero(valued)[1] + within[of_index] / span_s
+    ts = second * S + np.clip((within * S).astype(np.int64), 0, span_s * S - 1)
     tick = universe.tick[row]
     slack, step = (_LIVELY_SLACK, _LIVELY_STEP) if lively else (_SLACK, _STEP)
-    pull = (_wave(universe, float(second), seed) - last["price"]) / (slack * np.maximum(counts, 1))
+    away = _wave(universe, float(second), seed) - last["price"]
+    pull = away * min(1.0, span_s / slack) / np.maximum(counts, 1)
     steps = rng.integers(-step, step + 1, total) + np.rint(pull[row] / tick).astype(np.int64)
     if frozen is not None:
         steps[frozen[row]] = 0
     price = np.maximum(last["price"][row] + groups.running_sum(steps) * tick, tick)
     size = (1 + rng.exponential(MEAN_SIZE, total).astype(np.int64)) * universe.lot[row]
-    size[index[row]] = 0
+    size[of_index] = 0
     return Draw(row, ts, price, size)
 
 

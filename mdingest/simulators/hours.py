@@ -92,6 +92,7 @@ class Hours:
     ) -> None:
         self.always = session == ALWAYS
         self._rows = len(instruments)
+        self._known: tuple[int, int, Moment] | None = None  # seconds from, to, in which it holds
         if self.always:
             return  # nobody waits for calendars that are not looked at
         classes = [_class_of(one, session, instruments) for one in instruments]
@@ -107,7 +108,6 @@ class Hours:
         spread = _SOONEST_S * _S + tokens * _KNUTH % (_SPREAD_S * _S)
         self._delay = np.where(index, (_SPREAD_S + 2 * _SOONEST_S) * _S, spread)  # an index comes after all
         self._plans: dict[tuple[int, int], _Plan] = {}
-        self._known: tuple[int, int, Moment] | None = None  # seconds from, to, in which it holds
 
     def at(self, second: int) -> Moment:
         """One second (epoch)."""
@@ -118,6 +118,12 @@ class Hours:
         if self._known is None or not self._known[0] <= second < self._known[1]:
             self._known = self._found(second)
         return self._known[2]
+
+    def until(self, second: int) -> int:
+        """Up to which second `at` is the same for sure; the day rolls at an end of a minute."""
+        if not self.always:
+            self.at(second)
+        return second // _MINUTE_S * _MINUTE_S + _MINUTE_S if self._known is None else self._known[1]
 
     def _found(self, second: int) -> tuple[int, int, Moment]:
         """The moment of a second, and from when to when it is the same for sure."""

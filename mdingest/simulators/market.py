@@ -1,11 +1,12 @@
 """A seeded market: what trades happen, as columns.
 
 The trades of one whole second are a pure function of (seed, second, what traded last), so it
-does not matter in which steps a caller advances. Prices are integers in wire units (paise for
-most instruments), times UTC ns, sizes and volumes whole units. The price walks in ticks and is
-pulled to a slow wave that depends on the seed and the time only: a market started anew is near
-where it was. When its day rolls and what trades when is up to its `Hours`: by default the market
-is always open and the day rolls at 00:00 UTC. A lively market has bursts and
+does not matter in which steps a caller advances. Where nobody waits for them some seconds may be
+drawn at once (`Market.draw_s`): another market, as reproducible. Prices are integers in wire
+units (paise for most instruments), times UTC ns, sizes and volumes whole units. The price walks
+in ticks and is pulled to a slow wave that depends on the seed and the time only: a market started
+anew is near where it was. When its day rolls and what trades when is up to its `Hours`: by
+default the market is always open and the day rolls at 00:00 UTC. A lively market has bursts and
 pauses, and its price jumps about more than it drifts.
 
 An index has no trades; its values come once a second at most, as the exchange computes them,
@@ -80,6 +81,7 @@ class Market:
     Advancing in any steps gives the same trades. `last` is the state after all that was
     handed out, `until_ns` the (exclusive) instant up to which it was. An instrument with a
     ``script`` trades by nothing else. ``least_volume`` is what each day begins with at least.
+    `draw_s` whole seconds are made up at once, fewer where the hours or the mood may change.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Market:
         self.universe = universe_of(instruments)
         self.hours = hours or Hours(instruments)
         self._rate, self._seed, self._lively, self._least_volume = rate, seed, lively, least_volume
+        self.draw_s = 1
         self._second = -(-start_ns // S)  # the next one to make up
         self._ahead = no_trades()  # made up, not handed out
         self._moods: tuple[int, NDArray[np.float64]] | None = None  # of the block that we are in
@@ -127,8 +130,9 @@ class Market:
             self._ahead = Trades(self._ahead[cut:])
             if self._second * S >= to_ns:
                 break
-            self._ahead = self._make_up(self._second)
-            self._second += 1
+            end = self._end_of_draw(self._second)
+            self._ahead = self._make_up(range(self._second, end))
+            self._second = end
         self.until_ns = to_ns
         return joined(parts)
 
@@ -163,26 +167,35 @@ class Market:
         self._ahead = Trades(self._ahead[self._seeded[self._ahead["row"]] == 0])
 
     def hurry(self, factor: float) -> None:
-        """So many times as much trades, from the next whole second on."""
+        """So many times as much trades, from the next second on that is not made up."""
         self._rate *= factor
 
-    def _make_up(self, second: int) -> Trades:
-        """All trades of ``[second, second + 1)`` (epoch seconds), one row each."""
-        universe, last = self.universe, self.last
+    def _end_of_draw(self, second: int) -> int:
+        """Up to where trades are made up at once; edges that do not depend on where we begin."""
+        if self.draw_s == 1:
+            return second + 1
+        edges = [second // self.draw_s * self.draw_s + self.draw_s, self.hours.until(second)]
+        if self._lively:
+            edges.append(second // BLOCK_S * BLOCK_S + BLOCK_S)
+        return min(edges)
+
+    def _make_up(self, seconds: range) -> Trades:
+        """All trades of some epoch seconds, one row each."""
+        universe, last, second = self.universe, self.last, seconds.start
         rng = random_of(self._seed, second)
         moment = self.hours.at(second)
         if self.hours.always and not self._lively and not self._script:
-            draw = seeded(universe, last, second, rng, self._rate, None, self._seed, lively=False)
+            draw = seeded(universe, last, seconds, rng, self._rate, None, self._seed, lively=False)
             return completed(universe, last, draw, moment.day, rng)
         self._begin_days(moment)
-        extra = [*self._matches(moment, second, rng), *self._ordered(second)]
+        extra = [*self._matches(moment, seconds, rng), *self._ordered(seconds)]
         frozen = moment.phase == Phase.AT_CLOSE
         speed = self._rate * self._seeded * np.where(frozen, AT_CLOSE_RATE, moment.phase == Phase.OPEN)
         if self._lively:
             speed = speed * self._mood(second // BLOCK_S)
         if not extra and not speed.any():
             return no_trades()
-        draw = seeded(universe, last, second, rng, speed, frozen, self._seed, lively=self._lively)
+        draw = seeded(universe, last, seconds, rng, speed, frozen, self._seed, lively=self._lively)
         if not extra and not len(draw.row):
             return no_trades()
         if extra:
@@ -206,11 +219,11 @@ class Market:
             for name in _OF_THE_DAY:
                 self.last[name][rows] = 0
 
-    def _matches(self, moment: Moment, second: int, rng: np.random.Generator) -> list[_Trade]:
+    def _matches(self, moment: Moment, seconds: range, rng: np.random.Generator) -> list[_Trade]:
         """Those that are due, also if they should have been earlier (but the market was halted)."""
         if not moment.match_ns.any():
             return []
-        due = (moment.match_ns > 0) & (moment.match_ns < (second + 1) * S) & (self._seeded > 0)
+        due = (moment.match_ns > 0) & (moment.match_ns < seconds.stop * S) & (self._seeded > 0)
         due &= self.last["ts"] < moment.match_ns
         rows = np.flatnonzero(due)
         if not len(rows):
@@ -224,12 +237,14 @@ class Market:
         size = np.maximum(size.astype(np.int64), 1) * universe.lot[rows]
         size = np.where(self.last["volume"][rows] == 0, np.maximum(size, self._least_volume), size)
         size[universe.is_index[rows]] = 0
-        ts = np.maximum(moment.match_ns[rows], second * S)
+        ts = np.maximum(moment.match_ns[rows], seconds.start * S)
         return [_Trade(*one) for one in zip(*(c.tolist() for c in (rows, ts, price, size)), strict=True)]
 
-    def _ordered(self, second: int) -> list[_Trade]:
+    def _ordered(self, seconds: range) -> list[_Trade]:
         return [
-            _Trade(self._rows[one.token], one.ns, one.price, one.size) for one in self._script.get(second, ())
+            _Trade(self._rows[one.token], one.ns, one.price, one.size)
+            for at in seconds
+            for one in self._script.get(at, ())
         ]
 
 

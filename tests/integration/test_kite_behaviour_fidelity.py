@@ -10,7 +10,7 @@ SPANS = (("08:59", "09:36"), ("15:13", "15:32"))
 @pytest.fixture(scope="module")
 def both() -> tuple[Fidelity, Fidelity]:
     """With the day's extremes, and without them."""
-    return measure(24, blind=False, spans=SPANS), measure(24, blind=True, spans=SPANS)
+    return measure(24, spans=SPANS)
 
 
 def test_the_sum_of_volumes_is_exact(both: tuple[Fidelity, Fidelity]) -> None:

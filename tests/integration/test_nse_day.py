@@ -81,7 +81,8 @@ def day() -> BrokerDay:
     ]
     hours = Hours(INSTRUMENTS, AUTO)
     market = Market(INSTRUMENTS, start_ns=BEGIN, rate=1.0, seed=3, hours=hours, lively=True, script=script)
-    return BrokerDay(INSTRUMENTS, market, pace=Pace(S, 5 * S), turn_ns=2 * S).connect().run_to(END)
+    market.draw_s = 30
+    return BrokerDay(INSTRUMENTS, market, pace=Pace(S, 5 * S), turn_ns=5 * S).connect().run_to(END)
 
 
 def told(row: Row) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ which they were sent; a batch holds several turns.
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -53,7 +54,7 @@ def ist(text: str, date: str = "2026-11-20") -> int:
 class BrokerDay:
     """The broker, one feed and what a store would hold by now.
 
-    ``market`` begins where the day does. ``blind`` keeps the day's extremes from the machine.
+    ``market`` begins where the day does. ``blindly`` lets a second machine listen (`blind`).
     """
 
     def __init__(
@@ -65,15 +66,16 @@ class BrokerDay:
         options: dict[str, Any] | None = None,
         turn_ns: int = S,
         turns_per_batch: int = 10,
-        blind: bool = False,
+        blindly: bool = False,
     ) -> None:
         self.instruments, self.market = list(instruments), market
         self.tape = KeptTape(instruments)
         self.exchange = KiteExchange(instruments, market, self.tape, pace=pace, most_behind_ns=100 * turn_ns)
         self.now = market.until_ns
-        self._turn_ns, self._turns_per_batch, self._blind = turn_ns, turns_per_batch, blind
+        self._turn_ns, self._turns_per_batch = turn_ns, turns_per_batch
         self.ledger = Ledger()
         self.machine = Machine()
+        self._blind = (Machine(), Ledger()) if blindly else None
         self._decoder = BatchDecoder(lambda _: KiteDecoder())
         self._options = PROVIDERS[FEED].Options.model_validate(
             {"api_key": "key", "access_token": "token", **(options or {})}
@@ -185,13 +187,23 @@ class BrokerDay:
         batch = decode_batch(memoryview(encode_batch(self._waiting, self._lsn)), self._lsn)
         self._lsn, self._waiting = batch.end, []
         understood = self._decoder.decode(batch)
-        packets = understood.packets
+        packets, bad = understood.packets, [one.rec for one in understood.bad]
+        self.ledger.apply(self.machine.step(batch, packets, bad))
         if self._blind:
+            machine, ledger = self._blind
             packets = Packets(packets.copy())
             packets["day_high"] = packets["day_low"] = np.nan
-        self.ledger.apply(self.machine.step(batch, packets, [bad.rec for bad in understood.bad]))
+            ledger.apply(machine.step(batch, packets, bad))
 
     # --- what came of it
+
+    def blind(self) -> "BrokerDay":
+        """The day so far as the machine has it that the day's extremes are kept from. To be read only."""
+        if self._blind is None:
+            raise ValueError("nobody listened blindly")
+        other = copy(self)
+        other.machine, other.ledger = self._blind
+        return other
 
     def candles(self, symbol: str, interval_s: int = 60) -> dict[int, Row]:
         """By opening instant, UTC ns."""

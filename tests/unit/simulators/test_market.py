@@ -24,8 +24,10 @@ def run(made: Market, seconds: float) -> Trades:
     return made.advance(made.until_ns + round(seconds * S))
 
 
-def test_in_which_steps_it_advances_does_not_matter() -> None:
+@pytest.mark.parametrize("draw_s", [1, 7])
+def test_in_which_steps_it_advances_does_not_matter(draw_s: int) -> None:
     whole, stepped = market(), market()
+    whole.draw_s = stepped.draw_s = draw_s
     steps = np.random.default_rng(1).integers(1, 3 * S, 40)
 
     one = whole.advance(whole.until_ns + int(steps.sum()))
@@ -86,17 +88,22 @@ def test_prices_are_on_the_tick_and_sizes_in_lots() -> None:
     assert not trades[trades["row"] != FUTURE]["oi"].any()
 
 
-def test_an_index_has_one_value_a_second_at_most_and_no_volume() -> None:
-    trades = run(market(), 30)
+@pytest.mark.parametrize("draw_s", [1, 30])
+def test_an_index_has_one_value_a_second_at_most_and_no_volume(draw_s: int) -> None:
+    made = market()
+    made.draw_s = draw_s
+    trades = run(made, 30)
     index = trades[trades["row"] == INDEX]
 
     assert np.array_equal(np.diff(index["ts"] // S), np.ones(29))
     assert not index["volume"].any()
 
 
-@pytest.mark.parametrize("rate", [0.2, 2.0, 9.0])
-def test_the_rate_is_trades_per_second_and_instrument(rate: float) -> None:
-    trades = run(market(rate=rate), 200)
+@pytest.mark.parametrize(("rate", "draw_s"), [(0.2, 1), (2.0, 1), (9.0, 1), (2.0, 30)])
+def test_the_rate_is_trades_per_second_and_instrument(rate: float, draw_s: int) -> None:
+    made = market(rate=rate)
+    made.draw_s = draw_s
+    trades = run(made, 200)
     shares = trades[trades["row"] != INDEX]
 
     assert len(shares) / 200 / (len(INSTRUMENTS) - 1) == pytest.approx(rate, rel=0.1)

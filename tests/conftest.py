@@ -11,6 +11,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.support.memory import memory
 from tests.support.postgres import Server, in_a_thread, make_template
 
 ON_CI = bool(os.environ.get("MDINGEST_CI"))
@@ -19,6 +20,10 @@ MAY_SKIP = "not possible here: "
 
 LONGEST_FIRST = ("e2e", "property", "integration", "contract", "unit")
 """Directories, by how long one of their files takes."""
+
+if (place := memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
+"""Where pytest makes the folders of the tests. How a slow or full disk is borne has tests of its own."""
 
 settings.register_profile(
     "mdingest",

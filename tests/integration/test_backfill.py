@@ -461,7 +461,7 @@ def test_a_symbol_without_a_file_does_not_keep_the_others_out(
         ),
         (
             ("--provider", "csv", "--symbols", "TCS.NS", "--interval", "3m"),
-            "no file sample_data/TCS.NS_3m.csv",
+            "ask for 1m, of which 3m is made on read",
         ),
         (("--provider", "csvv", "--symbols", "TCS.NS"), "no history provider of this name; known: "),
         (("--provider", "csv"), "which symbols? give --symbols"),

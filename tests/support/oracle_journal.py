@@ -6,14 +6,16 @@ The one check that uses the code which it judges: it is about two ways to the sa
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
+from typing import NamedTuple
 
 from mdingest import __version__
 from mdingest.core.control import CandleSettings
 from mdingest.core.records import Kind
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.reader import JournalReader
-from mdingest.pipeline.replay import replay
+from mdingest.pipeline.replay import ReplayReport, replay
 from mdingest.providers import PROVIDERS
 from mdingest.store import open_store
 from mdingest.store.migrate import migrate
@@ -21,19 +23,21 @@ from mdingest.store.migrate import migrate
 TABLES = ("gap_spans", "coverage_spans")
 
 
-async def replay_problems(journal: Path, database: Path, scratch: Path) -> list[str]:
-    """One pass over the whole journal gives the very rows, gaps and coverage that are stored.
+class Again(NamedTuple):
+    """What one pass over a journal gave."""
 
-    ``scratch`` is a directory for the second database.
-    """
+    database: Path
+    until: int | None  # the position up to which it went
+    report: ReplayReport
+    spans: list[tuple[int, int]]
+
+
+async def stepped_again(journal: Path, database: Path, scratch: Path) -> Again:
+    """The journal up to the database's position, in a second database in the directory ``scratch``."""
     again = scratch / "replayed.db"
     again.unlink(missing_ok=True)
-    problems = position_problems(journal, database)
-    if problems:
-        return problems
     await migrate(f"sqlite:///{again}")
     replayed = await open_store(f"sqlite:///{again}")
-    stored = await open_store(f"sqlite:///{database}", read_only=True)
     try:
         report, spans = await replay(
             journal,
@@ -43,7 +47,28 @@ async def replay_problems(journal: Path, database: Path, scratch: Path) -> list[
             settings=CandleSettings(),
             until_of=lambda journal: _position(database, journal),
         )
-        await compare(replayed, stored, report, spans)
+    finally:
+        await replayed.close()
+    return Again(again, _position(database, report.journal), report, spans)
+
+
+async def replay_problems(
+    journal: Path, database: Path, scratch: Path, known: Again | None = None
+) -> list[str]:
+    """One pass over the whole journal gives the very rows, gaps and coverage that are stored.
+
+    ``known`` is such a pass of the same journal; it is made anew if it went up to elsewhere.
+    """
+    problems = position_problems(journal, database)
+    if problems:
+        return problems
+    if known is None or known.until != _position(database, known.report.journal):
+        known = await stepped_again(journal, database, scratch)
+    again, report = known.database, deepcopy(known.report)
+    replayed = await open_store(f"sqlite:///{again}", read_only=True)
+    stored = await open_store(f"sqlite:///{database}", read_only=True)
+    try:
+        await compare(replayed, stored, report, known.spans)
     finally:
         await replayed.close()
         await stored.close()

@@ -37,6 +37,10 @@ class DamagedHeader(JournalError):
     """A segment whose header was torn or flipped: its uuid can't be trusted."""
 
 
+class ForeignFile(JournalError):
+    """Nothing says that it was ever a segment, but its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One file. It holds the addresses from ``first`` on."""
@@ -105,8 +109,8 @@ def encode_header(journal: UUID, first: int, version: int = FORMAT) -> bytes:
 def read_header(path: Path) -> Segment:
     """Check one file's header.
 
-    Raises DamagedHeader if it was ours and is torn, JournalError if it is foreign, of another
-    format, or not where it belongs.
+    Raises DamagedHeader if it was ours and is torn, ForeignFile if it is not known to be ours,
+    JournalError if it is of another format, or not where it belongs.
     """
     try:
         with path.open("rb") as file:
@@ -116,8 +120,8 @@ def read_header(path: Path) -> Segment:
     if len(raw) < HEADER_BYTES or not any(raw):  # power was lost before the header was on the disk
         raise DamagedHeader(f"{path} has no complete header")
     magic, version, journal, first, crc = _HEADER.unpack(raw)
-    if magic != _MAGIC:
-        raise JournalError(f"{path} is not a journal segment of mdingest; move it elsewhere")
+    if magic != _MAGIC and zlib.crc32(_MAGIC + raw[4:-4]) != crc:  # else only the magic was flipped
+        raise ForeignFile(f"{path} is not a journal segment of mdingest; move it elsewhere")
     if zlib.crc32(raw[:-4]) != crc:
         raise DamagedHeader(f"{path} has a damaged header")
     if version not in (FORMAT, packed.FORMAT):

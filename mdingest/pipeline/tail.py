@@ -31,13 +31,23 @@ class Cut:
 
 
 def usable_segments(directory: Path) -> tuple[list[Segment], list[Path]]:
-    """Segments in order, and files whose header is torn or flipped. Changes nothing."""
-    found, damaged = [], []
+    """Segments in order, and files whose header is torn, flipped or overwritten. Changes nothing.
+
+    Raises JournalError for a directory that holds something else.
+    """
+    found: list[Segment] = []
+    damaged: list[Path] = []
+    foreign: seg.ForeignFile | None = None
     for path in seg.segment_paths(directory):
         try:
             found.append(seg.read_header(path))
         except seg.DamagedHeader:
             damaged.append(path)
+        except seg.ForeignFile as exc:
+            damaged.append(path)
+            foreign = foreign or exc
+    if foreign is not None and not found:  # beside good segments it was one
+        raise foreign
     return found, damaged
 
 

@@ -266,6 +266,39 @@ def test_a_flipped_version_is_damage_and_no_newer_program(home: Path, bit: int) 
         seg.read_header(path)
 
 
+@pytest.mark.parametrize("flipped", [b"MDJM", b"SQLi", b"\0" * 4])
+def test_a_flipped_magic_alone_is_damage_and_nothing_foreign(home: Path, flipped: bytes) -> None:
+    home.mkdir()
+    path = home / seg.segment_name(0)
+    path.write_bytes(flipped + seg.encode_header(UUID(int=1), 0)[4:])
+    with pytest.raises(seg.DamagedHeader):
+        seg.read_header(path)
+
+
+@pytest.mark.parametrize("damage", [b"MDJM", b"\xff" * seg.HEADER_BYTES])
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_segment_overwritten_among_good_ones_is_set_aside_and_is_a_hole(
+    home: Path, which: int, damage: bytes
+) -> None:
+    whole = written(home, 12, segment_bytes=300)
+    paths = sorted(home.glob("*.mdj"))
+    path = paths[which]
+    begin, log_end = int(path.stem), seg.read_header(paths[-1]).end()
+    end = seg.read_header(path).end()
+    with path.open("r+b") as file:
+        file.write(damage)
+    good = [one for one in whole if not begin <= one[0] < end]
+    assert held(JournalReader(home).read(on_damage=lambda _: None)) == good
+    journal, found = Journal.open(home)
+    with journal:
+        assert [p.name for p in found.set_aside] == [path.name + ".bad"]
+        told: list[seg.Damage] = []
+        assert held(journal.read(journal.first_lsn, told.append)) == good
+        holes = [] if which == 0 else [(begin, end)]
+        assert [(d.lsn, d.resume) for d in told] == holes
+        assert journal.append(frames(b"on")).lsn == log_end
+
+
 def test_two_journals_in_one_directory_are_refused(home: Path, tmp_path: Path) -> None:
     written(home, 12, segment_bytes=300)
     written(tmp_path / "other", 40, segment_bytes=300)

@@ -28,7 +28,7 @@ from websockets.exceptions import (
 from mdingest.core import control
 from mdingest.core.control import Subscription
 from mdingest.core.records import Kind
-from mdingest.errors import MdingestError, PermanentError, TransientError
+from mdingest.errors import JournalError, MdingestError, PermanentError, TransientError
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.pulse import LOOK_S, Pulse
 from mdingest.pipeline.tail import JournalFull
@@ -143,12 +143,17 @@ class Connection:
         """Record and answer until the stream ends, which it does by an error.
 
         Raises PeerLeft, Mute, or JournalError. Cancelling records the cause `ending`. In each
-        case the DISCONNECT is recorded first and the socket is closed.
+        case the DISCONNECT is recorded first, unless the CONNECT was refused, and the socket is
+        closed.
         """
         cause = "disconnect"
-        self._pulse.connected(time.monotonic(), self._protocol.silence_s)
         hello = control.Connect(self._protocol.feed, self._protocol.resolution_ns)
-        self._intake.add(Kind.CONNECT, self.stream_id, control.encode(hello))
+        try:
+            self._intake.add(Kind.CONNECT, self.stream_id, control.encode(hello))
+        except JournalError:
+            await self._socket.close()
+            raise
+        self._pulse.connected(time.monotonic(), self._protocol.silence_s)
         try:
             await self.change(subs, ())
             await self._listen()

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from websockets.protocol import State
 from websockets.sync.server import ServerConnection, serve
 
 from mdingest.core import control
 from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.records import Batch, Kind, Record
-from mdingest.errors import MdingestError, PermanentError, TransientError
-from mdingest.pipeline.connection import Wire
+from mdingest.errors import JournalError, MdingestError, PermanentError, TransientError
+from mdingest.pipeline.connection import Connection, Wire, open_socket
 from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
+from mdingest.pipeline.pulse import Pulse
 from mdingest.providers.base import Heard
 from mdingest.telemetry.clock import Clock
 from tests.support.fake_exchange import STAY, Close, FakeExchange, Heed, Refuse
@@ -180,6 +182,28 @@ def subscribe(*keys: str) -> bytes:
 
 def cause(text: str) -> bytes:
     return control.encode(control.Disconnect(text))
+
+
+class Unwilling:
+    """A journal whose disk has failed."""
+
+    def append(self, records: list[Record]) -> Batch:
+        raise JournalError(f"{len(records)} records can't be written")
+
+
+async def test_a_connection_that_the_journal_refuses_leaves_no_socket_open() -> None:
+    told: list[Batch] = []
+    intake = Intake(Unwilling(), told.append, Clock())  # type: ignore[arg-type] # all that an intake asks of one
+    intake.add(Kind.FRAME, 0, b"earlier")
+    with pytest.raises(JournalError):
+        intake.flush()
+    async with asyncio.timeout(20), FakeExchange([STAY]).serve() as url:
+        socket = await open_socket(Plain(url), [sub("1")], Wire(close_timeout_s=0.2))
+        stream = Connection(socket, 1, Plain(url), intake, Pulse(lambda: 0.0), lambda _, __: None)
+        with pytest.raises(JournalError, match="1 records"):  # and no DISCONNECT without a CONNECT
+            await stream.run([sub("1")])
+        assert socket.state is State.CLOSED
+    assert not told
 
 
 async def test_two_hang_ups_make_three_streams_and_each_subscribes_again(tmp_path: Path) -> None:

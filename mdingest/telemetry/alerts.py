@@ -181,5 +181,5 @@ class Alerts:
             "reason": reason,
             "what_to_do": todo,
             "host": socket.gethostname(),
-            "text": ". ".join(part for part in (headline, reason, todo) if part),
+            "text": ". ".join(part for part in (headline, reason, "" if todo in reason else todo) if part),
         }

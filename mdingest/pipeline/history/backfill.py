@@ -139,11 +139,12 @@ class Backfill:
             def heard(share: float, number: int = number) -> None:
                 progress.advanced(said.symbol, (number + share) / len(requests), said.rows)
 
+            asked = self._refused is None
             try:
                 await self._request(ask, request, said, heard, batch)
             except (PermanentError, TransientError) as exc:
                 said.left.append((ask.start_ns, ask.end_ns))
-                said.failures.append(f"{request}: {exc}")
+                said.fail(str(request), exc, asked=asked)
                 said.postponed = isinstance(exc, _Postponed)
                 if self._refused is not None or said.postponed:
                     said.left += [(later.start_ns, later.end_ns) for later, _ in requests[number + 1 :]]

@@ -34,6 +34,13 @@ class SymbolReport:
         """Whether anything that was asked for is not stored."""
         return bool(self.failures or self.rejected)
 
+    def fail(self, request: str, exc: Exception, *, asked: bool) -> None:
+        """A request came to nothing; ``asked`` False: for what an earlier one met, of any symbol."""
+        text = str(exc)
+        if not asked:
+            text = f"{request}: not asked, since {text}"
+        self.failures.append(text if text.startswith(f"{request}: ") else f"{request}: {text}")
+
 
 @dataclass(slots=True)
 class Report:

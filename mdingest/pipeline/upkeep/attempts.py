@@ -45,8 +45,12 @@ def lacking(gap: GapRow, why: str, now_ns: int) -> GapRow:
     return failed(gap, why, now_ns)
 
 
-def nobody(gap: GapRow, why: str, now_ns: int) -> GapRow:
+def nobody(gap: GapRow, feed: str, now_ns: int) -> GapRow:
     """There is no provider to ask, which a person may change: no attempt is counted."""
+    why = (
+        f"nobody can be asked for the holes of {feed}: its own broker, and whoever else needs one, only "
+        "with a token of today; others once they stand under backfill or repair.providers"
+    )
     return _later(gap, why, now_ns, _NO_PROVIDER_WAIT_S)
 
 

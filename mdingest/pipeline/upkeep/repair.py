@@ -200,8 +200,7 @@ class Repairer:
         gaps = [gap for work in works for gap, _ in work.gaps]
         now = self._now_ns()
         if not names:
-            why = f"no provider of history fills the holes of {feed}: see repair.providers"
-            return await self._say([attempts.nobody(gap, why, now) for gap in gaps])
+            return await self._say([attempts.nobody(gap, feed, now) for gap in gaps])
         await self._say([attempts.begun(gap) for gap in gaps])
         symbols = [work.instrument.symbol for work in works]
         try:

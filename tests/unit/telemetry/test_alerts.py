@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,16 @@ async def test_each_change_is_told_once() -> None:
         "reason": "the token expired",
         "what_to_do": "log in",
     }
+    assert hook.bodies[0]["text"] == "mdingest: feed kite_ws is parked. the token expired. log in"
+
+
+async def test_what_the_reason_says_to_do_is_said_once() -> None:
+    hook, told = Hook(), alerts()
+    now = [replace(PARKED, reason="the token expired. log in")]
+
+    async with telling(hook, told, now):
+        await hook.heard(1)
+
     assert hook.bodies[0]["text"] == "mdingest: feed kite_ws is parked. the token expired. log in"
 
 

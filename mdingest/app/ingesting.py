@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 SEGMENTS = 16  # at least so many make up a journal of `max_bytes`: it is pruned by whole ones
 _SMALLEST = 1 << 20
+_STEPS_S = 0.2  # between two bursts of batches: a candle is known later by at most as much
 _STREAM_BITS = 12  # connects of one start before ids may repeat those of the next
 _STREAMS = (1 << 32) - 1
 
@@ -79,7 +80,10 @@ async def make_ingest(
         max_bytes=config.journal.max_bytes,
     )
     source = BatchSource(
-        journal, recovered.start, on_damage=lambda damage: log.warning("journal.damage", damage=str(damage))
+        journal,
+        recovered.start,
+        spacing_s=clock.real_s(_STEPS_S),
+        on_damage=lambda damage: log.warning("journal.damage", damage=str(damage)),
     )
     aggregator = Aggregator(
         recovered.machine,

@@ -3,9 +3,13 @@
 Whoever publishes is never held up: a batch that finds no room in memory is forgotten here,
 and read from the log when its turn comes. So an outage, an overload and a start cost no
 memory, and lose nothing.
+
+Whoever takes is not woken for each batch: the first after a pause costs two or three times as
+much as those right behind it, whose code and tables the processor still has at hand.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +25,8 @@ from mdingest.pipeline.segments import Chunk, Damage
 
 MAX_BATCHES = 256
 MAX_BYTES = 4 << 20
+MANY_BYTES = MAX_BYTES // 8  # so much wakes the taker at once
+EARLY = 0.75  # of the spacing: what is appended from then on takes the taker along
 READ_LATER_S = 1.0  # real; the system had no file or memory to read with
 
 log = structlog.get_logger(__name__)
@@ -42,7 +48,8 @@ class Log(Protocol):
 class BatchSource:
     """Every batch of the log from ``start`` on, once, in order, to one taker.
 
-    At most ``max_batches`` and ``max_bytes`` wait in memory, and one piece of the log.
+    At most ``max_batches`` and ``max_bytes`` wait in memory, and one piece of the log. Small
+    ones are given out in bursts that begin at least ``spacing_s`` (real) apart.
     Damage in the log is told to ``on_damage`` and stepped over; without it `next` raises.
     """
 
@@ -53,6 +60,7 @@ class BatchSource:
         *,
         max_batches: int = MAX_BATCHES,
         max_bytes: int = MAX_BYTES,
+        spacing_s: float = 0.0,
         on_damage: Callable[[Damage], None] | None = None,
     ) -> None:
         self.dropped = 0  # copies that found no room, for metrics: nothing was lost
@@ -60,6 +68,9 @@ class BatchSource:
         self._next = start
         self._end = log.end_lsn
         self._max_bytes = max_bytes
+        self._spacing_s = spacing_s
+        self._burst = 0.0  # monotonic seconds: when the last one began
+        self._many = asyncio.Event()
         self._on_damage = on_damage
         self._memory: asyncio.Queue[Batch] = asyncio.Queue(max_batches)
         self._held: Batch | None = None  # taken out of it, before its turn
@@ -96,6 +107,8 @@ class BatchSource:
             self._memory.put_nowait(batch)
             self._bytes += size
         self._news.set()
+        if self._end - self._next >= MANY_BYTES or time.monotonic() >= self._burst + EARLY * self._spacing_s:
+            self._many.set()
 
     @contextmanager
     def paused(self) -> Iterator[int]:
@@ -118,6 +131,7 @@ class BatchSource:
         """Nothing more will be published; `next` ends when everything was taken."""
         self._closed = True
         self._news.set()
+        self._many.set()
 
     async def next(self) -> Batch:
         """The next batch of the log. A cancelled call has taken nothing.
@@ -138,8 +152,21 @@ class BatchSource:
             elif self._closed:
                 raise ChannelClosed
             else:
-                self._news.clear()
-                await self._news.wait()
+                await self._next_burst()
+
+    async def _next_burst(self) -> None:
+        """Wait for batches: for the first, and then for those that come soon after the last burst."""
+        self._news.clear()
+        self._many.clear()
+        await self._news.wait()
+        left_s = self._burst + self._spacing_s - time.monotonic()
+        if left_s > 0:
+            alarm = asyncio.get_running_loop().call_later(left_s, self._many.set)
+            try:
+                await self._many.wait()
+            finally:
+                alarm.cancel()
+        self._burst = time.monotonic()
 
     def _at_hand(self) -> Batch | None:
         """The batch at `position`, if it is in memory."""

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-EVERY_S = 0.05  # more often costs a percent of what a small feed takes
+EVERY_S = 0.1  # each look wakes the process, which for a small feed is most of what a look costs
 
 
 async def watch_stalls(note: Callable[[float], None]) -> None:
-    """Call ``note`` with seconds of lateness, twenty times a second, until cancelled."""
+    """Call ``note`` with seconds of lateness, ten times a second, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + EVERY_S

@@ -21,8 +21,8 @@ class CountingLog:
         self.end_lsn = 0
         self.reads = 0
 
-    def append(self) -> Batch:
-        raw = encode_batch([Record(Kind.FRAME, 1, 0, 0, b"x" * 100)], self.end_lsn)
+    def append(self, payload: bytes = b"x" * 100) -> Batch:
+        raw = encode_batch([Record(Kind.FRAME, 1, 0, 0, payload)], self.end_lsn)
         batch = decode_batch(memoryview(raw), self.end_lsn)
         self.batches[batch.lsn] = batch
         self.end_lsn = batch.end
@@ -148,3 +148,31 @@ async def test_damage_is_told_and_stepped_over_or_is_an_error() -> None:
     strict = BatchSource(log, lsns[2])
     with pytest.raises(JournalError, match="flipped"):
         await strict.next()
+
+
+async def test_small_batches_come_in_bursts_and_much_or_the_end_comes_at_once() -> None:
+    log = CountingLog()
+    source = BatchSource(log, 0, spacing_s=3600)
+    first = asyncio.create_task(take(source, 1))
+    await asyncio.sleep(0)
+    source.publish(log.append())
+    assert len(await first) == 1
+
+    waiting = asyncio.create_task(take(source, 2))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        source.publish(log.append())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (waiting.done(), source.depth) == (False, 2)
+
+    while source.lag_bytes < source_module.MANY_BYTES:
+        source.publish(log.append(bytes(100_000)))
+    assert len(await waiting) == 2
+
+    await take(source, source.depth)
+    last = asyncio.create_task(take(source, 1))
+    await asyncio.sleep(0)
+    source.publish(log.append())
+    source.close()
+    assert len(await last) == 1

@@ -10,7 +10,7 @@ from mdingest.telemetry.clock import Clock
 from tests.support.processes import started
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_a_list_is_fetched_and_searched(tmp_path: Path) -> None:
     async with KiteSimulator(clock=Clock()) as simulator:
         config = tmp_path / "c.yaml"
@@ -32,7 +32,7 @@ async def test_a_list_is_fetched_and_searched(tmp_path: Path) -> None:
             log = tmp_path / "log"
             log.unlink(missing_ok=True)
             async with started("--config", config, "instruments", *words, log=log, cwd=tmp_path) as process:
-                assert await process.ended(20) == code, process.said()
+                assert await process.ended() == code, process.said()
                 return process.said()
 
         assert "there is no database" in await said("find", "INFY", code=2)

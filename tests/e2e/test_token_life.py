@@ -103,7 +103,7 @@ def token_file(folder: Path, token: str, made: datetime) -> None:
     )
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_refused_token_parks_the_feed_and_a_login_sets_it_going_again(tmp_path: Path) -> None:
     port = free_port()
     async with (
@@ -130,7 +130,7 @@ async def test_a_refused_token_parks_the_feed_and_a_login_sets_it_going_again(tm
             async with started(
                 "--config", config, "login", "kite", "reqtok123", log=login_log, cwd=tmp_path
             ) as login:
-                assert await login.ended(10) == 0, login.said()
+                assert await login.ended() == 0, login.said()
             live = when(port, lambda health: kite_of(health, "feeds").get("frames", 0) > 5)
             await until("live feed", live, daemon)
             _, health = await get(f"http://127.0.0.1:{port}/health")
@@ -156,7 +156,7 @@ async def test_a_refused_token_parks_the_feed_and_a_login_sets_it_going_again(tm
     assert "https://kite.zerodha.com/connect/login?v=3&api_key=key" in login.said()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_403_of_a_good_token_is_told_as_an_app_without_market_data(tmp_path: Path) -> None:
     port = free_port()
     async with (
@@ -174,12 +174,12 @@ async def test_a_403_of_a_good_token_is_told_as_an_app_without_market_data(tmp_p
     assert "the app has no market data" in kite_of(health, "feeds")["error"]
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_feed_parks_when_its_token_dies_though_the_socket_still_talks(tmp_path: Path) -> None:
     port = free_port()
     async with broker() as api, KiteSimulator(clock=Clock(), rate=20) as simulator:
         config = configured(tmp_path, simulator, api.url, port)
-        soon = datetime.now(UTC) + timedelta(seconds=4)
+        soon = datetime.now(UTC) + timedelta(seconds=12)  # a busy machine starts it in eight
         (tmp_path / "kite_token.json").write_text(
             json.dumps(
                 {
@@ -202,7 +202,7 @@ async def test_a_feed_parks_when_its_token_dies_though_the_socket_still_talks(tm
             assert await daemon.stopped() == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_token_in_dotenv_is_read_again_when_it_changes(tmp_path: Path) -> None:
     port = free_port()
     async with (

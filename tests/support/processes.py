@@ -63,7 +63,7 @@ class Process:
         if self.alive:
             self.inner.send_signal(number)
 
-    async def ended(self, within_s: float) -> int:
+    async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Its exit code. Fails if it takes longer."""
         try:
             async with asyncio.timeout(within_s):

@@ -4,15 +4,19 @@ One process, in market time instead of real time: what an intake appends for 9,0
 that trade every second, the real journal, machine, writer and SQLite. The database refuses
 every commit for the length of the outage.
 
-More memory than the limit means that something waits outside the journal. Catching up at so
-many times real time, less the one that the live load takes, is how long candles are late.
+More memory than the limit means that something waits outside the journal: the most that is
+resident until all is committed again, against the most of two minutes before, whose minutes were
+closed too. Catching up at so many times real time, less the one that the live load takes, is how
+long candles are late.
 """
 
 import asyncio
 import datetime as dt
 import json
-import os
+import re
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +50,7 @@ _INSTRUMENTS = 9_000
 _NS = 1_000_000_000
 _BEGIN = int(dt.datetime(2026, 11, 20, 4, tzinfo=dt.UTC).timestamp()) * _NS
 _BATCHES = 15  # a second
+_BEFORE_S = 150  # of market that is committed as it comes
 
 
 class Away:
@@ -124,10 +129,15 @@ class Market:
 
 
 def run(*, full: bool) -> list[Row]:
-    """The table."""
+    """The table, by a process of its own: what other benchmarks had resident must not count."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(_run, 1_800 if full else 300).result()
+
+
+def _run(seconds: int) -> list[Row]:
     configure(level="error")
     with TemporaryDirectory(prefix="mdingest-bench-") as name:
-        return asyncio.run(_measured(Path(name), 1_800 if full else 300))
+        return asyncio.run(_measured(Path(name), seconds))
 
 
 async def _measured(folder: Path, seconds: int) -> list[Row]:
@@ -165,24 +175,23 @@ async def _measured(folder: Path, seconds: int) -> list[Row]:
             writing = group.create_task(writer.run(steps))
             packing = group.create_task(retainer.run_packing())
             await market.begin(store)
-            for _ in range(40):
+            for _ in range(_BEFORE_S):
                 market.second()
                 await _until(lambda: writer.status.committed_lsn >= journal.end_lsn - (4 << 20))
-            before, peak = _rss_mib(), 0.0
-            away.away = True
+            before, away.away = _peak_mib(), True
             for _ in range(seconds):
                 market.second()
                 await asyncio.sleep(0.001)
-                peak = max(peak, _rss_mib())
-            backlog, away.away, begun = journal.end_lsn, False, time.process_time()
+            out, backlog, away.away, begun = _peak_mib(), journal.end_lsn, False, time.process_time()
             await _until(lambda: writer.status.committed_lsn >= backlog - (4 << 20))
-            took = time.process_time() - begun
+            took, peak = time.process_time() - begun, _peak_mib()
             packing.cancel()
             source.close()
             await writing
     await store.close()
     return [
-        at_most(f"memory over {seconds / 60:g} min of outage", peak - before, 10, "MiB", note=f"{peak:.0f}"),
+        at_most(f"memory over {seconds / 60:g} min of outage", out - before, 10, "MiB", note=f"{out:.0f}"),
+        at_most("and while catching up", peak - before, 10, "MiB", note=f"{peak:.0f}"),
         at_least(
             "catching up, market seconds a CPU second", seconds / took, reference=("needed", 4.0), ratio=1
         ),
@@ -194,9 +203,10 @@ async def _until(holds: Any) -> None:  # noqa: ANN401 - a condition
         await asyncio.sleep(0.005)
 
 
-def _rss_mib() -> float:
-    with Path("/proc/self/statm").open() as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+def _peak_mib() -> float:
+    """The most that was ever resident."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
 
 
 if __name__ == "__main__":

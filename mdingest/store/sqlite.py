@@ -30,7 +30,7 @@ from mdingest.store.base import (
     Transaction,
 )
 from mdingest.store.migrate import load, pending_of
-from mdingest.store.sqlite_commit import bound_wal, write
+from mdingest.store.sqlite_commit import bound_wal, make_room, write
 from mdingest.store.sqlite_retain import Piece, pieces, shrink
 from mdingest.store.sqlite_threads import (
     BUSY_TIMEOUT_S,
@@ -154,6 +154,7 @@ class SqliteStore:
         return await self._write(lambda connection: self._commit(connection, transaction))
 
     def _commit(self, connection: sqlite3.Connection, new: Transaction) -> Committed:
+        make_room(connection, new)
         with transaction(connection):
             changed = write(connection, new)
         self.checkpoint_error = bound_wal(connection, self._wal)

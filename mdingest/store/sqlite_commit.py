@@ -21,6 +21,7 @@ from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store import upkeep
 from mdingest.store.base import Transaction
+from mdingest.store.sqlite_threads import transaction
 
 FRESH_SECONDS = 32  # more cost readers a step each, and the move more time at once
 _MOVED_AT_ONCE = 512  # instruments
@@ -69,21 +70,43 @@ def _write_upkeep(connection: sqlite3.Connection, new: Transaction) -> None:
         connection.executemany(statement.replace("$", "?"), values)
 
 
-def settle(connection: sqlite3.Connection, until: str = "") -> str:
-    """Move all fresh seconds to where they stay. The instant from which on rows are fresh now.
+def make_room(connection: sqlite3.Connection, new: Transaction) -> None:
+    """Move all fresh seconds to where they stay if those of ``new`` would be too many beside them.
 
-    That is the second after the last one moved, or after ``until`` if that is later.
+    A transaction of its own, to be called outside of one: all of the move, or nothing. The rows have
+    passed every constraint, so they are not put to them again; nor does each statement then keep
+    the pages as they were, to undo itself alone. Measured with 9,000 instruments: 55 to 60 ms of
+    CPU for a second of them, 85 with the constraints.
     """
+    seconds = distinct(new.candles["ts"][new.candles["interval_s"] == 1]) // SECOND_NS
+    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
+    fresh = [text for text in rows.texts_of(seconds) if text >= since]
+    waiting, _ = connection.execute(sql.FRESH_SECONDS).fetchone()
+    if not fresh or waiting + len(fresh) <= FRESH_SECONDS:
+        return
+    until = fresh[-1] if len(fresh) > FRESH_SECONDS else ""  # history may go where it stays at once
+    _constraints(connection, "OFF")
+    try:
+        with transaction(connection):
+            _settle(connection, until)
+    finally:
+        _constraints(connection, "ON")
+
+
+def _constraints(connection: sqlite3.Connection, state: str) -> None:
+    connection.execute(f"PRAGMA foreign_keys = {state}")
+    connection.execute(f"PRAGMA ignore_check_constraints = {'OFF' if state == 'ON' else 'ON'}")
+
+
+def _settle(connection: sqlite3.Connection, until: str) -> None:
+    """Move all fresh seconds. Fresh are from now on those after the last one moved, and after ``until``."""
     _, newest = connection.execute(sql.FRESH_SECONDS).fetchone()
     (last,) = connection.execute(sql.LAST_INSTRUMENT).fetchone()
     for after in range(0, last if newest else 0, _MOVED_AT_ONCE):
         connection.execute(sql.SETTLE, (after, after + _MOVED_AT_ONCE))
     for statement in sql.SETTLED:
         connection.execute(statement)
-    if newest or until:
-        connection.execute(sql.SET_FRESH_SINCE, (max(newest, until),))
-    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
-    return str(since)
+    connection.execute(sql.SET_FRESH_SINCE, (max(newest, until),))
 
 
 def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
@@ -125,11 +148,6 @@ def _write_seconds(connection: sqlite3.Connection, candles: Candles) -> int:
     seconds = distinct(candles["ts"])
     texts = rows.texts_of(seconds // SECOND_NS)
     fresh = [text for text in texts if text >= since]
-    if len(fresh) > FRESH_SECONDS:  # history: it may go where it stays at once
-        since, fresh = settle(connection, fresh[-1]), []
-    elif fresh and connection.execute(sql.FRESH_SECONDS).fetchone()[0] + len(fresh) > FRESH_SECONDS:
-        since = settle(connection)
-        fresh = [text for text in fresh if text >= since]
     if not fresh:
         return _upsert(connection, sql.UPSERT[1], candles)
     changed = 0

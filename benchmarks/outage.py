@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.firehose import Second, frames_of
 from benchmarks.report import Row, at_least, at_most, main
+from mdingest.cli.memory import keep_the_heap_small
 from mdingest.core.control import CandleSettings, Connect, Start, encode, encode_subscribe
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch, Kind, Record
@@ -135,6 +136,7 @@ def run(*, full: bool) -> list[Row]:
 
 
 def _run(seconds: int) -> list[Row]:
+    keep_the_heap_small()  # as the daemon does
     configure(level="error")
     with TemporaryDirectory(prefix="mdingest-bench-") as name:
         return asyncio.run(_measured(Path(name), seconds))

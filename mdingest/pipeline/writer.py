@@ -22,7 +22,7 @@ from mdingest.store.base import Committed, Position, Store, Transaction
 
 log = structlog.get_logger()
 
-MANY_ROWS = 20_000  # candles that wait for no others: in rows of a database they take ten times the memory
+MANY_ROWS = 8_000  # candles that wait for no others: in rows of a database they take ten times the memory
 MOST_BROUGHT = 5_000  # candles of history in one transaction: live ones wait no longer than for that
 QUIET_SPACINGS = 2.0  # what only says how far streams have come waits longer, for candles to go with
 

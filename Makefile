@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-bench
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder # tests/conftest.py has the order
+WORKERS ?= 3
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder # tests/conftest.py has the order
 
 .DEFAULT_GOAL := help
 

@@ -483,3 +483,18 @@ def test_reading_in_a_directory_that_cant_be_written_says_what_sqlite_lacks() ->
     refusal.sqlite_errorcode = sqlite3.SQLITE_READONLY_DIRECTORY
     with pytest.raises(StoreUnavailable, match="its directory has to be writable"), translated():
         raise refusal
+
+
+def test_constraints_hold_again_after_a_move_of_seconds_that_failed() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript("""
+        PRAGMA foreign_keys = ON;
+        CREATE TABLE fresh_since (ts_utc TEXT); INSERT INTO fresh_since VALUES ('');
+        CREATE TABLE fresh_seconds (ts_utc TEXT)""")
+    rows = Candles(np.array([candle(n) for n in range(40)], CANDLE))
+    with pytest.raises(sqlite3.OperationalError, match="instruments"):  # not there: the move breaks off
+        sqlite_commit.make_room(connection, Transaction(candles=rows))
+    assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    assert connection.execute("PRAGMA ignore_check_constraints").fetchone() == (0,)
+    assert not connection.in_transaction
+    connection.close()

@@ -220,6 +220,31 @@ class TestANetworkProvider:
 
         assert (await fetched(db, ScriptedHistory(NETWORK), commit=commit)).changed == 10
 
+    async def test_candles_come_with_what_they_cover(self, db: Database) -> None:
+        transactions = []
+
+        async def commit(transaction: Transaction) -> Committed:
+            transactions.append(transaction)
+            return await db.store.commit(transaction)
+
+        await fetched(db, ScriptedHistory(NETWORK), commit=commit)
+
+        assert [(len(one.candles), len(one.fetched)) for one in transactions] == [(10, 1)]
+
+    async def test_an_adjusted_series_is_seen_before_thousands_of_stored_candles(self, db: Database) -> None:
+        days = 14 * 86_400
+        await fetched(db, ScriptedHistory(NETWORK), end=days, now=ns(2 * days))
+
+        said = await fetched(
+            db,
+            ScriptedHistory(NETWORK, close=50.0, only=(ns(0), ns(600))),
+            end=days,
+            now=ns(2 * days),
+            force=True,
+        )
+
+        assert "its closes are 0.5 times the stored ones" in said.failures[0]
+
 
 class TestSeveralProviders:
     """The first of them wants to be asked in a minute."""

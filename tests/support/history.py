@@ -88,6 +88,7 @@ class ScriptedHistory:
     asked: list[tuple[int, int]] = field(default_factory=list)
     leave_out: set[int] = field(default_factory=set)  # stamps without a bar
     wrong: set[int] = field(default_factory=set)  # stamps of rows that make no sense
+    only: tuple[int, int] = EVER  # bars that open in it
     file: Path = Path("/dev/null")
 
     def requests(self, ask: Ask) -> Sequence[FileRequest]:
@@ -105,7 +106,7 @@ class ScriptedHistory:
             ts
             for start, end in table.windows_between(ask.start_ns, ask.end_ns)
             for ts in range(start, end, ask.interval.ns)
-            if ts not in self.leave_out | self.wrong
+            if ts not in self.leave_out | self.wrong and self.only[0] <= ts < self.only[1]
         ]
         bars = np.zeros(len(stamps), BAR)
         bars["ts"] = stamps

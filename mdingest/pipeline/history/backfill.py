@@ -177,7 +177,7 @@ class Backfill:
     async def _store_batch(self, batch: Batch, said: SymbolReport) -> None:
         for ask, rows, spans in batch.taken():
             try:
-                await self._storing.refuse_ratio(ask, rows)
+                await self._storing.refuse_ratio(ask, rows, await self._storing.stored(ask))
             except PermanentError as exc:
                 said.failures.append(str(exc))
                 said.left.append((ask.start_ns, ask.end_ns))
@@ -261,31 +261,34 @@ class Backfill:
 
     async def _refuse_adjusted(self, ask: Ask, reply: Reply) -> None:
         """Compare a reply with what is stored before any of it is. Raises PermanentError."""
-        who, interval_s = ask.instrument.id, ask.interval.seconds
-        if not len(await self._store.candles(who, interval_s, ask.start_ns, ask.end_ns, 1)):
+        stored = await self._storing.stored(ask)
+        if not len(stored):
             return
         reading = self._reading(ask, reply, SymbolReport("", "", ""))
         with closing(self._history.parse(ask, reply)) as parts:
-            while (part := await next_part(parts)) is not None:
+            while (part := await next_part(parts, reply)) is not None:
                 mine, _ = reading.candles(part)
-                if len(mine):
-                    await self._storing.refuse_ratio(ask, mine)
+                await self._storing.refuse_ratio(ask, mine, stored)
 
     async def _keep(
         self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None], write: Write
     ) -> None:
         reading = self._reading(ask, reply, said)
+        last = Candles(np.empty(0, CANDLE))  # in one transaction with what the whole reply covers
         with closing(self._history.parse(ask, reply)) as parts:
-            while (part := await next_part(parts)) is not None:
-                candles, spans = reading.candles(part)
-                await write(ask, candles, spans, said)
+            while (part := await next_part(parts, reply)) is not None:
+                await write(ask, last, [], said)
+                last, spans = reading.candles(part)
+                if spans:  # each part says by itself what it covers
+                    await write(ask, last, spans, said)
+                    last = Candles(last[:0])
                 heard(reading.share)
                 if part.wait_s:
                     self._pace.hold(part.wait_s)
         if reading.unseen:
             said.unseen.append((reading.unseen, reading.end()))
             return
-        await write(ask, Candles(np.empty(0, CANDLE)), reading.end(), said)
+        await write(ask, last, reading.end(), said)
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
         return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)

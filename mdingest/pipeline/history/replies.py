@@ -14,9 +14,10 @@ from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.pipeline.history.candles import covered, place, settled_edge, spans_of
 from mdingest.pipeline.history.report import SymbolReport
-from mdingest.providers.history import NAMED_REJECTS, Ask, Bars, Capabilities, Parsed, Reply
+from mdingest.providers.history import NAMED_REJECTS, Ask, Bars, Capabilities, HttpRequest, Parsed, Reply
 
-_NEAR_NS = 8 * DAY_NS  # further from a wish than this no bar can belong to it, whatever it is named by
+_LITTLE_BYTES = 8 << 10  # some dozens of bars: parsed in less time than a thread takes to wake
+_NEAR_NS = 8 * DAY_NS
 
 
 class Reading:
@@ -105,11 +106,8 @@ class Reading:
     @property
     def share(self) -> float:
         """How much of the reply is behind us, 0 to 1."""
-        body = self._reply.body
-        here = body.tell()
-        size = body.seek(0, os.SEEK_END)
-        body.seek(here)
-        return here / size if size else 1.0
+        size = _size(self._reply)
+        return self._reply.body.tell() / size if size else 1.0
 
     def _covered(self, mine: Candles, part: Parsed, table: SessionTable) -> list[Span]:
         if not len(mine):
@@ -140,17 +138,33 @@ class Reading:
         self._said.rejects.append(f"{self._reply.place(line)}: {why}")
 
 
-async def next_part(parts: Iterator[Parsed]) -> Parsed | None:
-    """The next part, parsed in a thread so that the loop stays free; None after the last.
+async def next_part(parts: Iterator[Parsed], reply: Reply) -> Parsed | None:
+    """The next part; None after the last. What is not little is parsed in a thread, the loop stays free.
 
     A cancel waits for the thread: nobody may close what it is reading.
     """
+    if _is_little(reply):
+        return next(parts, None)
     step = asyncio.get_running_loop().run_in_executor(None, next, parts, None)
     try:
         return await asyncio.shield(step)
     except asyncio.CancelledError:
         await asyncio.wait([step])
         raise
+
+
+def _is_little(reply: Reply) -> bool:
+    """Not a file: out of an archive of a page may come a thousand."""
+    request = reply.request
+    return isinstance(request, HttpRequest) and request.keep is None and _size(reply) <= _LITTLE_BYTES
+
+
+def _size(reply: Reply) -> int:
+    body = reply.body
+    here = body.tell()
+    size = body.seek(0, os.SEEK_END)
+    body.seek(here)
+    return size
 
 
 def instant(ns: int) -> str:

@@ -31,13 +31,19 @@ class Storing:
         self._store = store
         self._commit = commit
 
-    async def refuse_ratio(self, ask: Ask, mine: Candles) -> None:
+    async def stored(self, ask: Ask) -> Candles:
+        """The last stored candles around a wish, for `refuse_ratio`."""
+        return await self._between(
+            ask, ask.start_ns - ask.interval.ns, ask.end_ns
+        )  # a day's name may lie before it
+
+    async def refuse_ratio(self, ask: Ask, mine: Candles, stored: Candles) -> None:
         """Raises PermanentError for a series that is the stored one times a constant."""
-        if not len(mine):
+        if not len(mine) or not len(stored):
             return
         first, last = int(mine["ts"][0]), int(mine["ts"][-1])
-        who, interval_s = ask.instrument.id, ask.interval.seconds
-        stored = await self._store.candles(who, interval_s, first, last + 1, _COMPARED)
+        if len(stored) == _COMPARED and first < stored["ts"][0]:
+            stored = await self._between(ask, first, last + 1)
         ratio = constant_ratio(stored, mine)
         if ratio is not None:
             raise PermanentError(
@@ -58,6 +64,9 @@ class Storing:
             transaction = Transaction(candles=Candles(rows[begin : begin + COMMIT_ROWS]), fetched=covered)
             if len(transaction.candles) or len(covered):
                 said.changed += (await self._patiently(transaction)).changed
+
+    async def _between(self, ask: Ask, start_ns: int, end_ns: int) -> Candles:
+        return await self._store.candles(ask.instrument.id, ask.interval.seconds, start_ns, end_ns, _COMPARED)
 
     async def _patiently(self, transaction: Transaction) -> Committed:
         """A database that is busy is asked again. Raises StoreUnavailable after the last attempt."""

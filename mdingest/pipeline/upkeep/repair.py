@@ -7,6 +7,7 @@ fetched from anybody: of them the gap remains.
 """
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,7 @@ SETTLE_NS = 60 * SECOND_NS  # no provider is asked earlier after the end of a mi
 MOST_GAPS = 1_000  # of one look
 _MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
 _SAID_AT_ONCE = 1_000  # gaps in one transaction
+_SAY_S = 1.0  # real, between two transactions that say how repairs went
 NOTHING_TRADES = "nothing trades then"
 _EVENTS = {REPAIRED: "gap.repaired", UNFILLABLE: "gap.unfillable"}
 
@@ -211,10 +213,13 @@ class Repairer:
             done = await self._say([attempts.failed(gap, str(exc), now) for gap in gaps])
             self._note(feed, done)
             return done
-        done = []
+        done, judged, said_at = [], [], time.monotonic()
         for work in works:
             report = await self._fetch(asked, work, ", ".join(names))
-            done += await self._say(await self._judged(feed, work, report))
+            judged += await self._judged(feed, work, report)
+            if work is works[-1] or time.monotonic() - said_at >= _SAY_S:
+                done += await self._say(judged)
+                judged, said_at = [], time.monotonic()
         self._note(feed, done)
         return done
 

@@ -68,6 +68,9 @@ def add(command: AddCommand) -> None:
         metavar="N",
         help="a share's day begins with at least that",
     )
+    mock.add_argument(
+        "--api-secret", default="secret", metavar="TEXT", help="what a login is signed with (default: secret)"
+    )
     mock.add_argument("--tape", type=Path, metavar="FILE", help="write every trade here")
     mock.add_argument("--cuts", type=Path, metavar="FILE", help="write every fault here")
     mock.add_argument("--instruments", type=Path, metavar="FILE", help="write the instruments CSV here")
@@ -130,6 +133,7 @@ def _mock(args: Namespace) -> int:
             conflate_s=args.conflate,
             depth_s=args.depth,
             least_volume=args.least_volume,
+            api_secret=args.api_secret,
             tape=args.tape,
             cuts=args.cuts,
             instruments=args.instruments,

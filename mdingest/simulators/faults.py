@@ -43,7 +43,7 @@ LASTING = {
     "stale": "who subscribes sees the state at its beginning, and at its end everybody is told that again",
     "conflate": "connections open then tell of each instrument once a second at most",
     "burst": "twenty times as much trades",
-    "403": "every new connection is refused: the token is not good",
+    "403": "every new connection is refused, as one of an app without market data",
     "429": "every new connection is refused: too many; Retry-After says for how long",
     "503": "every new connection is refused: the server is down for maintenance",
 }

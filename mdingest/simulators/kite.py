@@ -1,31 +1,26 @@
 """A simulator of the broker's ticker: a seeded market behind a real websocket.
 
 The official client and the daemon talk to it alike. ``GET /?api_key=..&access_token=..``
-upgrades to the websocket, ``GET /instruments`` is the instruments file, and
-``GET /instruments/historical/...`` are candles of what has traded since the start, on the same port.
+upgrades to the websocket; the REST API and the page for a login are on the same port.
 Every trade gives exactly one packet to whoever subscribed it, so that the tape is the truth
 about what a client should have; with ``conflate_s`` a packet tells of several, and the tape says
 which. It runs inside an event loop, the daemon's own if need be.
 """
 
 import asyncio
-import json
-import math
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 from mdingest.calendars import ALWAYS
 from mdingest.errors import ConfigError, PermanentError
@@ -33,8 +28,9 @@ from mdingest.simulators.faults import parse_faults
 from mdingest.simulators.hours import Hours
 from mdingest.simulators.instruments import SimInstrument, default_instruments, instruments_csv
 from mdingest.simulators.kite_client import Client
+from mdingest.simulators.kite_door import Door
 from mdingest.simulators.kite_exchange import KiteExchange
-from mdingest.simulators.kite_troubles import HANG
+from mdingest.simulators.kite_rest import KiteRest
 from mdingest.simulators.market import Market
 from mdingest.simulators.sampling import Pace
 from mdingest.simulators.tape import Journal
@@ -48,11 +44,7 @@ _MOST_BEHIND_REAL_S = 0.2  # the same for a fast clock
 _CLOSE_S = 1.0
 _LONGEST_S = 60
 _WIRE_VOLUME = 1 << 32
-_REFUSALS = {
-    "403": (HTTPStatus.FORBIDDEN, "Incorrect `api_key` or `access_token`.", "TokenException"),
-    "429": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "NetworkException"),
-    "503": (HTTPStatus.SERVICE_UNAVAILABLE, "Down for maintenance", "NetworkException"),
-}
+API_SECRET = "secret"  # noqa: S105 - everybody may know it
 
 
 @dataclass(kw_only=True, eq=False)
@@ -79,6 +71,7 @@ class KiteSimulator:
     depth_s: float = 0.0  # an instrument sends a packet of its order book in each; 0: never
     least_volume: int = 0  # of a share's day once it trades; beyond 2^31 in the wire's upper half
     refused_tokens: frozenset[str] = frozenset({"bad"})  # access tokens that get a 403
+    api_secret: str = API_SECRET  # of every app: a login is signed with it
 
     async def __aenter__(self) -> Self:
         """Start to trade and to serve."""
@@ -121,11 +114,15 @@ class KiteSimulator:
         return self
 
     async def _listen(self, stack: AsyncExitStack) -> Server:
+        rest = KiteRest(
+            self._exchange, self.instruments, self.refused_tokens, self.api_secret, self.clock, self._now_ns
+        )
         listening = serve(
             self._serve_client,
             self.host,
             self.port,
-            process_request=self._answer,
+            process_request=rest.answer,
+            create_connection=Door,
             compression=None,  # the broker negotiates none
             ping_interval=None,  # nor does it ping
             close_timeout=_CLOSE_S,
@@ -213,51 +210,6 @@ class KiteSimulator:
         finally:
             self._exchange.leave(line, cause)
 
-    async def _answer(self, _: ServerConnection, request: Request) -> Response | None:
-        """Plain HTTP, or None to go on with the upgrade."""
-        url = urlsplit(request.path)
-        match url.path.strip("/").split("/"):
-            case [""]:
-                return await self._admit(parse_qs(url.query))
-            case ["instruments"]:
-                return _response(HTTPStatus.OK, "text/csv", self.instruments_csv())
-            case ["instruments", exchange]:
-                chosen = [one for one in self.instruments if one.exchange == exchange]
-                return _response(HTTPStatus.OK, "text/csv", instruments_csv(chosen))
-            case ["instruments", "historical", token, interval]:
-                return self._historical(request.headers, token, interval, parse_qs(url.query))
-        return _error(HTTPStatus.NOT_FOUND, "Route not found", "GeneralException")
-
-    async def _admit(self, query: dict[str, list[str]]) -> Response | None:
-        troubles = self._exchange.troubles
-        (token,) = query.get("access_token", [""])[:1]
-        if not token or "api_key" not in query or token in self.refused_tokens | troubles.dead_tokens:
-            return _error(*_REFUSALS["403"])
-        while (refusal := troubles.refusal(self._now_ns())) is not None:
-            kind, left_ns = refusal
-            left_s = self.clock.real_s(left_ns / S)
-            if kind != HANG:
-                return _error(*_REFUSALS[kind], retry_s=left_s if kind == "429" else None)
-            await asyncio.sleep(left_s)  # the client has long given up
-        troubles.admit(token)
-        return None
-
-    def _historical(
-        self, headers: Headers, token: str, interval: str, query: dict[str, list[str]]
-    ) -> Response:
-        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
-        key, _, access_token = credentials.partition(":")
-        dead = self.refused_tokens | self._exchange.troubles.dead_tokens
-        if scheme != "token" or not key or not access_token or access_token in dead:
-            return _error(*_REFUSALS["403"])
-        self._exchange.turn(self._now_ns())
-        try:
-            asked = {name: given[0] for name, given in query.items()}
-            data = self._exchange.bars.answer(token, interval, asked)
-        except ValueError as exc:
-            return _error(HTTPStatus.BAD_REQUEST, str(exc), "InputException")
-        return _response(HTTPStatus.OK, "application/json", json.dumps({"status": "success", "data": data}))
-
 
 def _request_of(socket: ServerConnection) -> Request:
     if socket.request is None:
@@ -268,17 +220,3 @@ def _request_of(socket: ServerConnection) -> Request:
 def _port_of(server: Server) -> int:
     port: int = next(iter(server.sockets)).getsockname()[1]
     return port
-
-
-def _error(status: HTTPStatus, why: str, kind: str, *, retry_s: float | None = None) -> Response:
-    body = {"status": "error", "message": why, "data": None, "error_type": kind}
-    reply = _response(status, "application/json", json.dumps(body))
-    if retry_s is not None:
-        reply.headers["Retry-After"] = str(math.ceil(retry_s))
-    return reply
-
-
-def _response(status: HTTPStatus, content_type: str, text: str) -> Response:
-    body = text.encode()
-    headers = Headers({"Content-Type": content_type, "Content-Length": str(len(body)), "Connection": "close"})
-    return Response(status.value, status.phrase, headers, body)

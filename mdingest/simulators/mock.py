@@ -9,7 +9,7 @@ import structlog
 
 from mdingest.calendars import ALWAYS
 from mdingest.simulators.instruments import named_instruments, synthetic_instruments
-from mdingest.simulators.kite import KiteSimulator
+from mdingest.simulators.kite import API_SECRET, KiteSimulator
 from mdingest.simulators.trades import S
 from mdingest.telemetry.clock import Clock
 
@@ -36,6 +36,7 @@ class KiteMockOptions:
     depth_s: float = 0.0
     least_volume: int = 0
     refused_tokens: tuple[str, ...] = ("bad",)
+    api_secret: str = API_SECRET
 
 
 async def run_mock(options: KiteMockOptions, clock: Clock, stop: asyncio.Event) -> None:
@@ -58,6 +59,7 @@ async def run_mock(options: KiteMockOptions, clock: Clock, stop: asyncio.Event) 
         depth_s=options.depth_s,
         least_volume=options.least_volume,
         refused_tokens=frozenset(options.refused_tokens),
+        api_secret=options.api_secret,
     )
     async with simulator:
         if options.instruments is not None:

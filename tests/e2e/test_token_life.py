@@ -153,7 +153,7 @@ async def test_a_refused_token_parks_the_feed_and_a_login_sets_it_going_again(tm
         for secret in (SECRET, DEAD, FRESH, "secret-path", "reqtok123"):
             assert secret not in shown
     assert f"{simulator.http_url}" not in login.said()
-    assert "https://kite.zerodha.com/connect/login?v=3&api_key=key" in login.said()
+    assert f"{api.url}/connect/login?v=3&api_key=key" in login.said(), "whose api it is, that one's page"
 
 
 @pytest.mark.timeout(240)

@@ -27,7 +27,9 @@ class KiteOptions(ProviderOptions):
     access_token_file: Path | None = None  # None: kite_token.json beside the journal
     url: WebsocketUrl = _KITE
     api: HttpUrl | None = None  # None: Kite's; where ``url`` is another's, that one's
-    login: HttpUrl | None = None  # the page for a browser; None: Kite's
+    login: HttpUrl | None = (
+        None  # the page for a browser; None: Kite's; where ``api`` is another's, that one's
+    )
     mode: str = "full"
     instruments: str = "https://api.kite.trade/instruments"  # or a local file
     default_session_class: str = UNKNOWN  # of exchanges whose hours nobody told us
@@ -88,7 +90,9 @@ class KiteOptions(ProviderOptions):
     @property
     def login_page(self) -> str:
         """Where a person logs in, without the query."""
-        return self.login or _LOGIN
+        if self.login is not None:
+            return self.login
+        return _LOGIN if self.rest == _KITE_API else f"{self.rest}/connect/login"
 
     def beside(self, data: Path) -> Self:
         """With the token file's place."""

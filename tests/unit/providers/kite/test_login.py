@@ -33,6 +33,14 @@ def test_the_address_is_kites_page_with_the_key() -> None:
     assert ACCESS.address(elsewhere) == "http://127.0.0.1:9/login?v=3&api_key=kitedemo"
 
 
+def test_whoever_stands_in_for_the_api_has_the_page_too() -> None:
+    simulated = options(url="ws://127.0.0.1:8765")
+    proxied = options(url="ws://127.0.0.1:8765", api="https://api.kite.trade")
+
+    assert simulated.login_page == "http://127.0.0.1:8765/connect/login"
+    assert proxied.login_page == "https://kite.zerodha.com/connect/login"
+
+
 @pytest.mark.parametrize(
     "pasted",
     [

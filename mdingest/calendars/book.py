@@ -196,7 +196,7 @@ def load(overrides: Path | None = None, *, fetched: tuple[str, str] | None = Non
     """The shipped calendars, corrected by a file of the user's in the same form.
 
     ``fetched`` is the name and text of another such file, which the user's outranks. Reads about
-    20 kB and takes two or three milliseconds. Raises `ConfigError` with a line ``file:line: reason``
+    30 kB and takes about five milliseconds. Raises `ConfigError` with a line ``file:line: reason``
     for each bad row, or if the user's file can't be read.
     """
     files = _shipped()

@@ -131,26 +131,39 @@ def test_the_budget_sunday_is_an_ordinary_day(shipped: Calendars) -> None:
     assert hours(shipped, "NSE.EQ.cas", D(2026, 2, 8)) == ""
 
 
-def test_weekends_with_sessions_since_2015_trade_and_those_of_unknown_hours_are_unknown(
-    shipped: Calendars,
+@pytest.mark.parametrize("session_class", ["NSE.EQ.noncas", "NSE.IDX", "NSE.FO", "BSE.EQ.noncas", "BSE.FO"])
+def test_cash_and_derivatives_traded_on_these_weekends_since_2015(
+    shipped: Calendars, session_class: str
 ) -> None:
-    for exchange in ("NSE", "BSE"):
-        years = shipped.table(f"{exchange}.EQ.noncas", D(2015, 1, 1), D(2027, 1, 1)).days
-        weekends = [day for day in years if day.date.weekday() >= 5]
-        assert [f"{day.date}" for day in weekends if day.windows] == [
-            "2020-11-14", "2023-11-12", "2024-01-20", "2024-03-02", "2024-05-18", "2025-02-01", "2026-02-01",
-            "2026-11-08",
-        ]  # fmt: skip
-        assert [f"{day.date}" for day in weekends if not day.known] == [
-            "2015-02-28", "2016-10-30", "2019-10-27", "2020-02-01",
-        ]  # fmt: skip
-    assert hours(shipped, "NSE.EQ.cas", D(2024, 5, 18)) == "regular 09:15-10:00, regular 11:45-12:40"
-    assert not shipped.day("NSE.FO", D(2024, 5, 18)).known
+    days = shipped.table(session_class, D(2015, 1, 1), D(2027, 1, 1)).days
+
+    assert all(day.known for day in days)
+    assert [f"{day.date}" for day in days if day.date.weekday() >= 5 and day.windows] == [
+        "2015-02-28", "2016-10-30", "2019-10-27", "2020-02-01", "2020-11-14", "2023-11-12", "2024-01-20",
+        "2024-03-02", "2024-05-18", "2025-02-01", "2026-02-01", "2026-11-08",
+    ]  # fmt: skip
 
 
-def test_the_outage_of_2021_halted_nse_for_four_hours(shipped: Calendars) -> None:
-    assert hours(shipped, "NSE.FO", D(2021, 2, 24)) == "regular 09:15-11:40, regular 15:45-17:00"
-    assert not shipped.day("BSE.EQ.noncas", D(2021, 2, 24)).known
+def test_weekend_sessions_have_the_hours_of_their_notices(shipped: Calendars) -> None:
+    for saturday in (D(2015, 2, 28), D(2020, 2, 1), D(2024, 1, 20)):
+        assert hours(shipped, "NSE.FO", saturday) == "regular 09:15-15:30"
+        assert hours(shipped, "BSE.EQ.cas", saturday) == hours(shipped, "BSE.EQ.cas", D(2024, 1, 19))
+    assert hours(shipped, "NSE.FO", D(2016, 10, 30)) == "regular 18:30-19:30"
+    assert hours(shipped, "NSE.EQ.cas", D(2019, 10, 27)) == "preopen 18:00-18:15, regular 18:15-19:15"
+    for drill in (D(2024, 3, 2), D(2024, 5, 18)):
+        assert hours(shipped, "NSE.FO", drill) == "regular 09:15-10:00, regular 11:30-12:30"
+        assert hours(shipped, "NSE.IDX", drill).startswith(
+            "preopen 09:00-09:15, regular 09:15-10:00, preopen 11:15-11:30, regular 11:30-12:30"
+        )
+
+
+def test_the_outage_of_2021_halted_nse_for_four_hours_and_bse_traded_on(shipped: Calendars) -> None:
+    outage = D(2021, 2, 24)
+
+    assert hours(shipped, "NSE.FO", outage) == "regular 09:15-11:40, regular 15:45-17:00"
+    assert hours(shipped, "NSE.CDS", outage) == "regular 09:00-11:40, regular 15:30-17:00"
+    assert hours(shipped, "BSE.EQ.noncas", outage) == "preopen 09:00-09:15, regular 09:15-17:00"
+    assert hours(shipped, "BSE.CDS", outage) == "regular 09:00-17:00"
 
 
 @pytest.mark.parametrize(
@@ -158,8 +171,8 @@ def test_the_outage_of_2021_halted_nse_for_four_hours(shipped: Calendars) -> Non
     [
         ("NSE.EQ.cas", D(2015, 1, 1), D(2026, 12, 31)),
         ("BSE.FO", D(2015, 1, 1), D(2026, 12, 31)),
-        ("NSE.CDS", D(2026, 1, 1), D(2026, 12, 31)),
-        ("MCX.FO", D(2025, 1, 1), D(2026, 12, 31)),
+        ("NSE.CDS", D(2019, 1, 1), D(2026, 12, 31)),
+        ("MCX.FO", D(2019, 1, 1), D(2026, 12, 31)),
         ("US.EQ", D(2015, 1, 1), D(2027, 12, 31)),
     ],
 )
@@ -172,15 +185,63 @@ def test_each_venue_says_how_far_it_is_known(
         assert not shipped.day(session_class, beyond).known
 
 
-def test_commodities_close_by_the_clocks_of_new_york(shipped: Calendars) -> None:
+@pytest.mark.parametrize("year", [2017, *range(2019, 2027)])
+def test_commodities_close_by_the_clocks_of_new_york(shipped: Calendars, year: int) -> None:
     new_york = ZoneInfo("America/New_York")
     closes = set()
-    for day in shipped.table("MCX.FO", D(2026, 1, 1), D(2027, 1, 1)).days:
-        if day.windows and clock(day.windows[-1].end_ns) != "17:00":
+    for day in shipped.table("MCX.FO", D(year, 1, 1), D(year + 1, 1, 1)).days:
+        if day.windows and clock(day.windows[-1].end_ns) not in {"14:45", "17:00", "19:00", "19:15"}:
             noon = dt.datetime(day.date.year, day.date.month, day.date.day, 12, tzinfo=new_york)
             closes.add((bool(noon.dst()), clock(day.windows[-1].end_ns)))
 
     assert closes == {(True, "23:30"), (False, "23:55")}
+
+
+@pytest.mark.parametrize("year", [2017, *range(2019, 2027)])
+def test_commodities_have_no_morning_when_shares_have_a_holiday(shipped: Calendars, year: int) -> None:
+    """The lists of two exchanges, from other sources: a date typed wrong in either stands out."""
+    days = {
+        name: [day for day in shipped.table(name, D(year, 1, 1), D(year + 1, 1, 1)).days if day.known]
+        for name in ("MCX.FO", "NSE.FO")
+    }
+    known = {day.date for day in days["MCX.FO"]}
+
+    no_morning, holidays = (
+        {
+            day.date
+            for day in days[name]
+            if day.date in known and day.date.weekday() < 5
+            and not any(clock(w.start_ns) < "16:00" for w in day.windows)
+        }
+        for name in ("MCX.FO", "NSE.FO")
+    )  # fmt: skip
+    assert no_morning == holidays
+
+
+def test_currency_is_closed_whenever_shares_are_and_on_a_few_days_more(shipped: Calendars) -> None:
+    more = {}
+    for year in range(2019, 2027):
+        days = shipped.table("NSE.CDS", D(year, 1, 1), D(year + 1, 1, 1)).days
+        closed = {day.date for day in days if day.known and not day.windows and day.date.weekday() < 5}
+        shares = shipped.table("NSE.EQ.cas", D(year, 1, 1), D(year + 1, 1, 1)).days
+        holidays = {day.date for day in shares if not day.windows and day.date.weekday() < 5}
+        assert holidays <= closed
+        more[year] = len(closed - holidays)
+
+    assert more == {2019: 2, 2020: 5, 2021: 6, 2022: 3, 2023: 3, 2024: 4, 2025: 4, 2026: 4}
+
+
+def test_what_no_two_sources_agree_on_is_unknown(shipped: Calendars) -> None:
+    for session_class, dates in {
+        "MCX.FO": "2017-10-19 2019-04-29 2019-10-21 2020-02-01 2024-01-01 2026-11-08",
+        "NSE.CDS": "2020-02-01 2020-11-14 2022-02-07 2023-09-28 2023-09-29 2024-09-18 2026-02-01 2026-11-08",
+    }.items():
+        days = shipped.table(session_class, D(2019, 1, 1), D(2027, 1, 1)).days
+        if session_class == "MCX.FO":
+            days = shipped.table(session_class, D(2017, 1, 1), D(2018, 1, 1)).days + days
+        assert " ".join(f"{day.date}" for day in days if not day.known) == dates
+    for year in (2015, 2016, 2018):
+        assert not any(day.known for day in shipped.table("MCX.FO", D(year, 1, 1), D(year + 1, 1, 1)).days)
 
 
 def test_us_shares_keep_new_york_time_and_half_days(shipped: Calendars) -> None:
@@ -239,7 +300,24 @@ def test_commodities_may_open_in_the_evening_only(shipped: Calendars) -> None:
     assert hours(shipped, "MCX.FO", D(2025, 3, 14)) == "regular 17:00-23:30"
     assert hours(shipped, "MCX.FO", D(2025, 2, 1)) == "regular 09:00-17:00"
     assert hours(shipped, "MCX.FO", D(2025, 8, 15)) == ""
-    assert not shipped.day("MCX.FO", D(2025, 10, 21)).known
+    assert hours(shipped, "MCX.FO", D(2025, 10, 21)) == "regular 13:45-14:45"
+    assert hours(shipped, "MCX.FO", D(2025, 10, 28)) == "regular 13:25-23:30"  # a fault in the morning
+
+
+def test_commodities_opened_an_hour_later_until_2018_and_had_no_evenings_in_the_lockdown(
+    shipped: Calendars,
+) -> None:
+    assert hours(shipped, "MCX.FO", D(2017, 3, 10)) == "regular 10:00-23:55"
+    assert hours(shipped, "MCX.FO", D(2017, 8, 25)) == "regular 17:00-23:30"
+    assert clock(shipped.day("MCX.FO", D(2018, 12, 28)).grid_anchor) == "10:00"
+    assert hours(shipped, "MCX.FO", D(2019, 1, 1)) == "regular 09:00-17:00"
+    assert hours(shipped, "MCX.FO", D(2020, 3, 27)) == "regular 09:00-23:30"
+    assert hours(shipped, "MCX.FO", D(2020, 3, 30)) == "regular 09:00-17:00"
+    assert hours(shipped, "MCX.FO", D(2020, 4, 6)) == ""
+    assert hours(shipped, "MCX.FO", D(2020, 4, 22)) == "regular 09:00-17:00"
+    assert hours(shipped, "MCX.FO", D(2020, 4, 23)) == "regular 09:00-23:30"
+    assert hours(shipped, "MCX.FO", D(2020, 11, 14)) == "regular 18:15-19:15"
+    assert hours(shipped, "MCX.FO", D(2024, 2, 13)) == "regular 13:00-23:55"
 
 
 def test_currency_keeps_the_cash_holidays_and_adds_its_own(shipped: Calendars) -> None:
@@ -247,6 +325,9 @@ def test_currency_keeps_the_cash_holidays_and_adds_its_own(shipped: Calendars) -
     assert hours(shipped, "NSE.CDS", D(2026, 2, 19)) == ""
     assert hours(shipped, "NSE.CDS", D(2026, 2, 20)) == "regular 09:00-17:00"
     assert hours(shipped, "NSE.EQ.cas", D(2026, 2, 19)) != ""
+    assert hours(shipped, "NSE.CDS", D(2025, 9, 5)) == "regular 09:00-17:00"
+    assert hours(shipped, "NSE.CDS", D(2025, 9, 8)) == ""  # where the holiday of the 5th was moved
+    assert hours(shipped, "BSE.CDS", D(2025, 10, 21)) == "regular 13:45-14:45"
 
 
 @pytest.mark.parametrize("date", [D(2027, 1, 4), D(2027, 1, 2), D(2014, 12, 31), D(2014, 1, 1)])

@@ -150,16 +150,17 @@ class Room:
             if not self._reserve.held and free >= 2 * self._reserve.size:
                 await asyncio.to_thread(self._reserve.make)
             return False
+        stopped = self._refused or self._parked is not None
+        if stopped and free >= 2 * self._reserve.size and await asyncio.to_thread(self._reserve.make):
+            self._go_on()
+            return False
         if await asyncio.to_thread(self._journal.prune, self._ways.needed_from(), max_bytes=0):
             self._patience = PATIENCE
             return True
         self._hurry()
         if self._parked is None:
             return await self._give_way(free)
-        if free >= 2 * self._reserve.size and await asyncio.to_thread(self._reserve.make):
-            self._go_on()
-        else:
-            self._park(self._parked)
+        self._park(self._parked)
         return False
 
     async def _give_way(self, free: int) -> bool:
@@ -209,7 +210,9 @@ class Room:
             feeds.park(why)
 
     def _go_on(self) -> None:
-        log.info("disk.room_again", parked_s=round(time.monotonic() - self._parked_at, 1))
+        """Feeds whose frames were refused stopped by themselves, parked here or not."""
+        if self._parked is not None:
+            log.info("disk.room_again", parked_s=round(time.monotonic() - self._parked_at, 1))
         self._parked, self._refused, self._patience = None, False, PATIENCE
         for feeds in self.feeds:
             feeds.wake()

@@ -187,6 +187,25 @@ async def test_a_full_disk_takes_one_more_batch_then_parks_and_comes_back(house:
     assert [r.kind for b in await house.read() for r in b.records()].count(Kind.DISCONNECT) == 1
 
 
+async def test_room_that_came_back_by_itself_costs_no_frame_and_no_connection(house: House) -> None:
+    """A batch was refused, and before anybody looked the disk had room again."""
+    await house.look()
+    house.hear(5)
+    house.committing = False
+    fill(house.disk / "others")
+    house.reserve.give_up()
+    fill(house.disk / "more")
+    with pytest.raises(JournalFull):
+        house.hear(1)
+    (house.disk / "others").unlink()
+    (house.disk / "more").unlink()
+
+    await house.look()
+
+    assert (house.room.shed_frames, house.state, house.room.unfit()) == (0, "ok", None)
+    assert (house.feeds.parked, house.feeds.woken, house.reserve.held) == (None, 1, True)
+
+
 async def test_what_is_being_read_while_frames_are_shed_is_read_again(house: House) -> None:
     house.hear(5)
     house.source = BatchSource(house.journal, 0)  # as after a start: nothing is in memory

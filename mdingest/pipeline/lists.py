@@ -22,9 +22,9 @@ _SERVER_ERROR = 500
 async def instrument_list(source: str, cache: Path) -> Path:
     """The file that holds it: ``source`` itself if local, else ``cache``, renewed from the address.
 
-    An address that does not answer, or with a web page (a proxy's, of maintenance), leaves an older
-    copy in use, with a warning. Without one it raises TransientError, or PermanentError if the address
-    or file is wrong. Cancelling leaves the old copy.
+    An address that does not answer, or with a web page (a proxy's, of maintenance), and a full disk
+    leave an older copy in use, with a warning. Without one it raises TransientError, or PermanentError
+    if the address or file is wrong. Cancelling leaves the old copy.
     """
     if not source.startswith(("http://", "https://")):
         return _local(Path(source))
@@ -48,10 +48,10 @@ def _missing(path: Path) -> bool:
 
 
 async def _fetch(url: str, cache: Path) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
     fresh = cache.with_name(cache.name + ".new")
     size, begin = 0, b""
     try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as reply:
             if reply.status != _OK:
                 error = f"{url} answered {reply.status}"
@@ -77,6 +77,8 @@ async def _fetch(url: str, cache: Path) -> None:
         fresh.replace(cache)
     except (aiohttp.ClientError, TimeoutError) as exc:
         raise TransientError(f"{url} can't be fetched: {str(exc) or type(exc).__name__}") from exc
+    except OSError as exc:
+        raise TransientError(f"{cache} can't be written: {exc.strerror}") from exc
     finally:
         fresh.unlink(missing_ok=True)
     log.info("instruments.fetched", bytes=size, file=cache.name)

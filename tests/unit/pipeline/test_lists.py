@@ -8,6 +8,7 @@ from aiohttp import web
 
 from mdingest.errors import PermanentError, TransientError
 from mdingest.pipeline.lists import instrument_list
+from tests.support.disks import fill, small_disk
 
 
 class Vendor:
@@ -79,6 +80,18 @@ async def test_a_wrong_address_is_said_at_once_even_with_an_old_copy(tmp_path: P
     with pytest.raises(PermanentError, match="404"):
         await instrument_list(vendor.url + "/nothing", cache)
     assert cache.read_text() == Vendor.text
+
+
+async def test_a_disk_that_takes_no_list_leaves_the_old_copy_in_use(tmp_path: Path, vendor: Vendor) -> None:
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        cache = disk / "kite.csv"
+        await instrument_list(vendor.url, cache)
+        fill(disk / "others")
+        vendor.text = "x" * (1 << 20)
+        assert (await instrument_list(vendor.url, cache)).read_text() == Vendor.text
+        cache.unlink()
+        with pytest.raises(TransientError, match="can't be written: No space left"):
+            await instrument_list(vendor.url, cache)
 
 
 async def test_nobody_at_the_address_is_a_reason_to_try_later(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ and appended together: when the oldest has waited for `MAX_WAIT_S`, or many wait
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -138,7 +139,8 @@ class Intake:
                         await asyncio.sleep(WAKING_S)
                     tick_at = max(tick_at + spacing_s, now)
                     if (self._open or self._tick_wanted()) and not self._refused:
-                        self.add(Kind.TICK, 0, b"")
+                        with suppress(JournalFull):  # a second is told when what waits is taken again
+                            self.add(Kind.TICK, 0, b"")
         except asyncio.CancelledError:
             try:
                 self.flush()

@@ -6,7 +6,9 @@ import pytest
 
 from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
 from mdingest.errors import JournalError
+from mdingest.pipeline import intake as intake_module
 from mdingest.pipeline.intake import MAX_BYTES, MAX_RECORDS, SLEPT_S, TICK_S, Intake
+from mdingest.pipeline.tail import JournalFull
 from mdingest.telemetry.clock import Clock
 
 SLOW = Clock(wall_origin_ns=0, origin_ns=0, speed=1e-6, shifted=True)  # a second of it never passes here
@@ -17,11 +19,13 @@ class FakeJournal:
 
     def __init__(self) -> None:
         self.end = 0
-        self.refuses = False
+        self.refuses = self.full = False
 
     def append(self, records: list[Record]) -> Batch:
+        if self.full:
+            raise JournalFull("No space left on device")
         if self.refuses:
-            raise JournalError("No space left on device")
+            raise JournalError("Input/output error")
         raw = encode_batch(records, self.end)
         batch = decode_batch(memoryview(raw), self.end)
         self.end = batch.end
@@ -187,3 +191,28 @@ async def test_a_journal_that_fails_ends_the_intake() -> None:
     with pytest.raises(JournalError):
         async with asyncio.timeout(5):
             await intake.run()
+
+
+async def test_a_disk_that_fills_while_a_second_is_told_does_not_end_the_intake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake_module, "FULL_S", 0.001)
+    log, journal = Log(), FakeJournal()
+
+    def much_comes() -> bool:
+        if not log.batches and not journal.full:
+            journal.full = True
+            intake.add(Kind.FRAME, 1, bytes(MAX_BYTES))
+        return True
+
+    intake = Intake(journal, log.deliver, Clock(speed=60.0, shifted=True), tick_wanted=much_comes)
+    task = asyncio.ensure_future(intake.run())
+    async with asyncio.timeout(5):
+        while not journal.full and not task.done():
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        journal.full = False
+        await log.reach(1)
+    await stopped(task)
+    assert log.kinds()[0] == "FRAME"

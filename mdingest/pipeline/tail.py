@@ -57,7 +57,7 @@ def clear_directory(directory: Path) -> tuple[list[Segment], list[Path], int]:
     Returns the segments in order, the damaged ones (renamed to ``.bad``, for a person to look
     at), and the first address that those can't have used.
     """
-    for leftover in directory.glob(f"*{seg.SUFFIX}.new"):
+    for leftover in directory.glob("*.md[js].new"):  # of segments and states
         leftover.unlink()
     found, damaged = usable_segments(directory)
     set_aside, beyond = [], 0

@@ -228,9 +228,10 @@ def test_a_segment_that_power_loss_left_empty_is_no_trouble(home: Path) -> None:
     assert len(list(home.glob("*.mdj"))) == 1
 
 
-def test_a_half_made_segment_is_forgotten(home: Path) -> None:
+@pytest.mark.parametrize("name", [seg.segment_name(99), f"{99:020d}.mds"])
+def test_a_half_made_segment_or_state_is_forgotten(home: Path, name: str) -> None:
     written(home, 2)
-    (home / (seg.segment_name(99) + ".new")).write_bytes(b"MDJ")
+    (home / f"{name}.new").write_bytes(b"MDJ")
     with opened(home):
         assert not list(home.glob("*.new"))
 

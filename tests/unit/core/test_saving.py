@@ -59,7 +59,7 @@ def test_what_is_not_a_state_is_refused(cut: int) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's and numpy's own are as good
         unpack(out.getvalue()[:cut])
     with pytest.raises(ValueError, match="format"):
-        unpack(out.getvalue().replace(b"MDMS", b"MDMS"))
+        unpack(out.getvalue().replace(b"MDMS\x03", b"MDMS\x02"))
     with pytest.raises(ValueError, match="bytes"):
         unpack(out.getvalue() + b"more")
 

@@ -197,19 +197,19 @@ async def test_a_disk_that_fills_while_a_second_is_told_does_not_end_the_intake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(intake_module, "FULL_S", 0.001)
-    log, journal = Log(), FakeJournal()
+    log, journal, filled = Log(), FakeJournal(), asyncio.Event()
 
     def much_comes() -> bool:
-        if not log.batches and not journal.full:
+        if not filled.is_set():
             journal.full = True
             intake.add(Kind.FRAME, 1, bytes(MAX_BYTES))
+            filled.set()
         return True
 
     intake = Intake(journal, log.deliver, Clock(speed=60.0, shifted=True), tick_wanted=much_comes)
     task = asyncio.ensure_future(intake.run())
     async with asyncio.timeout(5):
-        while not journal.full and not task.done():
-            await asyncio.sleep(0.001)
+        await filled.wait()
         await asyncio.sleep(0.01)
         assert not task.done()
         journal.full = False

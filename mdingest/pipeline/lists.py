@@ -1,7 +1,10 @@
 """A provider's list of instruments: a local file, or fetched and kept for days without network."""
 
 import asyncio
+import itertools
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +20,8 @@ _PIECE = 1 << 16
 _OK = 200
 _TRY_LATER = 429
 _SERVER_ERROR = 500
+_LEFT_S = 3_600.0  # no download takes so long
+_numbers = itertools.count()  # a feed, its repair and other commands may fetch a list at the same time
 
 
 async def instrument_list(source: str, cache: Path) -> Path:
@@ -47,11 +52,20 @@ def _missing(path: Path) -> bool:
     return not path.exists()
 
 
+def _clear(cache: Path) -> None:
+    """Remove what killed processes left of their downloads."""
+    for left in cache.parent.glob(f".{cache.name}.*.new"):
+        with suppress(FileNotFoundError):  # another one clears as well
+            if left.stat().st_mtime < time.time() - _LEFT_S:
+                left.unlink()
+
+
 async def _fetch(url: str, cache: Path) -> None:
-    fresh = cache.with_name(cache.name + ".new")
+    fresh = cache.with_name(f".{cache.name}.{os.getpid()}.{next(_numbers)}.new")
     size, begin = 0, b""
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(_clear, cache)
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(url) as reply:
             if reply.status != _OK:
                 error = f"{url} answered {reply.status}"

@@ -1,5 +1,7 @@
 """A provider's instrument list: local, fetched, or the copy of another day."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -50,6 +52,21 @@ async def test_a_list_is_fetched_anew_each_time(tmp_path: Path, vendor: Vendor) 
     vendor.text = "another day"
     assert (await instrument_list(vendor.url, cache)).read_text() == "another day"
     assert [path.name for path in cache.parent.iterdir()] == ["kite.csv"]
+
+
+async def test_several_may_fetch_one_list_at_once_and_a_killed_one_leaves_nothing_for_ever(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    cache = tmp_path / "kite.csv"
+    killed = tmp_path / ".kite.csv.7.0.new"
+    killed.touch()
+    os.utime(killed, (0, 0))
+    vendor.text = "1,AAA\n" * 50_000  # several pieces
+
+    found = await asyncio.gather(*(instrument_list(vendor.url, cache) for _ in range(4)))
+
+    assert {path.read_text() for path in found} == {vendor.text}
+    assert os.listdir(tmp_path) == ["kite.csv"]  # noqa: PTH208
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mdingest.app.parts import calendars_of
-from mdingest.app.tokens import tokens_of
+from mdingest.app.tokens import living_token
 from mdingest.calendars import Calendars
 from mdingest.config import Config, addresses_of
 from mdingest.core.instrument import Instrument
@@ -71,6 +71,7 @@ class Histories:
         self._commit = commit
         self._book = calendars_of(config()) if book is None else book
         self._paces: dict[str, Pace] = {}
+        self._fetching = asyncio.Lock()
         self._answers: dict[str, tuple[object, Mapping[str, Resolved], list[str]]] = {}  # the last of each
 
     async def ready(
@@ -145,9 +146,9 @@ class Histories:
             if self._clock.shifted and (real := addresses_of(name, options)):
                 raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
         if provider.access is not None:
-            for token in tokens_of(provider, config, []):
-                if token.expires_ns is None or token.expires_ns > self._clock.wall_ns():
-                    return provider, provider.access.using(options, token.secret)
+            token = living_token(provider, config, self._clock.wall_ns())
+            if token is not None:
+                return provider, provider.access.using(options, token.secret)
         return provider, options
 
     async def _look_up(
@@ -197,9 +198,10 @@ class Histories:
         return resolved
 
     async def _list(self, source: str, cache: Path) -> Path:
-        if source.startswith(("http://", "https://")) and await asyncio.to_thread(_is_fresh, cache):
-            return cache
-        return await instrument_list(source, cache)
+        async with self._fetching:  # jobs begin together, and the first one's list does for all
+            if source.startswith(("http://", "https://")) and await asyncio.to_thread(_is_fresh, cache):
+                return cache
+            return await instrument_list(source, cache)
 
     def _backfill(
         self,

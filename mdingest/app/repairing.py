@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mdingest.app.histories import Histories
-from mdingest.app.tokens import tokens_of
+from mdingest.app.tokens import living_token
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE
 from mdingest.pipeline.history.held import Commit
@@ -81,7 +81,4 @@ def _can_ask(config: Config, name: str, now_ns: int) -> bool:
         return False
     if MINUTE.seconds not in provider.history(options).capabilities.intervals:
         return False
-    tokens = tokens_of(provider, config, [])
-    return provider.access is None or any(
-        token.expires_ns is None or token.expires_ns > now_ns for token in tokens
-    )
+    return provider.access is None or living_token(provider, config, now_ns) is not None

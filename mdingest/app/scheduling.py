@@ -66,9 +66,10 @@ def jobs_of(
         daily = daily_of(entry.at, session_class, histories)
         if isinstance(entry, Reconcile):
             name = f"reconcile {entry.provider} {entry.interval} {when}"
-            return Job("reconcile", name, daily, partial(_reconcile, entry, symbols))
+            return Job("reconcile", name, daily, partial(_reconcile, entry, symbols), [entry.provider])
         name = f"{','.join(entry.providers)} {entry.interval} {entry.period_s / _DAY_S:g}d {when}"
-        return Job("backfill", name, daily, partial(_backfill, entry, symbols, histories, clock))
+        run = partial(_backfill, entry, symbols, histories, clock)
+        return Job("backfill", name, daily, run, entry.providers)
 
     async def _reconcile(entry: Reconcile, symbols: Sequence[str], _due_ns: int) -> Outcome:
         return compared(await reconcile(entry, symbols, histories, store, commit, clock))

@@ -84,6 +84,16 @@ def tokens_of(
     return [*found, own] if is_newer else [own, *found]
 
 
+def living_token(
+    provider: LiveProvider[Any] | HistoryProvider[Any], config: Config, now_ns: int
+) -> Token | None:
+    """The token that a provider is asked with now: the first of `tokens_of` that is not too old."""
+    for token in tokens_of(provider, config, []):
+        if token.expires_ns is None or token.expires_ns > now_ns:
+            return token
+    return None
+
+
 def write_secret(path: Path, text: str) -> None:
     """A file that only its owner may read, complete or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)

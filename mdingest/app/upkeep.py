@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from mdingest.app.histories import Histories
+from mdingest.app.renewing import renewal_of, watch_renewals
 from mdingest.app.repairing import repairer_of
 from mdingest.app.scheduling import jobs_of
 from mdingest.calendars import Calendars
@@ -28,6 +30,7 @@ class Upkeep:
     repairer: Repairer
     schedule: Schedule
     measure: Measure
+    watch_renewals: Producer
 
     def watch(self, health: Health) -> None:
         """Let them be part of what the process says of itself."""
@@ -42,7 +45,11 @@ class Upkeep:
     @property
     def of_the_feeds(self) -> dict[str, Producer]:
         """Those without which what a feed missed stays missing."""
-        return {"repair": self.repairer.run, "repair.measure": self.measure.run}
+        return {
+            "repair": self.repairer.run,
+            "repair.measure": self.measure.run,
+            "upkeep.renewals": self.watch_renewals,
+        }
 
 
 @asynccontextmanager
@@ -64,4 +71,5 @@ async def upkeeping(
         schedule = Schedule(store, commit, jobs, now_ns=clock.wall_ns, real_s=clock.real_s)
         repairer = repairer_of(config, clock, store, commit, histories)
         measure = Measure(store, metrics, hours=histories.hours_of, now_ns=clock.wall_ns)
-        yield Upkeep(repairer, schedule, measure)
+        renewed = renewal_of(config, clock, store, commit, schedule, repairer)
+        yield Upkeep(repairer, schedule, measure, partial(watch_renewals, config, clock, renewed))

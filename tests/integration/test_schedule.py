@@ -28,6 +28,7 @@ class Plan:
     store: Store
     now: int = ns(DUE - 1)
     ran: list[int] = field(default_factory=list)
+    begun: asyncio.Queue[int] = field(default_factory=asyncio.Queue)  # the same, to be waited for
     outcomes: list[Outcome | Exception] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     keeps: bool = True
@@ -43,10 +44,11 @@ class Plan:
 
     async def jobs(self) -> list[Job]:
         daily = Daily(dt.time(16, 15), BOOK.zone("NSE.EQ.cas"), partial(BOOK.day, "NSE.EQ.cas"))
-        return [Job("backfill", name, daily, self.run) for name in self.names]
+        return [Job("backfill", name, daily, self.run, name.split()[0].split(",")) for name in self.names]
 
     async def run(self, due_ns: int) -> Outcome:
         self.ran.append(due_ns)
+        self.begun.put_nowait(due_ns)
         await self.hold.wait()
         outcome = self.outcomes.pop(0) if self.outcomes else Outcome("2 symbols")
         if isinstance(outcome, Exception):
@@ -92,6 +94,40 @@ async def test_after_days_away_only_the_last_one_is_made_up_for(plan: Plan) -> N
 
     assert await plan.look(ns(6 * DAY_S + DUE + 5)) == 2
     assert plan.ran[-1] == ns(6 * DAY_S + DUE)
+
+
+async def test_what_failed_is_due_at_once_when_whom_it_asks_has_another_token(plan: Plan) -> None:
+    plan.names = ["kite,yfinance 1m", "binance 1m"]
+    plan.outcomes = [PermanentError("no token")] * 20
+    await plan.look(ns(DUE))
+    await plan.look(ns(DUE + 3_600))
+    assert await plan.look() == 4, "both failed twice"
+
+    assert plan.schedule.renewed(["kite"]) == 1
+    assert await plan.look() == 5, "only the one that asks it"
+    assert await plan.look(ns(DUE + 3_600 + 599)) == 5
+    assert await plan.look(ns(DUE + 3_600 + 600)) == 6, "its waits begin anew"
+
+    plan.outcomes = []
+    plan.schedule.renewed(["kite"])
+    assert await plan.look() == 7
+    assert plan.schedule.renewed(["kite"]) == 0
+    assert await plan.look() == 7, "it is done"
+
+
+async def test_what_runs_with_the_old_token_and_fails_runs_again_at_once(plan: Plan) -> None:
+    plan.hold.clear()
+    plan.outcomes = [PermanentError("no token")]
+    plan.now = ns(DUE)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        task = group.create_task(plan.schedule.run())
+        await plan.begun.get()
+        plan.schedule.renewed(["kite"])
+        plan.hold.set()
+        await plan.begun.get()
+        task.cancel()
+
+    assert await plan.look() == 2, "it went well"
 
 
 async def test_it_never_overlaps_itself(plan: Plan) -> None:

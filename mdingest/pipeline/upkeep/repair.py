@@ -25,6 +25,7 @@ from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.order import Order
 from mdingest.pipeline.history.report import Quiet, Report, SymbolReport
 from mdingest.pipeline.upkeep import attempts
+from mdingest.pipeline.upkeep.alarm import Alarm
 from mdingest.pipeline.upkeep.asking import Asked, Ready
 from mdingest.pipeline.upkeep.holes import (
     covered_by_others,
@@ -94,6 +95,7 @@ class Repairer:
         ``now_ns`` is the wall clock; ``real_s`` turns its seconds into real ones.
         """
         self.status = RepairStatus()
+        self.alarm = Alarm()  # rung: look now
         self._store = store
         self._commit = commit
         self._ready = ready
@@ -107,7 +109,7 @@ class Repairer:
     async def run(self) -> None:
         """Until cancelled. A database that does not answer is asked again at the next look."""
         while True:
-            await asyncio.sleep(max(self._real_s(LOOK_S), _SHORTEST_LOOK_S))
+            await self.alarm.sleep(max(self._real_s(LOOK_S), _SHORTEST_LOOK_S))
             if not self._enabled():
                 continue
             try:

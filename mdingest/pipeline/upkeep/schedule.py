@@ -5,8 +5,8 @@ restart neither forgets nor repeats; what failed is tried again some times befor
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import MdingestError, StoreUnavailable
 from mdingest.pipeline.history.held import Commit
+from mdingest.pipeline.upkeep.alarm import Alarm
 from mdingest.pipeline.upkeep.timetable import Daily
 from mdingest.store.base import Run, Store, Transaction
 from mdingest.telemetry.alerts import Condition
@@ -44,6 +45,7 @@ class Job:
     name: str  # the same after a restart; another configuration is another job
     daily: Daily
     run: Callable[[int], Awaitable[Outcome]]
+    providers: Collection[str] = ()  # whom it asks
 
 
 class Schedule:
@@ -67,6 +69,8 @@ class Schedule:
         self._known: dict[str, Job] = {}
         self._runs: dict[str, Run] | None = None  # None: not read yet
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()  # jobs that are due if they failed
+        self._alarm = Alarm()
 
     async def run(self) -> None:
         """Until cancelled. A database that does not answer is asked again at the next look."""
@@ -76,7 +80,7 @@ class Schedule:
                     await self.look(group)
                 except StoreUnavailable as exc:
                     log.warning("schedule.store_unavailable", error=str(exc))
-                await asyncio.sleep(max(self._real_s(LOOK_S), _SHORTEST_LOOK_S))
+                await self._alarm.sleep(max(self._real_s(LOOK_S), _SHORTEST_LOOK_S))
 
     async def look(self, group: asyncio.TaskGroup) -> None:
         """Start what is due now. Raises StoreUnavailable."""
@@ -85,10 +89,28 @@ class Schedule:
         self._known = {job.name: job for job in await self._jobs()}
         now = self._now_ns()
         for job in self._known.values():
-            due = due_now(job.daily, self._runs.get(job.name), now)
-            if due is not None and job.name not in self._running:
-                task = group.create_task(self._do(job, due), name=f"schedule.{job.name}")
+            if job.name in self._running:
+                continue
+            run = self._runs.get(job.name)
+            if job.name in self._again and run is not None and run.failed:
+                run = replace(run, ended_ns=0, attempts=0)  # as if it had not been tried
+            self._again.discard(job.name)
+            due = due_now(job.daily, run, now)
+            if due is not None:
+                attempts = run.attempts if run is not None and run.due_ns == due else 0
+                task = group.create_task(self._do(job, due, attempts), name=f"schedule.{job.name}")
                 self._running[job.name] = task
+
+    def renewed(self, providers: Collection[str]) -> int:
+        """These can be asked again: what failed and asks any of them is due at once. How many jobs that are.
+
+        One that runs just now is due again if it fails.
+        """
+        asking = {job.name for job in self._known.values() if not set(providers).isdisjoint(job.providers)}
+        failed = {name for name in asking if (run := (self._runs or {}).get(name)) is not None and run.failed}
+        self._again |= failed | (asking & self._running.keys())
+        self._alarm.ring()
+        return len(failed)
 
     def check(self) -> tuple[bool, Detail]:
         """For `Health`: what failed has an alert, and does not make the process ill."""
@@ -113,15 +135,14 @@ class Schedule:
             detail |= {"error" if run.failed else "said": run.said}
         return detail
 
-    async def _do(self, job: Job, due_ns: int) -> None:
+    async def _do(self, job: Job, due_ns: int, attempts: int) -> None:
+        """Once more after so many ``attempts`` in vain."""
         try:
             log.info("schedule.begun", what=job.what, job=job.name, due=_text(due_ns))
             try:
                 outcome = await job.run(due_ns)
             except MdingestError as exc:
                 outcome = Outcome(str(exc), failed=True)
-            before = (self._runs or {}).get(job.name)
-            attempts = before.attempts if before is not None and before.due_ns == due_ns else 0
             said = outcome.said[:_LONGEST_SAID]
             done = Run(job.name, due_ns, self._now_ns(), outcome.failed, attempts + outcome.failed, said)
             self._runs = {**(self._runs or {}), job.name: done}
@@ -133,6 +154,8 @@ class Schedule:
                 log.warning("schedule.not_kept", job=job.name, error=str(exc))
         finally:
             self._running.pop(job.name, None)
+            if job.name in self._again:
+                self._alarm.ring()
 
 
 def due_now(daily: Daily, run: Run | None, now_ns: int) -> int | None:

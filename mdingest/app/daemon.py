@@ -79,7 +79,7 @@ async def run_daemon(
         health.register("disk", ingest.room.check)
         health.register("alerts", alerts.detail)
         producers: dict[str, Any] = {f"feeds.{feed.name}": feed.run for feed in feeds}
-        producers["replay.retired"] = partial(replay_retired, config, clock, store)
+        producers["replay.retired"] = partial(replay_retired, config, clock, store, ingest.writer.bring)
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
         producers |= upkeep.producers if serve_http else upkeep.of_the_feeds

@@ -4,7 +4,7 @@ The same decoder, machine and batches as the daemon's, so every column must come
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from mdingest.store.base import Position, Store, Transaction
 log = structlog.get_logger()
 
 ROWS_PER_COMMIT = 50_000
+STEPS_PER_COMMIT = 5_000  # of a quiet market each has a row or two, and the objects around them weigh more
 AT_ITS_END = -1
 SHOWN = 20
 _LAST = 1 << 62
@@ -82,11 +83,11 @@ async def replay(
     into: Store,
     *,
     make_decoder: Callable[[str], FrameDecoder],
-    code: str,
-    settings: CandleSettings,
+    running: Start,
     until_of: Callable[[str], int | None] = lambda _: None,
     ended_ns: int | None = None,
     part: Part = WHOLE,
+    commit: Callable[[Transaction], Awaitable[object]] | None = None,
 ) -> tuple[ReplayReport, list[tuple[int, int]]]:
     """Step a journal, or a part of it, and commit its rows, without any position.
 
@@ -97,25 +98,26 @@ async def replay(
     Instruments are found, or made, in ``into`` by their symbols: its ids need not be the
     journal's. ``until_of`` gives the position of a journal (by uuid), where the replay
     stops. ``ended_ns`` (wall; `AT_ITS_END`: its last record) says that the journal was given
-    up then: what was open ends with its last frame, and gaps that last end there.
+    up then: what was open ends with its last frame, and gaps that last end there. ``commit``
+    takes the rows instead of ``into``, which they are for: somebody else writes there, too.
 
-    Returns the report, and the spans ``[from, to)`` of wall ns that ran under the same
-    ``code`` and ``settings``. Cancelling leaves what was committed; doing it again is harmless.
+    Returns the report, and the spans ``[from, to)`` of wall ns that ran under the code
+    and settings of ``running``. Cancelling leaves what was committed; doing it again is harmless.
     """
     reader = JournalReader(journal)
     report = ReplayReport(reader.uuid)
-    begun = _begin(reader, journal, report, part, settings, make_decoder)
+    begun = _begin(reader, journal, report, part, running.settings, make_decoder)
     machine, decoder = begun.machine, begun.decoder
     spans: list[tuple[int, int]] = []
-    steps: list[Step] = []
     names = _Names(into)
     await names.add(decoder.subscriptions)
-    rows, end, last_ns = 0, begun.start, 0
+    waiting = _Waiting(names, commit or into.commit)
+    end, last_ns = begun.start, 0
     until = min((lsn for lsn in (until_of(reader.uuid), part.end) if lsn is not None), default=None)
     for batch in _batches(reader, report, begun.start, until):
-        if not spans and batch.end > begun.committed and (machine.code, machine.settings) == (code, settings):
+        if not spans and batch.end > begun.committed and Start(machine.code, machine.settings) == running:
             spans.append((int(batch.wall_ns[0]), _LAST))
-        _note_start(batch, report, spans, code, settings)
+        _note_start(batch, report, spans, running)
         await names.learn(batch)
         if batch.lsn != end:
             machine.hole(int(batch.wall_ns[0]))
@@ -129,18 +131,14 @@ async def replay(
         if part.end is not None:
             _leave_open(events)
         report.rows += len(events.candles)
-        if events:
-            steps.append(Step(batch.end, events, int(batch.wall_ns[-1])))
-            rows += len(events.candles)
-        if rows >= ROWS_PER_COMMIT:
-            await into.commit(names.translate(coalesce(steps)))
-            steps, rows = [], 0
+        waiting.add(Step(batch.end, events, last_ns))
+        if waiting.enough:
+            await waiting.commit()
         await asyncio.sleep(0)
     if ended_ns is not None and part.end is None:
         ended_ns = last_ns if ended_ns == AT_ITS_END else ended_ns
-        steps.append(Step(end, _given_up(machine, end, code, settings, ended_ns), ended_ns))
-    if steps:
-        await into.commit(names.translate(coalesce(steps)))
+        waiting.add(Step(end, _given_up(machine, end, running, ended_ns), ended_ns))
+    await waiting.commit()
     return report, spans
 
 
@@ -225,9 +223,38 @@ class _Names:
         return new
 
 
-def _given_up(machine: Machine, end: int, code: str, settings: CandleSettings, ended_ns: int) -> Events:
+class _Waiting:
+    """Steps of the next transaction. Those without rows, as in a night of heartbeats, take no room."""
+
+    def __init__(self, names: _Names, commit: Callable[[Transaction], Awaitable[object]]) -> None:
+        self._names = names
+        self._commit = commit
+        self._steps: list[Step] = []
+        self._rows = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether it is time to commit."""
+        return self._rows >= ROWS_PER_COMMIT or len(self._steps) >= STEPS_PER_COMMIT
+
+    def add(self, step: Step) -> None:
+        """The next one."""
+        if self._steps and not step.events.rows:
+            self._steps[-1].events.streams |= step.events.streams
+        elif step.events:
+            self._steps.append(step)
+            self._rows += step.events.rows
+
+    async def commit(self) -> None:
+        """All that waits, if anything does."""
+        if self._steps:
+            await self._commit(self._names.translate(coalesce(self._steps)))
+            self._steps, self._rows = [], 0
+
+
+def _given_up(machine: Machine, end: int, running: Start, ended_ns: int) -> Events:
     """What a START would bring forth, with gaps that end when the journal was given up."""
-    start = Record(Kind.START, 0, ended_ns, 0, encode(Start(code, settings)))
+    start = Record(Kind.START, 0, ended_ns, 0, encode(running))
     batch = decode_batch(memoryview(encode_batch([start], end)), end)
     events = machine.step(batch, empty_packets())
     open_ = events.gaps["end"] == OPEN_END
@@ -245,14 +272,12 @@ def _batches(reader: JournalReader, report: ReplayReport, start: int, until: int
         yield batch
 
 
-def _note_start(
-    batch: Batch, report: ReplayReport, spans: list[tuple[int, int]], code: str, settings: CandleSettings
-) -> None:
+def _note_start(batch: Batch, report: ReplayReport, spans: list[tuple[int, int]], running: Start) -> None:
     for rec in np.flatnonzero(batch.kinds == Kind.START).tolist():
         start, wall = decode_start(batch.payload(rec)), int(batch.wall_ns[rec])
         if spans and spans[-1][1] == _LAST:
             spans[-1] = (spans[-1][0], wall)
-        if start.code == code and start.settings == settings:
+        if start == running:
             spans.append((wall, _LAST))
         else:
             report.not_comparable.append(f"from lsn {batch.lsn}: version {start.code}, {start.settings}")

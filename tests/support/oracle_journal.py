@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdingest import __version__
-from mdingest.core.control import CandleSettings
+from mdingest.core.control import Start
 from mdingest.core.records import Kind
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.reader import JournalReader
@@ -43,8 +43,7 @@ async def stepped_again(journal: Path, database: Path, scratch: Path) -> Again:
             journal,
             replayed,
             make_decoder=lambda feed: PROVIDERS[feed].decoder(),
-            code=__version__,
-            settings=CandleSettings(),
+            running=Start(__version__),
             until_of=lambda journal: _position(database, journal),
         )
     finally:

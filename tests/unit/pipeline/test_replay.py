@@ -17,9 +17,11 @@ from mdingest.core.control import (
 )
 from mdingest.core.instrument import Instrument
 from mdingest.core.records import Kind, Record
+from mdingest.pipeline import replay as replay_module
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.replay import AT_ITS_END, ReplayReport, replay
+from mdingest.pipeline.writer import coalesce
 from mdingest.store import open_store
 from mdingest.store.base import Store, Transaction
 from mdingest.store.migrate import migrate
@@ -67,7 +69,7 @@ async def store_at(tmp_path: Path) -> AsyncIterator[Opened]:
 async def replayed(
     journal: Path, store: Store, **options: object
 ) -> tuple[ReplayReport, list[tuple[int, int]]]:
-    return await replay(journal, store, make_decoder=make, code="test", settings=SETTINGS, **options)  # type: ignore[arg-type]
+    return await replay(journal, store, make_decoder=make, running=Start("test", SETTINGS), **options)  # type: ignore[arg-type]
 
 
 async def test_ids_of_another_database_are_translated_by_symbol(tmp_path: Path, store_at: Opened) -> None:
@@ -150,3 +152,43 @@ async def test_a_replay_stops_at_the_position_of_the_database(pair: tuple[Path, 
     whole, _ = await replayed(journal, again)
     part, _ = await replayed(journal, again, until_of=lambda _: 900)
     assert 0 < part.batches < whole.batches
+
+
+async def test_a_quiet_night_takes_no_memory(
+    tmp_path: Path, store_at: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each heartbeat says how far its stream was heard, and nothing else."""
+    taken: list[int] = []
+    monkeypatch.setattr(
+        replay_module, "coalesce", lambda steps: (taken.append(len(steps)), coalesce(steps))[1]
+    )
+    journal = written(tmp_path / "journal")
+    with Journal.open(journal)[0] as log:
+        for n in range(30, 330):
+            log.append([Record(Kind.FRAME, 1, EPOCH + n * S, n * S, b"heartbeat")])
+    store = await store_at("fresh.db")
+
+    await replayed(journal, store)
+
+    assert sum(taken) < 50  # rows come from twenty batches
+    (instrument,) = await store.instruments()
+    (uptime,) = await store.coverage(instrument.id, EPOCH, EPOCH + 1000 * S)
+    assert uptime.end_ns > EPOCH + 300 * S  # the last of them counts all the same
+
+
+@pytest.mark.parametrize("limit", ["ROWS_PER_COMMIT", "STEPS_PER_COMMIT"])
+async def test_rows_may_be_brought_by_somebody_else_a_part_at_a_time(
+    pair: tuple[Path, Store, Store], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, limit, 5)
+    journal, _, other = pair
+    brought: list[Transaction] = []
+
+    async def bring(transaction: Transaction) -> None:
+        brought.append(transaction)
+
+    report, _ = await replayed(journal, other, commit=bring)
+
+    assert len(brought) > 2
+    assert sum(len(one.candles) for one in brought) == report.rows > 0
+    assert [row.ranges for row in await other.symbols()] == [{}]

@@ -86,7 +86,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def replayed(kept: Kept, store: Store, part: Part = Part()) -> tuple[ReplayReport, list[int]]:  # noqa: B008 - it is frozen
     """The report, and the seconds that have a candle now."""
     report, _ = await replay(
-        kept.home, store, make_decoder=make, code="test", settings=SETTINGS, ended_ns=None, part=part
+        kept.home, store, make_decoder=make, running=Start("test", SETTINGS), ended_ns=None, part=part
     )
     rows = await store.candles(STORED, 1, EPOCH, EPOCH + 3600 * S, 1000)
     return report, [int(ts - EPOCH) // S for ts in rows["ts"]]
@@ -135,9 +135,9 @@ async def test_a_verification_from_a_state_on_knows_the_version_that_wrote_it(
     kept: Kept, store: Store
 ) -> None:
     kept.prune(3)
-    _, spans = await replay(kept.home, store, make_decoder=make, code="test", settings=SETTINGS)
+    _, spans = await replay(kept.home, store, make_decoder=make, running=Start("test", SETTINGS))
     assert [low for low, _ in spans] == [EPOCH + round(30.9 * S)]
-    _, none = await replay(kept.home, store, make_decoder=make, code="another", settings=SETTINGS)
+    _, none = await replay(kept.home, store, make_decoder=make, running=Start("another", SETTINGS))
     assert none == []
 
 

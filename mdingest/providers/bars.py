@@ -145,21 +145,32 @@ def parsed_rows(
     for line, code in zip(bars["line"][wrong].tolist(), codes[wrong].tolist(), strict=True):
         out.reject(line, FAULTS[code])
     bars = bars[~wrong]
-    again = np.zeros(len(bars), np.bool_)
-    again[1:] = bars["ts"][1:] == bars["ts"][:-1]
-    drop = again.copy()
-    for at in np.flatnonzero(again).tolist():
-        if (
-            bars[["open", "high", "low", "close", "volume"]][at]
-            != (bars[["open", "high", "low", "close", "volume"]][at - 1])
-        ):
-            drop[at - 1] = True
-            holes.append(bars["ts"][at : at + 1])
-            out.reject(int(bars["line"][at]), "the same time twice, with other values: neither is taken")
-    bars = bars[~drop]
+    first = _first_of_each(bars["ts"])
+    unlike = _unlike(bars, bars[first])
+    for at in np.flatnonzero(unlike).tolist():
+        holes.append(bars["ts"][at : at + 1])
+        out.reject(int(bars["line"][at]), "the same time twice, with other values: neither is taken")
+    alone = first == np.arange(len(bars))
+    bars = bars[alone & ~np.isin(first, first[unlike])]
     if volume:
         idle = bars["volume"] == 0
         out.empty += int(idle.sum())
         bars = bars[~idle]
     out.bars, out.holes = Bars(bars), np.unique(np.concatenate(holes))
     return out
+
+
+def _first_of_each(ts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each ascending stamp the place where it stands first. ``(n,)`` to ``(n,)``."""
+    places = np.arange(len(ts))
+    places[1:][ts[1:] == ts[:-1]] = 0
+    return np.maximum.accumulate(places)
+
+
+def _unlike(bars: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which bars say something else than the other in their place; two that have no volume agree."""
+    unlike = np.zeros(len(bars), np.bool_)
+    for name in ("open", "high", "low", "close", "volume"):
+        a, b = bars[name], others[name]
+        unlike |= (a != b) & ~(np.isnan(a) & np.isnan(b))
+    return unlike

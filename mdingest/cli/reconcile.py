@@ -9,6 +9,7 @@ from mdingest.cli.status import table
 
 if TYPE_CHECKING:  # heavy, and wanted by the type checker only
     from mdingest.app.reconciling import Told
+    from mdingest.store.base import Difference
 
 _EVER = ("0000-00-00", "9999-99-99")
 _DONE, _FAILED, _INCOMPLETE = 0, 1, 3
@@ -21,7 +22,9 @@ def add(command: AddCommand) -> None:
     reconcile.add_argument(
         "--provider", metavar="NAME", help="kite, bhavcopy ...; default: the entries of the configuration"
     )
-    reconcile.add_argument("--interval", metavar="LENGTH", help="1m (default) or 1d")
+    reconcile.add_argument(
+        "--interval", metavar="LENGTH", help="1m or 1d (default: 1m with --provider, else all)"
+    )
     reconcile.add_argument("--date", metavar="D", help="trade date (default: the last that is over)")
     reconcile.add_argument("--show", action="store_true", help="what was found before; fetches nothing")
     reconcile.add_argument("--all", action="store_true", help="also the fields in which nothing differs")
@@ -33,7 +36,7 @@ def _reconcile(args: Namespace) -> int:
     from mdingest.errors import ConfigError
 
     overrides: dict[str, object] = {}
-    if args.provider is not None:
+    if args.provider is not None and not args.show:
         entry: dict[str, Any] = {"provider": args.provider, "interval": args.interval or "1m"}
         overrides["reconcile"] = [entry | {"symbols": args.symbols or "all"}]
     config = load_config(args, overrides)
@@ -47,10 +50,14 @@ def _reconcile(args: Namespace) -> int:
     if args.show:
         first, last = (date, date) if date else _EVER
         told = asyncio.run(stored_differences(config, args.symbols or (), first, last))
+        told = [one for one in told if _is_wanted(one[1], args.provider, args.interval)]
     else:
         entries = config.reconcile
         if not entries:
             raise ConfigError("with whom? give --provider, or list entries under reconcile")
+        entries = tuple(one for one in entries if args.interval in (None, one.interval))
+        if not entries:
+            raise ConfigError(f"no entry under reconcile has interval {args.interval}: give --provider")
         if args.provider is None and args.symbols is not None:
             entries = tuple(one.model_copy(update={"symbols": tuple(args.symbols)}) for one in entries)
         clock = read_clock(config)
@@ -61,6 +68,12 @@ def _reconcile(args: Namespace) -> int:
     if problems and not told:
         return _FAILED
     return _INCOMPLETE if problems else _DONE
+
+
+def _is_wanted(one: "Difference", provider: str | None, interval: str | None) -> bool:
+    from mdingest.core.interval import Interval
+
+    return provider in (None, one.other) and interval in (None, Interval(one.interval_s).text)
 
 
 def _date(text: str | None) -> str:

@@ -68,9 +68,10 @@ class Reconciler:
         self._theirs: list[Candles] = []
 
     async def keep(self, transaction: Transaction) -> Committed:
-        """Note what comes, and pass it on."""
+        """Pass on what comes, and note it: once, however often a busy database was asked."""
+        committed = await self._commit(transaction)
         self._theirs.append(transaction.candles)
-        return await self._commit(transaction)
+        return committed
 
     async def run(
         self, asked: Asked, instruments: Sequence[Instrument], interval: Interval, now_ns: int, date: str = ""

@@ -75,8 +75,11 @@ def test_fields_are_compared_shown_and_kept(capsys: pytest.CaptureFixture[str]) 
     assert found["candle"] == (3, 1)
     assert reconcile("--show", "--json", "--symbols", "RELIANCE.NS") == 0
     assert told(capsys) == found
-    assert reconcile("--show", "--date", "2026-11-19") == 0
-    assert capsys.readouterr().out == "nothing was compared\n"
+    assert reconcile("--show", "--json", "--provider", "csv", "--interval", "1m") == 0
+    assert told(capsys) == found
+    for other in (("--date", "2026-11-19"), ("--provider", "kite"), ("--interval", "1d")):
+        assert reconcile("--show", *other) == 0
+        assert capsys.readouterr().out == "nothing was compared\n"
 
 
 def test_rank_decides_what_is_stored_and_a_second_time_tells_the_same(
@@ -119,6 +122,17 @@ def test_people_are_shown_what_differs_and_by_how_much(capsys: pytest.CaptureFix
     assert " ".join(rows[-1]) == "2026-11-20 1m against csv: 1 symbol, 2 of 13 values differ"
     reconcile("--show", "--all")
     assert "volume" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("place")
+def test_an_interval_alone_means_the_entries_of_that_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("config.yaml").open("a") as file:
+        file.write("reconcile: [{provider: csv}]\n")
+
+    assert reconcile("--interval", "1m", "--json") == 0
+    assert told(capsys)["close"] == (2, 1)
+    assert reconcile("--interval", "1d") == 2
+    assert "no entry under reconcile has interval 1d: give --provider" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("place")

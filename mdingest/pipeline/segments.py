@@ -134,6 +134,23 @@ def read_header(path: Path) -> Segment:
     return Segment(path, first, UUID(bytes=journal))
 
 
+def fits(path: Path, header: bytes) -> bool:
+    """Whether what stands behind a file's header is what this other header would announce.
+
+    A batch knows its address; the end of a packed segment is checked with its header. Raises CantRead.
+    """
+    _, version, _, first, _ = _HEADER.unpack(header)
+    with _opened(path) as fd:
+        try:
+            if version == packed.FORMAT:
+                packed.read_ending(fd, header)
+            else:
+                _raw_batches(fd, first, first, first + max(0, os.fstat(fd).st_size - HEADER_BYTES))
+        except JournalError:
+            return False
+    return True
+
+
 def segment_paths(directory: Path) -> list[Path]:
     """All files named like segments, oldest first. Other files are none of our business."""
     names = [p for p in directory.glob(f"*{SUFFIX}") if len(p.stem) == 20 and p.stem.isdecimal()]  # noqa: PLR2004
@@ -250,22 +267,6 @@ def report(damage: Damage, on_damage: Callable[[Damage], None] | None) -> None:
             f"{damage.path}: addresses {damage.lsn} to {damage.resume} can't be read: {damage.reason}"
         )
     on_damage(damage)
-
-
-def valid_end(segment: Segment) -> tuple[int, str]:
-    """The address behind its last good batch, and what is wrong there (empty: nothing).
-
-    Raises CantRead where that can't be told.
-    """
-    lsn, stop = segment.first, segment.end()
-    try:
-        while lsn < stop:
-            lsn = read_batches(segment.path, segment.first, lsn, stop)[-1].end
-    except CantRead:
-        raise
-    except JournalError as exc:
-        return lsn, str(exc)
-    return lsn, ""
 
 
 def _batch_bytes(raw: memoryview, at: int) -> int:

@@ -6,10 +6,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
-from mdingest.errors import JournalError
+from mdingest.errors import CantRead, JournalError
+from mdingest.pipeline import packed
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.segments import Segment
 
@@ -52,14 +54,17 @@ def usable_segments(directory: Path) -> tuple[list[Segment], list[Path]]:
 
 
 def clear_directory(directory: Path) -> tuple[list[Segment], list[Path], int]:
-    """Remove what a crash left half made; needs the lock.
+    """Remove what a crash left half made, and mend damaged headers; needs the lock.
 
-    Returns the segments in order, the damaged ones (renamed to ``.bad``, for a person to look
+    Returns the segments in order, those beyond help (renamed to ``.bad``, for a person to look
     at), and the first address that those can't have used.
     """
     for leftover in directory.glob("*.md[js].new"):  # of segments and states
         leftover.unlink()
     found, damaged = usable_segments(directory)
+    if found:
+        damaged = [path for path in damaged if not _mended(path, seg.one_journal(found))]
+        found = usable_segments(directory)[0]
     set_aside, beyond = [], 0
     for path in damaged:
         size = path.stat().st_size
@@ -74,9 +79,27 @@ def clear_directory(directory: Path) -> tuple[list[Segment], list[Path], int]:
     return found, set_aside, beyond
 
 
+def _mended(path: Path, journal: UUID) -> bool:
+    """Write a header anew, if what stands behind it shows what it said."""
+    for version in (seg.FORMAT, packed.FORMAT):
+        header = seg.encode_header(journal, int(path.stem), version)
+        if not seg.fits(path, header):
+            continue
+        try:
+            with path.open("r+b") as file:
+                file.write(header)
+                file.flush()
+                os.fdatasync(file.fileno())
+        except OSError as exc:
+            raise write_error(exc, path) from exc
+        log.warning("journal.header_mended", file=path.name)
+        return True
+    return False
+
+
 def cut_tail(segment: Segment) -> Cut | None:
     """Truncate the segment behind its last good batch; None if there was nothing to cut."""
-    end, reason = seg.valid_end(segment)
+    end, reason = _valid_end(segment)
     surplus = segment.end() - end
     if surplus <= 0:
         return None
@@ -89,6 +112,22 @@ def cut_tail(segment: Segment) -> Cut | None:
         raise write_error(exc, segment.path) from exc
     log.warning("journal.tail_cut", lsn=end, bytes=surplus, batches=cut.batches, reason=reason)
     return cut
+
+
+def _valid_end(segment: Segment) -> tuple[int, str]:
+    """The address behind its last good batch, and what is wrong there (empty: nothing).
+
+    Raises CantRead where that can't be told.
+    """
+    lsn, stop = segment.first, segment.end()
+    try:
+        while lsn < stop:
+            lsn = seg.read_batches(segment.path, segment.first, lsn, stop)[-1].end
+    except CantRead:
+        raise
+    except JournalError as exc:
+        return lsn, str(exc)
+    return lsn, ""
 
 
 def _count_batches(segment: Segment, lsn: int) -> int:

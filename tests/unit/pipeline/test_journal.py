@@ -204,6 +204,7 @@ def test_a_damaged_header_is_set_aside_and_its_addresses_are_never_used_again(ho
     end = int(last.stem) + last.stat().st_size - seg.HEADER_BYTES
     raw = bytearray(last.read_bytes())
     raw[9] ^= 1
+    raw[seg.HEADER_BYTES] ^= 1  # and its first batch, or the header could be told from that
     last.write_bytes(raw)
     journal, found = Journal.open(home)
     with journal:
@@ -276,18 +277,41 @@ def test_a_flipped_magic_alone_is_damage_and_nothing_foreign(home: Path, flipped
         seg.read_header(path)
 
 
-@pytest.mark.parametrize("damage", [b"MDJM", b"\xff" * seg.HEADER_BYTES])
+@pytest.mark.parametrize("damage", [b"MDJM", b"\xff" * seg.HEADER_BYTES, b"\0" * seg.HEADER_BYTES])
 @pytest.mark.parametrize("which", [0, 1, -1])
-def test_a_segment_overwritten_among_good_ones_is_set_aside_and_is_a_hole(
-    home: Path, which: int, damage: bytes
+@pytest.mark.parametrize("form", ["as it is", "packed"])
+def test_a_header_overwritten_among_good_ones_is_written_anew_and_nothing_is_lost(
+    home: Path, which: int, damage: bytes, form: str
 ) -> None:
+    whole = written(home, 12, segment_bytes=300)
+    if form == "packed":
+        with opened(home) as journal:
+            journal.rotate()
+            while journal.files.pack_next():
+                pass
+        max(home.glob("*.mdj")).unlink()
+    path = sorted(home.glob("*.mdj"))[which]
+    with path.open("r+b") as file:
+        file.write(damage)
+    assert len(held(JournalReader(home).read(on_damage=lambda _: None))) < len(whole)
+
+    journal, found = Journal.open(home)
+
+    with journal:
+        assert found.set_aside == []
+        assert held(journal.read(0)) == whole
+    assert held(JournalReader(home).read()) == whole
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_segment_overwritten_among_good_ones_is_set_aside_and_is_a_hole(home: Path, which: int) -> None:
     whole = written(home, 12, segment_bytes=300)
     paths = sorted(home.glob("*.mdj"))
     path = paths[which]
     begin, log_end = int(path.stem), seg.read_header(paths[-1]).end()
     end = seg.read_header(path).end()
     with path.open("r+b") as file:
-        file.write(damage)
+        file.write(b"\xff" * (seg.HEADER_BYTES + 1))
     good = [one for one in whole if not begin <= one[0] < end]
     assert held(JournalReader(home).read(on_damage=lambda _: None)) == good
     journal, found = Journal.open(home)

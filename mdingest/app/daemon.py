@@ -13,6 +13,7 @@ import structlog
 
 from mdingest import __version__
 from mdingest.api import Changes, Served, create_app, serving
+from mdingest.api.times import format_instant
 from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
 from mdingest.app.ingesting import make_ingest, open_journal, spare_room
@@ -172,6 +173,7 @@ def _served(
     if clock.shifted:
         health.facts["clock"] = f"shifted, x{clock.speed:g}"
         log.warning("clock.shifted", speed=clock.speed)
+    health.facts["time"] = lambda: format_instant(clock.wall_ns())
     health.facts["version"] = __version__
     tokens = [token.get_secret_value() for token in config.api.tokens]
     now: Callable[[], int] = clock.wall_ns

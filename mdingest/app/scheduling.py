@@ -101,9 +101,12 @@ async def _backfill(
 def outcome_of(report: Report) -> Outcome:
     """A sentence on what came of a backfill. Raises PermanentError if nothing did."""
     failed = [said for said in report.symbols if said.failures]
-    why = "; ".join(f"{said.symbol}: {said.failures[0]}" for said in failed[:_NAMED])
+    reasons: dict[str, list[str]] = {}
+    for one in failed:
+        reasons.setdefault(one.failures[0], []).append(one.symbol)
+    why = "; ".join(f"{_some(of)}: {reason}" for reason, of in list(reasons.items())[:_NAMED])
     if failed and len(failed) == len(report.symbols):
-        raise PermanentError(why)
+        raise PermanentError(next(iter(reasons)) if len(reasons) == 1 and len(failed) > 1 else why)
     symbols = len({said.symbol for said in report.symbols})
     changed = sum(said.changed for said in report.symbols)
     said = f"{symbols} symbol{'s' if symbols != 1 else ''}, {changed} candles are new or changed"
@@ -112,6 +115,11 @@ def outcome_of(report: Report) -> Outcome:
     if failed:
         return Outcome(f"{said}; {len(failed)} failed: {why}", failed=True)
     return Outcome(said)
+
+
+def _some(symbols: Sequence[str]) -> str:
+    more = len(symbols) - _NAMED
+    return ", ".join(symbols[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _by_day(

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from mdingest.api.times import format_instant
+from mdingest.api.times import format_instant, parse_instant
 from mdingest.app.tokens import tokens_of
 from mdingest.config import Config
 from mdingest.core.interval import Interval
@@ -31,17 +31,27 @@ async def gather(config: Config) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         store = await open_store(url, read_only=True)
         stack.push_async_callback(store.close)
-        daemon, stored = await asyncio.gather(_daemon(config), _stored(store))
+        daemon = await _daemon(config)
+        now = _now_of(daemon)
+        stored = await _stored(store, now)
     journal = await asyncio.to_thread(size_of, config.journal.dir)
     return {
         "daemon": daemon,
-        "tokens": token_files(config),
+        "tokens": token_files(config, now),
         "stored": {"database": mask(url), **stored},
         "journal": {"dir": str(config.journal.dir), "bytes": journal},
     }
 
 
-def token_files(config: Config) -> list[dict[str, Any]]:
+def _now_of(daemon: dict[str, Any]) -> int:
+    """The daemon's clock, which may be a shifted one; ours if it says nothing."""
+    try:
+        return parse_instant(str(daemon["time"]))
+    except (KeyError, ValueError):
+        return time.time_ns()
+
+
+def token_files(config: Config, now_ns: int) -> list[dict[str, Any]]:
     """Which tokens are there for the daemon, never what they are."""
     rows: list[dict[str, Any]] = []
     for provider in PROVIDERS.values():
@@ -49,7 +59,7 @@ def token_files(config: Config) -> list[dict[str, Any]]:
             continue
         problems: list[str] = []
         found = tokens_of(provider, config, problems)
-        rows += [_token(provider.name, token) for token in found]
+        rows += [_token(provider.name, token, now_ns) for token in found]
         rows += [{"provider": provider.name, "state": problem} for problem in problems]
         if not found and not problems:
             said = provider.access.unusable(None)
@@ -57,10 +67,10 @@ def token_files(config: Config) -> list[dict[str, Any]]:
     return rows
 
 
-def _token(provider: str, token: Token) -> dict[str, Any]:
+def _token(provider: str, token: Token, now_ns: int) -> dict[str, Any]:
     state = "of unknown age"
     if token.expires_ns is not None:
-        left_s = (token.expires_ns - time.time_ns()) / SECOND_NS
+        left_s = (token.expires_ns - now_ns) / SECOND_NS
         state = "expired" if left_s <= 0 else f"good for {left_s / 3600:.1f} h"
     expires = None if token.expires_ns is None else format_instant(token.expires_ns)
     return {"provider": provider, "state": state, "expires_at": expires, "source": token.source}
@@ -79,13 +89,16 @@ async def _daemon(config: Config) -> dict[str, Any]:
             session.get(f"{address}/health", headers=headers) as reply,
         ):
             said: dict[str, Any] = await reply.json(content_type=None)
+    except aiohttp.ClientConnectorError:
+        why = "nothing listens there: no daemon runs, or one whose api.host and api.port are others"
+        return {"address": address, "status": "does not answer", "reason": why}
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
         return {"address": address, "status": "does not answer", "reason": str(exc) or type(exc).__name__}
     return {"address": address, **said}
 
 
-async def _stored(store: Store) -> dict[str, Any]:
-    symbols, size, now = await store.symbols(), await store.size(), time.time_ns()
+async def _stored(store: Store, now: int) -> dict[str, Any]:
+    symbols, size = await store.symbols(), await store.size()
     counted = symbols[:_COUNTED_SYMBOLS]
     gaps = [await store.gaps(row.instrument.id, now - DAY_NS, now) for row in counted]
     newest = [_newest(row) for row in symbols]

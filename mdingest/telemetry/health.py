@@ -22,7 +22,7 @@ class Health:
 
     started: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
-    """Shown as they are beside the parts: version, a shifted clock."""
+    """Shown beside the parts, as they are or as they say when asked: version, time, a shifted clock."""
     _parts: dict[str, Check] = field(default_factory=dict)
     _for_readers: set[str] = field(default_factory=set)
 
@@ -40,7 +40,8 @@ class Health:
             parts[name] = {"ok": ok, **detail}
         well = self.started and all(part["ok"] for part in parts.values())
         status = "ok" if well else "failing" if self.started else "starting"
-        return well, {"status": status, **self.facts, "parts": parts}
+        facts = {name: fact() if callable(fact) else fact for name, fact in self.facts.items()}
+        return well, {"status": status, **facts, "parts": parts}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Can it be read from, and what is in the way."""

@@ -35,7 +35,7 @@ async def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 async def test_a_daemon_that_runs_is_shown_beside_what_is_stored(url: str) -> None:
     store = await open_store(url, read_only=True)
-    health = Health(started=True)
+    health = Health(started=True, facts={"time": lambda: "2026-11-20T03:46:00Z"})
     health.register("feeds", lambda: (False, {"kite_ws": {"state": "parked"}}))
     served = Served(store, calendars.load().table, lambda: ns(60), health, Metrics(), tokens=[TOKEN])
     async with serving(create_app(served), "127.0.0.1", 0) as port:
@@ -48,6 +48,7 @@ async def test_a_daemon_that_runs_is_shown_beside_what_is_stored(url: str) -> No
     assert TOKEN not in json.dumps(found)
     assert found["stored"]["symbols"] == 2
     assert found["stored"]["last_candle"] == "2026-11-20T03:45:01Z"
+    assert found["stored"]["lag_s"] == 59, "by the daemon's clock, which may be shifted"
     row = next(row for row in found["stored"]["last_candles"] if row["symbol"] == "RELIANCE.NS")
     assert (row["1s"], row["1m"]) == ("2026-11-20T03:45:01Z", "2026-11-20T03:45:00Z")
     assert row["open_gap"] == "disconnect"

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from mdingest.app.histories import Histories
-from mdingest.app.scheduling import jobs_of
+from mdingest.app.scheduling import jobs_of, outcome_of
 from mdingest.config import Config, load
+from mdingest.errors import PermanentError
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Nothing
+from mdingest.pipeline.history.report import Report, SymbolReport
 from mdingest.pipeline.upkeep.schedule import Job
 from mdingest.telemetry.clock import parse_clock
 
@@ -62,3 +64,20 @@ async def test_many_symbols_have_a_short_name_that_changes_with_them() -> None:
 
     assert one.name.startswith("binance 1m 7d 16:15 NSE.EQ 9 symbols ")
     assert one.name != other.name
+
+
+def test_symbols_that_fail_alike_share_a_sentence() -> None:
+    def report(**failures: str) -> Report:
+        said = [
+            SymbolReport(name, "1d", "kite", failures=[why] if why else []) for name, why in failures.items()
+        ]
+        return Report(said)
+
+    with pytest.raises(PermanentError) as told:
+        outcome_of(report(A="no token", B="no token"))
+    assert str(told.value) == "no token"
+    with pytest.raises(PermanentError) as told:
+        outcome_of(report(A="no token", B="unknown"))
+    assert str(told.value) == "A: no token; B: unknown"
+    some = outcome_of(report(A="no token", B="", C="no token", D="no token", E="no token"))
+    assert some.said == "5 symbols, 0 candles are new or changed; 4 failed: A, C, D and 1 more: no token"

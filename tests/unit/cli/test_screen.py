@@ -1,9 +1,12 @@
 """What `status` prints is readable."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from mdingest.cli.gathering import size_of
-from mdingest.cli.status import condense, screen
+from mdingest.cli.status import condense, screen, span
 
 
 def test_mappings_become_aligned_lines_and_lists_become_tables() -> None:
@@ -22,7 +25,7 @@ def test_mappings_become_aligned_lines_and_lists_become_tables() -> None:
         "  parts:",
         "    disk:",
         "      free_bytes  3.0 GiB",
-        "lag_s    1.5",
+        "lag      1.5 s",
         "rows:",
         "  symbol     gap",
         "  A.NS       -",
@@ -72,6 +75,52 @@ def test_a_screen_names_what_needs_a_person_and_leaves_the_rest_to_json() -> Non
     assert "end_lsn" not in "\n".join(lines)
 
 
+def test_one_sentence_stands_once_with_all_places_it_was_found_at() -> None:
+    error, todo = "there is no access token for Kite", "Run `mdingest login kite`"
+    job = {"running": False, "next": "N", "last": "L", "error": f"{error}. {todo}"}
+    found: dict[str, Any] = {
+        "daemon": {
+            "status": "failing",
+            "parts": {
+                "schedule": {"ok": True, **{f"kite 1d {n}": job for n in range(3)}},
+                "tokens": {"ok": False, "kite_ws": {"state": "missing", "error": error, "what_to_do": todo}},
+                "feeds": {"ok": False, "kite_ws": {"state": "parked", "error": f"{error}. {todo}"}},
+            },
+        },
+        "tokens": [{"provider": "kite_ws", "state": f"missing: {todo}"}],
+        "stored": {},
+        "journal": {"bytes": 0},
+    }
+
+    text = "\n".join(screen(condense(found)))
+
+    assert text.count(todo) == 1
+    assert f"kite 1d 1, schedule kite 1d 2 and 2 more: {error}. {todo}" in text
+    assert text.count("failed: see attention") == 3
+
+    found["daemon"] = {"status": "does not answer"}
+    assert "\n".join(screen(condense(found))).count(todo) == 1, "nobody else says it"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.04 s"),
+        (4.31, "4.3 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (425, "7 min 5 s"),
+        (7_800, "2 h 10 min"),
+        (86_399, "23 h 59 min"),
+        (734_649.6, "8 d 12 h"),
+        (-90, "-1 min 30 s"),
+        (0, "0 s"),
+    ],
+)
+def test_spans_are_told_in_units_of_people(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
 def test_a_daemon_that_does_not_answer_still_gets_a_screen() -> None:
     found = {
         "daemon": {"status": "does not answer", "reason": "refused"},
@@ -99,7 +148,12 @@ def test_what_runs_at_a_time_of_day_is_shown_with_how_it_went() -> None:
     shown = condense(found)
 
     assert shown["schedule"] == [
-        {"job": "kite 1d 30d 18:30 NSE.EQ.cas all", "last": "L", "next": "N", "said": "no token"},
+        {
+            "job": "kite 1d 30d 18:30 NSE.EQ.cas all",
+            "last": "L",
+            "next": "N",
+            "said": "failed: see attention",
+        },
         {"job": "reconcile kite 1m", "last": None, "next": "N", "said": "running"},
     ]
     assert shown["attention"] == ["schedule kite 1d 30d 18:30 NSE.EQ.cas all: no token"]

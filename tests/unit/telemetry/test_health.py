@@ -39,6 +39,6 @@ def test_a_broken_feed_leaves_readers_alone_and_a_broken_store_does_not() -> Non
 
 
 def test_facts_stand_beside_the_parts() -> None:
-    health = Health(started=True, facts={"version": "1.2.3"})
+    health = Health(started=True, facts={"version": "1.2.3", "time": lambda: "noon"})
 
-    assert health.report() == (True, {"status": "ok", "version": "1.2.3", "parts": {}})
+    assert health.report() == (True, {"status": "ok", "version": "1.2.3", "time": "noon", "parts": {}})

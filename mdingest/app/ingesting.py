@@ -69,6 +69,7 @@ async def make_ingest(
         position=position,
         settings=settings,
         make_decoder=make_decoder,
+        across_a_hole=True,
     )
     journal.skip_to(recovered.committed)
     retainer = Retainer(
@@ -81,7 +82,7 @@ async def make_ingest(
     )
     source = BatchSource(
         journal,
-        recovered.start,
+        max(recovered.start, journal.first_lsn),
         spacing_s=clock.real_s(_STEPS_S),
         on_damage=lambda damage: log.warning("journal.damage", damage=str(damage)),
     )

@@ -108,10 +108,13 @@ class Feed:
         self._surveyed = False
         return line
 
-    def end_lines(self, lines: list[int], at: int, cause: Cause) -> None:
-        """These lines say nothing more from feed-clock time ``at`` on, or begin with a snapshot."""
+    def end_lines(self, lines: list[int], at: int, cause: Cause, *, stored_until: int = 0) -> None:
+        """These lines say nothing more from feed-clock time ``at`` on, or begin with a snapshot.
+
+        Rows may be stored up to where the feed closes candles by now, or to ``stored_until``.
+        """
         clock = self.clock.value
-        closing = -1 if clock is None else (clock - self.lateness_ns) // NS * NS
+        closing = -1 if clock is None else (max(clock, stored_until) - self.lateness_ns) // NS * NS
         for line in lines:
             if not self.lines["seen"][line]:
                 continue

@@ -109,11 +109,12 @@ class Machine:
     def hole(self, wall: int) -> None:
         """A part of the log is lost: what every stream said in it is unknown.
 
-        The streams go on, from their next packets as from a first one. To be called before
-        the step of the batch behind the hole, which begins at ``wall`` (UTC ns).
+        The streams go on, from their next packets as from a first one. What was stored of it
+        before it was lost is in doubt, too. To be called before the step of the batch behind
+        the hole, which begins at ``wall`` (UTC ns).
         """
         for stream in self._streams.values():
-            self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall)
+            self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall, stored_until=wall)
 
     # -- packets and frames -----------------------------------------------------------
 
@@ -241,10 +242,10 @@ class Machine:
         stream = self._streams.get(stream_id)
         return [] if stream is None else [stream]
 
-    def _restart(self, stream: Stream, heard: int, cause: Cause, wall: int) -> None:
+    def _restart(self, stream: Stream, heard: int, cause: Cause, wall: int, *, stored_until: int = 0) -> None:
         """An open stream says nothing from ``heard`` on; its next packets are as first ones."""
         feed = self._feeds[stream.feed]
-        feed.end_lines(stream.lines, heard, cause)
+        feed.end_lines(stream.lines, heard, cause, stored_until=stored_until)
         feed.lines["subscribed"][stream.lines] = wall
 
     def _drop(self, stream: Stream, keys: list[str], wall: int, mono: int) -> None:

@@ -22,7 +22,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recovered:
-    """Step batches from ``start`` on; discard events of those that end at or below ``committed``."""
+    """Step batches from ``start`` on; discard events of those that end at or below ``committed``.
+
+    ``start`` may lie before the oldest batch there is: then the machine is to be told of a hole.
+    """
 
     machine: Machine
     decoder: BatchDecoder
@@ -38,11 +41,14 @@ def recover(
     position: Position | None,
     settings: CandleSettings,
     make_decoder: Callable[[str], FrameDecoder],
+    across_a_hole: bool = False,
 ) -> Recovered:
     """``first`` and ``end`` bound the log; ``position`` is the database's, None if it has none.
 
     A position beyond the log (the journal lost its tail, the database did not) is no error:
-    all that is left is stepped through, nothing of it is published again.
+    all that is left is stepped through, nothing of it is published again. ``across_a_hole``: a
+    state from before ``first`` will do, if there is no later one. It knows which streams were
+    open, so what follows on them is understood, although segments between were lost.
     """
     committed = 0 if position is None else position.lsn
     below = min(committed, end)
@@ -55,7 +61,7 @@ def recover(
             log.warning("state.unusable", lsn=found.lsn, error=str(exc))
             below = found.lsn - 1
             continue
-        if found.lsn < first:
+        if found.lsn < first and not across_a_hole:
             break
         log.info("recovery.begun", state_lsn=found.lsn, committed_lsn=committed, end_lsn=end)
         return Recovered(machine, decoder, found.lsn, committed)

@@ -4,22 +4,23 @@ import gc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from mdingest.app.histories import Histories, Ready
-from mdingest.app.instants import instant_of
+from mdingest.app.instants import instant_of, is_date
 from mdingest.app.parts import open_writing, url_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
-from mdingest.core.session import SECOND_NS
+from mdingest.core.session import DAY_NS, SECOND_NS
 from mdingest.errors import ConfigError, PermanentError
 from mdingest.pipeline.history import Order, Progress, Report, SymbolReport
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Nothing
 from mdingest.providers import HISTORY
-from mdingest.providers.history import Hours
+from mdingest.providers.history import HistoryProvider, Hours
 from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
@@ -28,6 +29,7 @@ from mdingest.telemetry.clock import Clock
 log = structlog.get_logger()
 
 
+BACKWARDS = "--start must lie before --end"
 _MANY_OBJECTS = 500_000
 """Rows come and go by the ten thousand and hold no cycles: to look for some each time that 700 more
 objects are alive takes a third of all time (measured)."""
@@ -67,12 +69,14 @@ async def run_backfill(config: Config, clock: Clock, wanted: Wanted, progress: P
 
 
 def check(config: Config, wanted: Wanted) -> None:
-    """Refuse what no provider can do before a database is made for it. Raises ConfigError."""
+    """Refuse what nobody can do before a database is made for it. Raises ConfigError."""
+    _check_range(wanted)
     refused: dict[str, list[str]] = {symbol: [] for symbol in wanted.symbols}
     for name in wanted.providers:
         provider = HISTORY.get(name)
         if provider is None:
             raise ConfigError(f"backfill has {', '.join(HISTORY)}: {name} is not available yet")
+        _check_begin(provider, config, wanted)
         unknown = provider.unknown(wanted.symbols, config.providers.get(name), wanted.interval)
         for symbol in set(wanted.symbols) - set(unknown):
             refused.pop(symbol, None)
@@ -80,6 +84,28 @@ def check(config: Config, wanted: Wanted) -> None:
             refused[symbol].append(unknown[symbol])
     if len(refused) == len(set(wanted.symbols)):
         raise ConfigError("\n".join(f"{symbol}: {'; '.join(why)}" for symbol, why in refused.items()))
+
+
+def _check_range(wanted: Wanted) -> None:
+    """As far as it can be told without the exchange's clocks."""
+    ends: dict[str, int] = {}
+    for option, text in (("--start", wanted.start), ("--end", wanted.end)):
+        try:
+            if text is not None:
+                ends[option] = instant_of(text, None)
+        except ConfigError as exc:
+            raise ConfigError(f"{option}: {exc}") from None
+    alike = is_date(wanted.start or "") == is_date(wanted.end or "")
+    if len(ends) > 1 and ends["--start"] >= ends["--end"] + (0 if alike else DAY_NS):
+        raise ConfigError(BACKWARDS)
+
+
+def _check_begin(provider: HistoryProvider[Any], config: Config, wanted: Wanted) -> None:
+    """Only what costs nothing may be asked for all there ever was."""
+    options = config.providers.get(provider.name) or provider.Options()
+    boundless = wanted.start is None and wanted.period_s is None
+    if boundless and not provider.history(options).capabilities.local:
+        raise ConfigError(f"{provider.name} needs a range: give --period or --start")
 
 
 async def _run(
@@ -130,5 +156,5 @@ def _order(wanted: Wanted, instrument: Instrument, hours: Hours, clock: Clock) -
     if wanted.period_s is not None:
         start = (clock.wall_ns() if end is None else end) - round(wanted.period_s * SECOND_NS)
     if start is not None and end is not None and start >= end:
-        raise ConfigError("--start must lie before --end")
+        raise ConfigError(BACKWARDS)
     return Order([instrument], wanted.interval, start, end, force=wanted.force, dry_run=wanted.dry_run)

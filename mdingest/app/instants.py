@@ -18,11 +18,16 @@ def instant_of(text: str, zone: dt.tzinfo | None) -> int:
         when = dt.datetime.fromisoformat(text)
     except ValueError as exc:
         raise ConfigError(_wrong(text)) from exc
-    if len(text) <= len("2026-11-20"):
+    if is_date(text):
         when = when.replace(tzinfo=zone or dt.UTC)
     elif when.tzinfo is None:
         raise ConfigError(_wrong(text))
     return max(-_FAR_S, min(round(when.timestamp()), _FAR_S)) * SECOND_NS
+
+
+def is_date(text: str) -> bool:
+    """Whether it can be a date only, whose instant depends on an exchange's clocks."""
+    return len(text) <= len("2026-11-20")
 
 
 def _wrong(text: str) -> str:

@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from mdingest.cli.common import AddCommand, load_config
-from mdingest.cli.status import table
+from mdingest.cli.screen import length, table
 
 if TYPE_CHECKING:  # heavy, and wanted by the type checker only
     from mdingest.api.complete import Completeness
@@ -209,11 +209,3 @@ def report(shown: "list[tuple[str, Hole]]", now_ns: int) -> list[str]:
     symbols = len({symbol for symbol, _ in shown})
     total = f"{len(rows)} gap{'s' if len(rows) != 1 else ''} of {symbols} symbol{'s' if symbols != 1 else ''}"
     return [*lines, f"{total}, {lasting} still lasting"]
-
-
-def length(seconds: int) -> str:
-    """``45s``, ``3m 05s``, ``2h 03m``, ``1d 04h``."""
-    for unit, below, name, smaller in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "m"), (60, 1, "m", "s")):
-        if seconds >= unit:
-            return f"{seconds // unit}{name} {seconds % unit // below:02d}{smaller}"
-    return f"{seconds}s"

@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from mdingest.cli.common import AddCommand, load_config
-from mdingest.cli.status import table
+from mdingest.cli.screen import table
 
 if TYPE_CHECKING:  # heavy, and wanted by the type checker only
     from mdingest.app.reconciling import Told

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mdingest.cli.common import AddCommand, load_config
+from mdingest.cli.screen import screen
 
-_MOST_ROWS = 20
 _MOST_PLACES = 3
 _FEED_COLUMNS = (
     "state",
@@ -19,8 +19,6 @@ _FEED_COLUMNS = (
     "reconnects",
 )
 _SHORT = {"quiet": "quiet_instruments"}  # silent against their own rhythm
-_MINUTE = 60
-_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 _VERDICTS = (("ok", True), ("failing", False))
 
 
@@ -129,84 +127,3 @@ def _complaints(value: object, where: str = "") -> Iterator[tuple[str, str]]:
 def _places(where: Sequence[str]) -> str:
     more = len(where) - _MOST_PLACES
     return ", ".join(where[:_MOST_PLACES]) + (f" and {more} more" if more > 0 else "")
-
-
-def screen(value: object, indent: str = "") -> Iterator[str]:
-    """Mappings as ``key: value`` lines, lists of flat mappings as tables."""
-    if not isinstance(value, dict):
-        yield f"{indent}{_text(value)}"
-        return
-    width = max((len(_label(key)) for key, item in value.items() if _is_flat(item)), default=0)
-    for key, item in value.items():
-        if _is_flat(item):
-            yield f"{indent}{_label(key):{width}}  {_cell(key, item)}"
-        elif isinstance(item, dict):
-            yield f"{indent}{key}:"
-            yield from screen(item, indent + "  ")
-        else:
-            yield f"{indent}{key}:"
-            yield from table(item if isinstance(item, list) else [item], indent + "  ")
-
-
-def _is_flat(value: object) -> bool:
-    return not isinstance(value, dict | list) or not value
-
-
-def _label(key: object) -> str:
-    """A key without the unit that `_cell` spells."""
-    return str(key).removesuffix("_s")
-
-
-def _cell(key: object, value: object) -> str:
-    """A value as its key says: sizes and spans have units."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if str(key).endswith("_s"):
-            return span(value)
-        if str(key).endswith("bytes"):
-            return _size(value)
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    if value is None or value in ([], {}):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _size(count: float) -> str:
-    return f"{count / 2**20:.1f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
-
-
-def span(seconds: float) -> str:
-    """How long something lasts, for people: ``0.3 s``, ``43 s``, ``7 min 5 s``, ``2 h``, ``8 d 12 h``."""
-    if seconds < 0:
-        return f"-{span(-seconds)}"
-    if seconds < _MINUTE:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{int(seconds)} s"  # noqa: PLR2004 - tenths help no more
-    whole = int(seconds)
-    for size, unit, part, smaller in _UNITS:
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    raise AssertionError(seconds)
-
-
-def table(rows: Sequence[object], indent: str, most: int | None = _MOST_ROWS) -> Iterator[str]:
-    """Flat mappings with a column a key; not more than ``most`` of them."""
-    if not all(isinstance(row, dict) for row in rows):
-        yield from (f"{indent}{_text(row)}" for row in rows[:most])
-    else:
-        mappings = [row for row in rows if isinstance(row, dict)]
-        keys = list(dict.fromkeys(key for row in mappings for key in row))
-        labels = [_label(key) for key in keys]
-        cells = [labels, *([_cell(key, row.get(key)) for key in keys] for row in mappings[:most])]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(keys))]
-        for row in cells:
-            yield (
-                indent
-                + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            )
-    if most is not None and len(rows) > most:
-        yield f"{indent}... and {len(rows) - most} more (--json shows all)"

@@ -503,6 +503,11 @@ def test_a_symbol_without_a_file_does_not_keep_the_others_out(
             "--start must lie before --end",
         ),
         (
+            ("--provider", "csv", "--symbols", "TCS.NS", "--start", "2026-07-21", "--end", "2026-07-21"),
+            "--start must lie before --end",
+        ),
+        (("--provider", "csv", "--symbols", "TCS.NS", "--end", "2026-07-32"), "--end: must be a date like"),
+        (
             ("--provider", "csv", "--symbols", "TCS.NS", "--start", "2026-07-21", "--period", "1d"),
             "give one of them",
         ),
@@ -514,6 +519,7 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     assert run(*argv) == 2
     assert said in capsys.readouterr().err
+    assert not Path("data").exists(), "no database is made for it"
 
 
 def test_a_list_that_cant_be_reached_is_no_bad_usage(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

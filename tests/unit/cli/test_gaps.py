@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mdingest.cli import main
-from mdingest.cli.gaps import length
+from mdingest.cli.screen import length
 from mdingest.core.control import VolumeKind
 from mdingest.core.events import COVERAGE, GAP, OPEN_END, Cause, Coverage, Gaps
 from mdingest.core.instrument import Instrument

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mdingest.cli.gathering import size_of
-from mdingest.cli.status import condense, screen, span
+from mdingest.cli.screen import length, screen
+from mdingest.cli.status import condense
 
 
 def test_mappings_become_aligned_lines_and_lists_become_tables() -> None:
@@ -25,7 +26,7 @@ def test_mappings_become_aligned_lines_and_lists_become_tables() -> None:
         "  parts:",
         "    disk:",
         "      free_bytes  3.0 GiB",
-        "lag      1.5 s",
+        "lag      1.5s",
         "rows:",
         "  symbol     gap",
         "  A.NS       -",
@@ -105,20 +106,20 @@ def test_one_sentence_stands_once_with_all_places_it_was_found_at() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.04 s"),
-        (4.31, "4.3 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (425, "7 min 5 s"),
-        (7_800, "2 h 10 min"),
-        (86_399, "23 h 59 min"),
-        (734_649.6, "8 d 12 h"),
-        (-90, "-1 min 30 s"),
-        (0, "0 s"),
+        (0.04, "0.0s"),
+        (4.31, "4.3s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (425, "7m 05s"),
+        (7_800, "2h 10m"),
+        (86_399, "23h 59m"),
+        (734_649.6, "8d 12h"),
+        (-90, "-1m 30s"),
+        (0, "0s"),
     ],
 )
 def test_spans_are_told_in_units_of_people(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert length(seconds) == text
 
 
 def test_a_daemon_that_does_not_answer_still_gets_a_screen() -> None:
@@ -160,7 +161,7 @@ def test_what_runs_at_a_time_of_day_is_shown_with_how_it_went() -> None:
 
 
 def test_room_that_is_held_in_advance_is_no_journal(tmp_path: Path) -> None:
-    for name, length in (("RESERVE", 1_000), ("RESERVE.new", 10), ("0000.seg", 70), ("LOCK", 7)):
-        (tmp_path / name).write_bytes(b"x" * length)
+    for name, size in (("RESERVE", 1_000), ("RESERVE.new", 10), ("0000.seg", 70), ("LOCK", 7)):
+        (tmp_path / name).write_bytes(b"x" * size)
 
     assert size_of(tmp_path) == 77

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -54,21 +55,53 @@ class Record(NamedTuple):
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """``n`` records as columns. ``offsets`` has ``n + 1`` entries into ``data``."""
+    """``n`` records as columns over the bytes of the log.
+
+    Each column is made when it is first asked for: by whoever steps through several batches at
+    once, and not by whoever appends one and goes back to the sockets.
+    """
 
     lsn: int
     end: int  # the address just behind this batch
-    kinds: NDArray[np.uint8]
-    streams: NDArray[np.uint32]
-    wall_ns: NDArray[np.int64]
-    mono_ns: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    data: memoryview
+    n: int
+    body: memoryview  # what follows the header
 
     def __len__(self) -> int:
-        return len(self.kinds)
+        return self.n
+
+    @cached_property
+    def wall_ns(self) -> NDArray[np.int64]:
+        """``(n,)``, UTC."""
+        return np.frombuffer(self.body, "<i8", self.n, 0)
+
+    @cached_property
+    def mono_ns(self) -> NDArray[np.int64]:
+        """``(n,)``, of the monotonic clock of the process that wrote it."""
+        return np.frombuffer(self.body, "<i8", self.n, 8 * self.n)
+
+    @cached_property
+    def streams(self) -> NDArray[np.uint32]:
+        """``(n,)``."""
+        return np.frombuffer(self.body, "<u4", self.n, 16 * self.n)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """``(n + 1,)``: where in ``data`` each payload begins, and the end of the last."""
+        offsets = np.zeros(self.n + 1, np.int64)
+        np.frombuffer(self.body, "<u4", self.n, 20 * self.n).cumsum(out=offsets[1:])
+        return offsets
+
+    @cached_property
+    def kinds(self) -> NDArray[np.uint8]:
+        """``(n,)``, of `Kind`."""
+        return np.frombuffer(self.body, np.uint8, self.n, 24 * self.n)
+
+    @cached_property
+    def data(self) -> memoryview:
+        """All payloads, one after another."""
+        return self.body[_ROW * self.n :]
 
     def payload(self, index: int) -> bytes:
         """The payload of one record."""
@@ -120,7 +153,7 @@ def decode_batch(raw: memoryview, lsn: int) -> Batch:
     body = raw[HEADER_BYTES : HEADER_BYTES + length]
     if zlib.crc32(body, zlib.crc32(raw[12:HEADER_BYTES])) != crc:
         raise JournalError(f"batch at {lsn} fails its checksum")
-    batch = _columns(body, n, lsn)
+    batch = Batch(lsn, lsn + HEADER_BYTES + length, n, body)
     if int(batch.offsets[-1]) != len(batch.data):
         raise JournalError(f"batch at {lsn}: payload lengths don't add up")
     return batch
@@ -128,20 +161,4 @@ def decode_batch(raw: memoryview, lsn: int) -> Batch:
 
 def encoded(raw: bytes, n: int, lsn: int) -> Batch:
     """The batch of ``n`` records that `encode_batch` has just made: there is nothing to check."""
-    return _columns(memoryview(raw)[HEADER_BYTES:], n, lsn)
-
-
-def _columns(body: memoryview, n: int, lsn: int) -> Batch:
-    offsets = np.empty(n + 1, np.int64)
-    offsets[0] = 0
-    np.frombuffer(body, "<u4", n, 20 * n).cumsum(out=offsets[1:])
-    return Batch(
-        lsn=lsn,
-        end=lsn + HEADER_BYTES + len(body),
-        kinds=np.frombuffer(body, np.uint8, n, 24 * n),
-        streams=np.frombuffer(body, "<u4", n, 16 * n),
-        wall_ns=np.frombuffer(body, "<i8", n, 0),
-        mono_ns=np.frombuffer(body, "<i8", n, 8 * n),
-        offsets=offsets,
-        data=body[_ROW * n :],
-    )
+    return Batch(lsn, lsn + len(raw), n, memoryview(raw)[HEADER_BYTES:])

@@ -6,6 +6,8 @@ A name is imported when it is asked for: a backfill has no use for the daemon's 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import mdingest.telemetry  # noqa: F401 - before anybody imports structlog: see there
+
 if TYPE_CHECKING:
     from mdingest.app.backfilling import Wanted, run_backfill
     from mdingest.app.daemon import run_daemon, run_demo, run_serve

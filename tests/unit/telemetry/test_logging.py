@@ -111,10 +111,13 @@ def test_the_memory_of_repeats_is_bounded() -> None:
     assert repeats.allow("4999") is None
 
 
-def test_logging_brings_no_heavy_library_along_and_hides_none_from_others() -> None:
+@pytest.mark.parametrize(
+    "modules", ["mdingest.telemetry.logging", "mdingest.app.backfilling, mdingest.app.exporting"]
+)
+def test_logging_brings_no_heavy_library_along_and_hides_none_from_others(modules: str) -> None:
     program = (
         "import sys\n"
-        "import mdingest.telemetry.logging\n"
+        f"import {modules}\n"
         "assert not {'rich', 'twisted'} & set(sys.modules)\n"
         "import rich.console"
     )

@@ -5,12 +5,13 @@ a trade is no hole. Spans are half-open, UTC ns.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 
 from mdingest.api.missing import RETENTION, UNRECORDED, UNSETTLED_NS, Missing, missing
+from mdingest.api.times import format_instant
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.interval import MINUTE, WEEK, Interval
 from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
@@ -50,6 +51,18 @@ class Completeness:
     expected: int
     missing: int
     lacks: Sequence[Lack]
+
+
+def counted_fields(found: Completeness) -> dict[str, str | int]:
+    """As replies and ``mdingest gaps --json`` spell it, without the reasons."""
+    return {
+        "interval": found.interval.text,
+        "start": format_instant(found.start_ns),
+        "end": format_instant(found.end_ns),
+        "expected": found.expected,
+        "known": found.expected - found.missing,
+        "missing": found.missing,
+    }
 
 
 async def completeness(
@@ -99,9 +112,10 @@ def completeness_of(
     holes = missing(windows, coverage, gaps, interval_s=interval.seconds, forgotten=forgotten)
     reach = earliest(interval.seconds)
     reach = EARLIEST if reach is None else reach
+    parts = [_named(hole, first, reach) for hole in _split(holes, sorted((first, reach)))]
     lacks = [
-        _lack(hole, interval, table, windows, gaps, first, reach)
-        for hole in _split(holes, sorted((first, reach)))
+        _lack(hole, row, interval, table, windows)
+        for hole, row in zip(parts, _rows_of(parts, gaps), strict=True)
     ]
     return Completeness(
         interval,
@@ -177,32 +191,38 @@ def _split(holes: Iterable[Missing], bounds: Sequence[int]) -> list[Missing]:
     return found
 
 
+def _named(hole: Missing, first: int, reach: int) -> Missing:
+    """With the reason for which nobody was there, where no row has one."""
+    if hole.cause != UNRECORDED:
+        return hole
+    why = BEYOND_DEPTH if hole.end <= reach else NEVER_FETCHED if hole.end <= first else UNRECORDED
+    return hole._replace(cause=why)
+
+
+def _rows_of(holes: Iterable[Missing], gaps: Sequence[GapRow]) -> Iterator[GapRow | None]:
+    """For each hole (ascending, disjoint) the first row of its cause that touches it."""
+    rows: dict[str, list[GapRow]] = {}
+    for gap in reversed(sorted(gaps, key=lambda gap: gap.start_ns)):  # noqa: C413 - of equals the first last
+        rows.setdefault(gap.cause, []).append(gap)
+    for hole in holes:
+        left = rows.get(hole.cause, [])
+        while left and left[-1].end_ns is not None and left[-1].end_ns <= hole.start:
+            left.pop()  # over before this hole, so before all that follow
+        yield left[-1] if left and left[-1].start_ns < hole.end else None
+
+
 def _lack(
-    hole: Missing,
-    interval: Interval,
-    table: SessionTable,
-    windows: Sequence[Span],
-    gaps: Sequence[GapRow],
-    first: int,
-    reach: int,
+    hole: Missing, row: GapRow | None, interval: Interval, table: SessionTable, windows: Sequence[Span]
 ) -> Lack:
-    span, why, repair, reason = (hole.start, hole.end), hole.cause, _OPEN, ""
-    if why == UNRECORDED and hole.end <= first:
-        why = NEVER_FETCHED
-    if hole.cause == UNRECORDED and hole.end <= reach:
-        why, repair = BEYOND_DEPTH, _UNFILLABLE
-    row = next((gap for gap in gaps if gap.cause == why and _touches(gap, hole)), None)
-    if row is not None:
-        repair, reason = row.repair, row.reason
+    span, why = (hole.start, hole.end), hole.cause
+    repair, reason = (_OPEN, "") if row is None else (row.repair, row.reason)
+    if why == BEYOND_DEPTH:
+        repair = _UNFILLABLE
     if why == RETENTION:
         repair, reason = _UNFILLABLE, DROPPED
     elif interval < MINUTE:
         repair, reason = _UNFILLABLE, SECONDS_STAY
     return Lack(*span, count(windows, [span], interval, table), why, repair, reason)
-
-
-def _touches(gap: GapRow, hole: Missing) -> bool:
-    return gap.start_ns < hole.end and (gap.end_ns is None or gap.end_ns > hole.start)
 
 
 def _up(length: int, interval: Interval) -> int:

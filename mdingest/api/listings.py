@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 
 from mdingest.api.catalog import Catalog
-from mdingest.api.complete import Completeness, Earliest, completeness
+from mdingest.api.complete import Completeness, Earliest, completeness, counted_fields
 from mdingest.api.holes import holes_of
 from mdingest.api.problems import Problem
 from mdingest.api.query import Query
@@ -141,15 +141,7 @@ def _spelt(found: Completeness, limit: int) -> dict[str, object]:
         }
         for lack in found.lacks[-limit:]
     ]
-    return {
-        "interval": found.interval.text,
-        "start": format_instant(found.start_ns),
-        "end": format_instant(found.end_ns),
-        "expected": found.expected,
-        "known": found.expected - found.missing,
-        "missing": found.missing,
-        "holes": holes,
-    }
+    return {**counted_fields(found), "holes": holes}
 
 
 def difference_fields(one: Difference) -> dict[str, object]:

@@ -59,23 +59,39 @@ def missing(
             dropped.append((row.start_ns, min(row.end_ns, kept_from)))
     by_source = {source: union(_forward(spans)) for source, spans in heard.items()}
     uncovered = subtract(windows, union(span for spans in by_source.values() for span in spans))
-    explained = intersect(uncovered, union(_forward(dropped)))
-    found = [Missing(*hole, RETENTION) for hole in explained]
-    for gap in sorted(gaps, key=lambda gap: gap.start_ns):
-        span = [(gap.start_ns, _FOR_EVER if gap.end_ns is None else gap.end_ns)]
-        if gap.cause in _WITHIN_UPTIME:
-            others = union(
-                span for source, spans in by_source.items() if source != gap.source for span in spans
-            )
-            holes = subtract(intersect(windows, span), others)
-        else:
-            holes = intersect(uncovered, span)
-        fresh = subtract(holes, explained)
-        found += [Missing(*hole, gap.cause) for hole in fresh]
-        explained = union([*explained, *fresh])
-    rest = subtract(uncovered, union([*explained, settling]))
-    found += [Missing(*hole, UNRECORDED) for hole in rest]
+    retained = intersect(uncovered, union(_forward(dropped)))
+    found = [Missing(*hole, RETENTION) for hole in retained]
+    gaps = sorted(gaps, key=lambda gap: gap.start_ns)
+    told = _told(subtract(uncovered, retained), gaps)
+    found += told
+    for source, spans in by_source.items():
+        others = union(span for name, of in by_source.items() if name != source for span in of)
+        alone = intersect(windows, subtract(spans, others))
+        found += _told(alone, [gap for gap in gaps if gap.source == source and gap.cause in _WITHIN_UPTIME])
+    explained = union([*retained, *((hole.start, hole.end) for hole in told), settling])
+    found += [Missing(*hole, UNRECORDED) for hole in subtract(uncovered, explained)]
     return _joined(found)
+
+
+def _told(spans: Sequence[Span], gaps: Iterable[GapRow]) -> list[Missing]:
+    """The parts of ``spans`` that gaps (by start) explain; where several do, the one that began first."""
+    causes: list[Missing] = []
+    reach = -_FOR_EVER  # the one that began first and lasts is in force up to here
+    for gap in gaps:
+        start, end = max(gap.start_ns, reach), _FOR_EVER if gap.end_ns is None else gap.end_ns
+        if start < end:
+            causes.append(Missing(start, end, gap.cause))
+            reach = end
+    found, at = [], 0
+    for start, end in spans:
+        while at < len(causes) and causes[at].end <= start:
+            at += 1
+        here = at
+        while here < len(causes) and causes[here].start < end:
+            cause = causes[here]
+            found.append(Missing(max(start, cause.start), min(end, cause.end), cause.cause))
+            here += 1
+    return found
 
 
 def _forward(spans: Iterable[Span]) -> list[Span]:

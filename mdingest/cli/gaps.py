@@ -148,7 +148,7 @@ def as_object(symbol: str, hole: "Hole", now_ns: int) -> dict[str, Any]:
 
 def as_counts(symbol: str, found: "Completeness") -> dict[str, Any]:
     """How complete one series is for programs; ``why`` sums the candles of each reason."""
-    from mdingest.api.times import format_instant
+    from mdingest.api.complete import counted_fields
 
     sums: dict[tuple[str, str, str], int] = {}
     for lack in found.lacks:
@@ -156,12 +156,7 @@ def as_counts(symbol: str, found: "Completeness") -> dict[str, Any]:
         sums[key] = sums.get(key, 0) + lack.candles
     return {
         "symbol": symbol,
-        "interval": found.interval.text,
-        "start": format_instant(found.start_ns),
-        "end": format_instant(found.end_ns),
-        "expected": found.expected,
-        "known": found.expected - found.missing,
-        "missing": found.missing,
+        **counted_fields(found),
         "why": [
             {"why": why, "candles": candles, "repair": repair, "reason": reason}
             for (why, repair, reason), candles in sums.items()

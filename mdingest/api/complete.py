@@ -7,10 +7,12 @@ a trade is no hole. Spans are half-open, UTC ns.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 
 from mdingest.api.missing import RETENTION, UNRECORDED, UNSETTLED_NS, Missing, missing
+from mdingest.api.prospects import UNKNOWN, Prospects
 from mdingest.api.times import format_instant
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.interval import MINUTE, WEEK, Interval
@@ -24,9 +26,6 @@ DROPPED = "older than candles.retention keeps"
 _OPEN, _UNFILLABLE = "open", "unfillable"
 _WEEKDAYS = 7
 _FIRST_MONDAY = 4  # 1970-01-05, in days since 1970
-
-Earliest = Callable[[int], int | None]
-"""Interval in seconds to the first instant that any configured provider has; None: nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def counted_fields(found: Completeness) -> dict[str, str | int]:
 
 
 async def completeness(
-    reader: Reader, tables: Tables, wanted: Wanted, *, now_ns: int, earliest: Earliest = lambda _: None
+    reader: Reader, tables: Tables, wanted: Wanted, *, now_ns: int, prospects: Prospects = UNKNOWN
 ) -> Completeness:
     """A start of None: since the trade date of the first that was ever heard or fetched, and is kept.
 
@@ -79,7 +78,7 @@ async def completeness(
     gaps = await reader.gaps(wanted.instrument.id, low, wanted.end_ns)
     forgotten = await reader.upkeep.forgotten()
     return completeness_of(
-        coverage, gaps, tables, wanted, now_ns=now_ns, earliest=earliest, forgotten=forgotten
+        coverage, gaps, tables, wanted, now_ns=now_ns, prospects=prospects, forgotten=forgotten
     )
 
 
@@ -90,7 +89,7 @@ def completeness_of(
     wanted: Wanted,
     *,
     now_ns: int,
-    earliest: Earliest = lambda _: None,
+    prospects: Prospects = UNKNOWN,
     since_ns: int = EARLIEST,
     forgotten: Mapping[int, int] | None = None,
 ) -> Completeness:
@@ -110,11 +109,12 @@ def completeness_of(
         low = max(kept_from, low if day is None else day.start_ns)
     windows = _over(table, interval, (low, end_ns), all_sessions=wanted.all_sessions)
     holes = missing(windows, coverage, gaps, interval_s=interval.seconds, forgotten=forgotten)
-    reach = earliest(interval.seconds)
+    reach = prospects.earliest(interval.seconds)
     reach = EARLIEST if reach is None else reach
     parts = [_named(hole, first, reach) for hole in _split(holes, sorted((first, reach)))]
+    idle = partial(prospects.idle, instrument.symbol, interval.seconds)
     lacks = [
-        _lack(hole, row, interval, table, windows)
+        _lack(hole, row, interval, table, windows, idle)
         for hole, row in zip(parts, _rows_of(parts, gaps), strict=True)
     ]
     return Completeness(
@@ -212,7 +212,12 @@ def _rows_of(holes: Iterable[Missing], gaps: Sequence[GapRow]) -> Iterator[GapRo
 
 
 def _lack(
-    hole: Missing, row: GapRow | None, interval: Interval, table: SessionTable, windows: Sequence[Span]
+    hole: Missing,
+    row: GapRow | None,
+    interval: Interval,
+    table: SessionTable,
+    windows: Sequence[Span],
+    idle: Callable[[str, int], str],
 ) -> Lack:
     span, why = (hole.start, hole.end), hole.cause
     repair, reason = (_OPEN, "") if row is None else (row.repair, row.reason)
@@ -222,6 +227,8 @@ def _lack(
         repair, reason = _UNFILLABLE, DROPPED
     elif interval < MINUTE:
         repair, reason = _UNFILLABLE, SECONDS_STAY
+    elif why in (UNRECORDED, NEVER_FETCHED):
+        reason = idle(why, hole.end)
     return Lack(*span, count(windows, [span], interval, table), why, repair, reason)
 
 

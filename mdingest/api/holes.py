@@ -5,8 +5,10 @@ that neither a feed nor history of minutes covers, from the first that one did.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from mdingest.api.missing import UNRECORDED, UNSETTLED_NS, missing
+from mdingest.api.prospects import UNKNOWN, Prospects
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import MINUTE
@@ -33,7 +35,13 @@ class Hole:
 
 
 async def holes_of(
-    reader: Reader, tables: Tables, instrument: Instrument, start_ns: int, end_ns: int, now_ns: int
+    reader: Reader,
+    tables: Tables,
+    instrument: Instrument,
+    start_ns: int,
+    end_ns: int,
+    now_ns: int,
+    prospects: Prospects = UNKNOWN,
 ) -> list[Hole]:
     """Holes that overlap ``[start, end)``, by start. Raises StoreUnavailable."""
     end_ns = min(end_ns, now_ns)
@@ -55,8 +63,9 @@ async def holes_of(
             interval_s=MINUTE.seconds,
             settling=((now_ns - UNSETTLED_NS) // SECOND_NS * SECOND_NS, LATEST),
         )
+        idle = partial(prospects.idle, instrument.symbol, MINUTE.seconds, UNRECORDED)
         found += [
-            Hole("", UNRECORDED, hole.start, hole.end, None, OPEN, "", 0, in_hours=True)
+            Hole("", UNRECORDED, hole.start, hole.end, None, OPEN, idle(hole.end), 0, in_hours=True)
             for hole in holes
             if hole.cause == UNRECORDED
         ]

@@ -7,9 +7,10 @@ import orjson
 from aiohttp import web
 
 from mdingest.api.catalog import Catalog
-from mdingest.api.complete import Completeness, Earliest, completeness, counted_fields
+from mdingest.api.complete import Completeness, completeness, counted_fields
 from mdingest.api.holes import holes_of
 from mdingest.api.problems import Problem
+from mdingest.api.prospects import UNKNOWN, Prospects
 from mdingest.api.query import Query
 from mdingest.api.times import format_instant
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
@@ -31,13 +32,13 @@ class ListingRoutes:
         reader: Reader,
         tables: Tables,
         now: Callable[[], int],
-        earliest: Earliest = lambda _: None,
+        prospects: Prospects = UNKNOWN,
     ) -> None:
         self._catalog = catalog
         self._reader = reader
         self._tables = tables
         self._now = now
-        self._earliest = earliest
+        self._prospects = prospects
 
     def routes(self) -> list[web.RouteDef]:
         """For `web.Application.add_routes`."""
@@ -69,7 +70,9 @@ class ListingRoutes:
 
     async def _gaps(self, request: web.Request) -> web.Response:
         instrument, start, end, limit = await self._range(request)
-        rows = await holes_of(self._reader, self._tables, instrument, start, end, self._now())
+        rows = await holes_of(
+            self._reader, self._tables, instrument, start, end, self._now(), self._prospects
+        )
         gaps = [
             {
                 "source": row.source or None,
@@ -103,7 +106,7 @@ class ListingRoutes:
         since = start if "start" in query.values else None
         wanted = Wanted(instrument, interval, since, end, limit, all_sessions=session == "all")
         found = await completeness(
-            self._reader, self._tables, wanted, now_ns=self._now(), earliest=self._earliest
+            self._reader, self._tables, wanted, now_ns=self._now(), prospects=self._prospects
         )
         dates = (_date(max(found.start_ns, 0)), _date(found.end_ns))
         told = await self._reader.upkeep.differences(instrument.id, *dates)

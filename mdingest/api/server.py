@@ -22,10 +22,10 @@ from aiohttp.typedefs import Handler, Middleware
 from mdingest.api.access import Access
 from mdingest.api.candles import CandleRoutes
 from mdingest.api.catalog import Catalog
-from mdingest.api.complete import Earliest
 from mdingest.api.listings import ListingRoutes
 from mdingest.api.page import PREFIX, PageRoutes
 from mdingest.api.problems import Problem, problem_response
+from mdingest.api.prospects import UNKNOWN, Prospects
 from mdingest.api.reading import Reading
 from mdingest.api.series import Changes
 from mdingest.api.status import StatusRoutes
@@ -59,7 +59,7 @@ class Served:
     no such class), ``tables_version`` changes when they do; ``now`` is the wall clock in UTC
     ns; ``forming`` gives the candles that are being built of (instrument id, interval in
     seconds), and must not wait; ``changes`` hears of commits, where this process writes;
-    ``earliest`` tells how far back the providers of history go.
+    ``prospects`` tell whom of history the configuration has.
     """
 
     reader: Reader
@@ -70,7 +70,7 @@ class Served:
     forming: Callable[[int, int], Candles] | None = None
     changes: Changes | None = None
     tokens: Sequence[str] = ()
-    earliest: Earliest = lambda _: None
+    prospects: Prospects = UNKNOWN
     tables_version: Callable[[], int] = lambda: 0
 
 
@@ -91,7 +91,7 @@ def create_app(served: Served) -> web.Application:
     )
     app = web.Application(middlewares=[_guard(served, access)], client_max_size=_MAX_BODY_BYTES)
     app.add_routes(CandleRoutes(catalog, reading, served.now).routes())
-    listings = ListingRoutes(catalog, served.reader, tables, served.now, served.earliest)
+    listings = ListingRoutes(catalog, served.reader, tables, served.now, served.prospects)
     app.add_routes(listings.routes())
     app.add_routes(StatusRoutes(served.health, served.metrics).routes())
     app.add_routes(PageRoutes().routes())

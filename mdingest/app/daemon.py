@@ -18,7 +18,7 @@ from mdingest.app.alerting import alerts_of, conditions_of
 from mdingest.app.feeding import Feeding
 from mdingest.app.ingesting import make_ingest, open_journal, spare_room
 from mdingest.app.parts import calendars_of, ingest_mark, open_reading, open_writing, settings_of, url_of
-from mdingest.app.repairing import earliest_of
+from mdingest.app.repairing import prospects_of
 from mdingest.app.replaying import replay_retired
 from mdingest.app.trading_days import trading_days_of
 from mdingest.app.upkeep import upkeeping
@@ -89,7 +89,7 @@ async def run_daemon(
         producers["alerts"] = partial(alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)
         if serve_http:
-            served = _served(config, clock, store, book, health, metrics)
+            served = _served(config, clock, store, book, health, metrics, lambda: feeding.config)
             changes = Changes()
             ingest.writer.listeners.append(changes.committed)
             forming = ingest.forming([feed.name for feed in feeds])
@@ -168,7 +168,13 @@ async def _store(config: Config) -> AsyncIterator[Store]:
 
 
 def _served(
-    config: Config, clock: Clock, store: Store, book: Calendars, health: Health, metrics: Metrics
+    config: Config,
+    clock: Clock,
+    store: Store,
+    book: Calendars,
+    health: Health,
+    metrics: Metrics,
+    in_force: Callable[[], Config] | None = None,
 ) -> Served:
     if clock.shifted:
         health.facts["clock"] = f"shifted, x{clock.speed:g}"
@@ -185,5 +191,5 @@ def _served(
         health=health,
         metrics=metrics,
         tokens=tokens,
-        earliest=earliest_of(config, clock),
+        prospects=prospects_of(in_force or (lambda: config), clock),
     )

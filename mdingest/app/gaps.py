@@ -10,7 +10,7 @@ from mdingest.api.times import parse_instant
 from mdingest.api.wanted import EARLIEST, Tables, Wanted
 from mdingest.app.instants import instant_of
 from mdingest.app.parts import calendars_of, open_reading, url_of
-from mdingest.app.repairing import earliest_of
+from mdingest.app.repairing import prospects_of
 from mdingest.config import Config
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
@@ -56,7 +56,7 @@ async def list_gaps(
     """
     now = clock.wall_ns()
     tables = Tables(calendars_of(config).table)
-    earliest = earliest_of(config, clock)
+    prospects = prospects_of(lambda: config, clock)
     live = {Interval.parse(text).seconds for text in config.candles.intervals}
     async with open_reading(url_of(config)) as store:
         stored = {instrument.symbol: instrument for instrument in await store.instruments()}
@@ -80,13 +80,15 @@ async def list_gaps(
                     tables,
                     Wanted(instrument, Interval(seconds), None if start is None else since, until, 0),
                     now_ns=now,
-                    earliest=earliest,
+                    prospects=prospects,
                     since_ns=since,
                     forgotten=forgotten,
                 )
                 for seconds in sorted(lengths - {LIVE} | (live if LIVE in lengths else set()))
             ]
-            yield Listed(symbol, await holes_of(store, tables, instrument, since, until, now), series)
+            yield Listed(
+                symbol, await holes_of(store, tables, instrument, since, until, now, prospects), series
+            )
 
 
 def instant(text: str) -> Instant:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from mdingest.api.prospects import Prospects
+from mdingest.api.wanted import EARLIEST
 from mdingest.app.histories import Histories
 from mdingest.app.tokens import living_token
 from mdingest.config import Config
-from mdingest.core.interval import MINUTE
+from mdingest.core.interval import MINUTE, Interval
+from mdingest.core.session import SECOND_NS
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.plan import earliest_of as earliest_instant
 from mdingest.pipeline.upkeep.asking import Asked
@@ -72,6 +75,23 @@ def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:
         return min(known, default=None)
 
     return earliest
+
+
+def prospects_of(config: Callable[[], Config], clock: Clock) -> Prospects:
+    """What the configuration in force says of holes; nothing if it has neither feeds nor history."""
+
+    def filled_from(symbol: str, interval_s: int) -> int | None:
+        now = config()
+        if not (now.realtime or now.backfill):
+            return EARLIEST
+        periods_s = [
+            entry.period_s
+            for entry in now.backfill
+            if interval_s % Interval.parse(entry.interval).seconds == 0 and symbol in now.symbols_of(entry)
+        ]
+        return clock.wall_ns() - round(max(periods_s) * SECOND_NS) if periods_s else None
+
+    return Prospects(earliest_of(config(), clock), filled_from)
 
 
 def _can_ask(config: Config, name: str, now_ns: int) -> bool:

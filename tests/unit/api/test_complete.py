@@ -6,7 +6,8 @@ import pytest
 
 from mdingest import calendars
 from mdingest.api.complete import Completeness, completeness
-from mdingest.api.wanted import Tables, Wanted
+from mdingest.api.prospects import NOBODY, TOO_OLD, Prospects
+from mdingest.api.wanted import EARLIEST, Tables, Wanted
 from mdingest.core.interval import Interval
 from mdingest.core.session import SECOND_NS
 from tests.support.fake_reader import BITCOIN, RELIANCE, FakeReader, at
@@ -23,9 +24,10 @@ def sec(seconds: float) -> int:
 
 async def complete(reader: FakeReader, interval: str = "1m", **others: object) -> Completeness:
     known = {"start_ns": None, "end_ns": NOW, "limit": 9, "instrument": RELIANCE}
-    earliest = others.pop("earliest", None)
+    earliest, filled_from = others.pop("earliest", None), others.pop("filled_from", EARLIEST)
     wanted = Wanted(interval=Interval.parse(interval), **(known | others))  # type: ignore[arg-type]
-    return await completeness(reader, TABLES, wanted, now_ns=NOW, earliest=lambda _: earliest)  # type: ignore[arg-type, return-value]
+    prospects = Prospects(lambda _: earliest, lambda _symbol, _interval_s: filled_from)  # type: ignore[return-value, arg-type]
+    return await completeness(reader, TABLES, wanted, now_ns=NOW, prospects=prospects)
 
 
 def told(found: Completeness) -> list[tuple[str, str, str, int]]:
@@ -97,6 +99,22 @@ async def test_a_hole_that_no_row_explains_is_unrecorded() -> None:
     reader.hear(sec(180), at("16:30"))
 
     assert told(await complete(reader)) == [("unrecorded", "open", "", 1)]
+
+
+async def test_a_hole_that_nobody_is_configured_to_fill_says_so_and_what_would_fill_it() -> None:
+    reader = FakeReader()
+    reader.hear(sec(300), sec(600))
+    reader.hear(sec(660), at("16:30"))
+    day = {"start_ns": at("09:15")}
+
+    nobody = await complete(reader, filled_from=None, **day)
+    assert told(nobody) == [
+        ("never_fetched", "open", f"{NOBODY}; `mdingest backfill` fetches it", 5),
+        ("unrecorded", "open", f"{NOBODY}; `mdingest gaps --repair` fetches it", 1),
+    ]
+    later = await complete(reader, filled_from=sec(300), **day)
+    assert [lack.reason for lack in later.lacks] == [f"{TOO_OLD}; `mdingest backfill` fetches it", ""]
+    assert [lack.reason for lack in (await complete(reader, filled_from=sec(299), **day)).lacks] == ["", ""]
 
 
 async def test_days_are_counted_by_the_calendar_and_today_only_once_it_is_over() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mdingest.app.repairing import earliest_of, menders_of
+from mdingest.api.wanted import EARLIEST
+from mdingest.app.repairing import earliest_of, menders_of, prospects_of
 from mdingest.config import Config, load
 from mdingest.telemetry.clock import parse_clock
 
@@ -61,3 +62,35 @@ def test_how_far_back_anybody_goes_is_told_by_length(loaded: Loaded) -> None:
     assert minutes is not None
     assert 20 * DAY < NOW.wall_ns() - minutes <= 30 * DAY
     assert earliest(1) is None
+
+
+def test_who_fills_what_nobody_recorded_is_told_by_interval_and_symbol(loaded: Loaded) -> None:
+    entries = """
+symbols: [A.NS]
+backfill:
+  - {provider: yfinance, interval: 1m, period: 2d, symbols: [A.NS, B.NS]}
+  - {provider: bhavcopy, interval: 1d, period: 9d}
+"""
+    prospects = prospects_of(lambda: loaded(entries), NOW)
+    ago = {
+        (symbol, interval_s): None if since is None else round((NOW.wall_ns() - since) / DAY)
+        for symbol in ("A.NS", "B.NS", "C.NS")
+        for interval_s in (1, 60, 86_400)
+        for since in [prospects.filled_from(symbol, interval_s)]
+    }
+
+    assert ago == {
+        ("A.NS", 1): None,
+        ("A.NS", 60): 2,
+        ("A.NS", 86_400): 9,
+        ("B.NS", 1): None,
+        ("B.NS", 60): 2,
+        ("B.NS", 86_400): 2,
+        ("C.NS", 1): None,
+        ("C.NS", 60): None,
+        ("C.NS", 86_400): None,
+    }
+
+
+def test_without_feeds_and_history_nothing_is_known_of_who_fills(loaded: Loaded) -> None:
+    assert prospects_of(lambda: loaded("symbols: [A.NS]"), NOW).filled_from("A.NS", 60) == EARLIEST

@@ -34,7 +34,7 @@ def test_what_was_packed_is_unpacked() -> None:
     [
         np.empty(0, np.int64),
         np.array(7, np.uint8),
-        np.arange(12).reshape(3, 4)[:, ::2],
+        np.arange(12).reshape(3, 4)[:, ::2].T,
         np.array([b"abc", b"d"]),
         np.array([(1, 2.5, [7, 8])], np.dtype([("a", "u1"), ("b", "f8"), ("c", "i2", (2,))], align=True)),
     ],
@@ -58,6 +58,8 @@ def test_what_is_not_a_state_is_refused(cut: int) -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011 - JSON's and numpy's own are as good
         unpack(out.getvalue()[:cut])
+    with pytest.raises(ValueError, match="not a state"):
+        unpack(out.getvalue().replace(b"MDMS", b"MDST"))
     with pytest.raises(ValueError, match="format"):
         unpack(out.getvalue().replace(b"MDMS\x03", b"MDMS\x02"))
     with pytest.raises(ValueError, match="bytes"):

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,29 +151,57 @@ async def test_damage_is_told_and_stepped_over_or_is_an_error() -> None:
         await strict.next()
 
 
+async def turns(times: int = 5) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
 async def test_small_batches_come_in_bursts_and_much_or_the_end_comes_at_once() -> None:
     log = CountingLog()
     source = BatchSource(log, 0, spacing_s=3600)
-    first = asyncio.create_task(take(source, 1))
-    await asyncio.sleep(0)
-    source.publish(log.append())
-    assert len(await first) == 1
-
-    waiting = asyncio.create_task(take(source, 2))
-    for _ in range(2):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        first = asyncio.create_task(take(source, 1))
+        await turns()
         source.publish(log.append())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert (waiting.done(), source.depth) == (False, 2)
+        assert len(await first) == 1
 
-    while source.lag_bytes < source_module.MANY_BYTES:
-        source.publish(log.append(bytes(100_000)))
-    assert len(await waiting) == 2
+        waiting = asyncio.create_task(take(source, 2))
+        for _ in range(2):
+            await turns()
+            source.publish(log.append())
+        await turns()
+        assert (waiting.done(), source.depth) == (False, 2)
 
-    await take(source, source.depth)
-    last = asyncio.create_task(take(source, 1))
-    await asyncio.sleep(0)
+        while source.lag_bytes < source_module.MANY_BYTES:
+            source.publish(log.append(bytes(100_000)))
+        assert len(await waiting) == 2
+
+        await take(source, source.depth)
+        last = asyncio.create_task(take(source, 1))
+        await turns()
+        source.publish(log.append())
+        source.close()
+        assert len(await last) == 1
+
+
+async def test_a_burst_comes_when_it_is_due_or_with_a_batch_shortly_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr(source_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    log = CountingLog()
+    source = BatchSource(log, 0, spacing_s=0.04)
     source.publish(log.append())
-    source.close()
-    assert len(await last) == 1
+    async with asyncio.timeout(2):
+        for early_s in (0.7 * 0.04, 0.8 * 0.04):
+            await take(source, source.depth)
+            waiting = asyncio.create_task(take(source, 2))
+            await turns()
+            source.publish(log.append())
+            await turns()
+            now_s += early_s
+            source.publish(log.append())
+            await turns()
+            assert waiting.done() == (early_s > 0.75 * 0.04)
+            assert len(await waiting) == 2
+            now_s += 0.04

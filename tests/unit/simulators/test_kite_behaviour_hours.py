@@ -103,7 +103,9 @@ def test_a_match_that_a_halt_slept_through_still_happens() -> None:
     market = Market(LISTED, start_ns=ist("09:07") * S, rate=1.0, seed=3, hours=Hours(LISTED, AUTO))
     market.halt(ist("09:10") * S)
 
-    assert sorted(market.advance(ist("09:11") * S)["row"].tolist()) == [0, 1, 2, 3]
+    trades = market.advance(ist("09:11") * S)
+    assert sorted(trades["row"].tolist()) == [0, 1, 2, 3]
+    assert trades["ts"].min() >= ist("09:10") * S
 
 
 def test_the_same_seed_is_the_same_day() -> None:

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from mdingest.simulators.instruments import default_instruments, synthetic_instruments
-from mdingest.simulators.market import DAY_S, Market, S, Trades
+from mdingest.simulators.market import DAY_S, Market, Ordered, S, Trades
 
 DAY = date(2026, 11, 20)
-NOON = 1_795_132_800 * S  # 2026-11-20T00:00:00Z
+MIDNIGHT = 1_795_132_800 * S  # 2026-11-20T00:00:00Z
 INSTRUMENTS = (*default_instruments(DAY), *synthetic_instruments(3))
 INDEX = 4
 FUTURE = 5
 
 
-def market(start_ns: int = NOON + 12 * 3600 * S, *, rate: float = 3.0, seed: int = 7) -> Market:
+def market(start_ns: int = MIDNIGHT + 12 * 3600 * S, *, rate: float = 3.0, seed: int = 7) -> Market:
     return Market(INSTRUMENTS, start_ns=start_ns, rate=rate, seed=seed)
 
 
@@ -107,10 +107,33 @@ def test_the_rate_is_trades_per_second_and_instrument(rate: float, draw_s: int) 
     shares = trades[trades["row"] != INDEX]
 
     assert len(shares) / 200 / (len(INSTRUMENTS) - 1) == pytest.approx(rate, rel=0.1)
+    assert np.bincount(shares["ts"] // S % 30).min() > len(shares) / 60  # in no second of a draw less
+
+
+def test_seconds_drawn_together_follow_the_same_wave() -> None:
+    made = market()
+    made.draw_s = 30
+    away = []
+    for _ in range(12):
+        run(made, 300)
+        away.append(abs(made.last["price"] / market(made.until_ns).last["price"] - 1))
+
+    assert np.mean(away) < 0.004
+
+
+def test_what_is_ordered_happens_to_the_letter_wherever_in_a_draw_it_lies() -> None:
+    token, begin = INSTRUMENTS[0].token, MIDNIGHT + 12 * 3600 * S
+    script = [Ordered(token, begin + round(at * S), 100_000 + n, 10 + n) for n, at in enumerate((0.5, 17.25))]
+    made = Market(INSTRUMENTS, start_ns=begin, seed=7, script=script)
+    made.draw_s = 30
+    trades = run(made, 30)
+
+    found = trades[trades["row"] == 0][["ts", "price", "size"]].tolist()
+    assert found == [(one.ns, one.price, one.size) for one in script]
 
 
 def test_a_new_day_starts_at_midnight_utc_with_its_first_trade() -> None:
-    made = market(NOON + (DAY_S - 5) * S)
+    made = market(MIDNIGHT + (DAY_S - 5) * S)
     old = run(made, 5)
     new = run(made, 5)
 

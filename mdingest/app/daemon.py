@@ -25,6 +25,7 @@ from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE, SECOND
+from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError
 from mdingest.pipeline.feedwatch import FeedWatch
 from mdingest.pipeline.housekeeping import Housekeeper
@@ -179,7 +180,7 @@ def _served(
     if clock.shifted:
         health.facts["clock"] = f"shifted, x{clock.speed:g}"
         log.warning("clock.shifted", speed=clock.speed)
-    health.facts["time"] = lambda: format_instant(clock.wall_ns())
+    health.facts["time"] = lambda: format_instant(clock.wall_ns() // SECOND_NS * SECOND_NS)
     health.facts["version"] = __version__
     tokens = [token.get_secret_value() for token in config.api.tokens]
     now: Callable[[], int] = clock.wall_ns

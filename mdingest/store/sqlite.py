@@ -66,13 +66,15 @@ async def open_sqlite(
     StoreUnavailable if it can't be opened now.
     """
     if not path.exists():  # noqa: ASYNC240 - one stat
-        raise ConfigError(f"there is no database at {path}: run `mdingest migrate` first")
+        raise ConfigError(f"there is no database at {path}: run `mdingest migrate` first, or `mdingest run`")
     migrations = load("sqlite")
 
     def check(connection: sqlite3.Connection) -> None:
         pending = pending_of(connection, migrations)
         if pending:
-            raise PermanentError(f"{path} lacks {pending[0].name}: run `mdingest migrate` first")
+            raise PermanentError(
+                f"{path} lacks {pending[0].name}: run `mdingest migrate` first, or `mdingest run`"
+            )
 
     def prepare(connection: sqlite3.Connection) -> None:
         with transaction(connection):

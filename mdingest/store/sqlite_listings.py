@@ -106,13 +106,15 @@ def _similar(path: Path, text: str) -> list[str]:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A migrated database. Raises ConfigError, PermanentError or StoreUnavailable."""
     if not path.exists():
-        raise ConfigError(f"there is no database at {path}: run `mdingest migrate` first")
+        raise ConfigError(f"there is no database at {path}: run `mdingest migrate` first, or `mdingest run`")
     with (
         translated(),
         closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as connection,
     ):
         if pending := pending_of(connection, load("sqlite")):
-            raise PermanentError(f"{path} lacks {pending[0].name}: run `mdingest migrate` first")
+            raise PermanentError(
+                f"{path} lacks {pending[0].name}: run `mdingest migrate` first, or `mdingest run`"
+            )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         yield connection

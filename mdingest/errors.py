@@ -49,7 +49,7 @@ class PermanentError(MdingestError):
     """
 
     def __init__(self, reason: str, todo: str = "") -> None:
-        super().__init__(f"{reason}. {todo}" if todo else reason)
+        super().__init__(f"{reason.removesuffix('.')}. {todo}" if todo else reason)
         self.reason, self.todo = reason, todo
 
 

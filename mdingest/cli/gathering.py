@@ -10,6 +10,7 @@ import aiohttp
 
 from mdingest.api.times import format_instant, parse_instant
 from mdingest.app.tokens import tokens_of
+from mdingest.cli.screen import length
 from mdingest.config import Config
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS, SECOND_NS
@@ -71,7 +72,7 @@ def _token(provider: str, token: Token, now_ns: int) -> dict[str, Any]:
     state = "of unknown age"
     if token.expires_ns is not None:
         left_s = (token.expires_ns - now_ns) / SECOND_NS
-        state = "expired" if left_s <= 0 else f"good for {left_s / 3600:.1f} h"
+        state = "expired" if left_s <= 0 else f"good for {length(left_s)}"
     expires = None if token.expires_ns is None else format_instant(token.expires_ns)
     return {"provider": provider, "state": state, "expires_at": expires, "source": token.source}
 

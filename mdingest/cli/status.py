@@ -8,6 +8,7 @@ from mdingest.cli.common import AddCommand, load_config
 from mdingest.cli.screen import screen
 
 _MOST_PLACES = 3
+_REFUSED = "refused"  # see `mdingest.pipeline.credentials`
 _FEED_COLUMNS = (
     "state",
     "state_for_s",
@@ -61,7 +62,7 @@ def condense(found: dict[str, Any]) -> dict[str, Any]:
         "attention": [f"{_places(where)}: {sentence}" for sentence, where in attention.items()],
         "feeds": feeds,
         "schedule": _jobs(parts.get("schedule", {})),
-        "tokens": [_shortened(row, attention) for row in found["tokens"]],
+        "tokens": [_judged(row, parts.get("tokens", {}), attention) for row in found["tokens"]],
     }
     if not parts:
         shown = {"daemon": daemon, "tokens": found["tokens"]}
@@ -77,8 +78,11 @@ def condense(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in shown.items() if value or key == "daemon"}
 
 
-def _shortened(token: dict[str, Any], attention: Iterable[str]) -> dict[str, Any]:
-    """What to do about a token that is missing is not said twice."""
+def _judged(token: dict[str, Any], part: dict[str, Any], attention: Iterable[str]) -> dict[str, Any]:
+    """A token as the daemon found it to be; what to do about a missing one is not said twice."""
+    found = part.get(token["provider"], {})
+    if found.get("state") == _REFUSED and found.get("source") == token.get("source"):
+        return token | {"state": _REFUSED}
     state, _, todo = token["state"].partition(": ")
     return token | {"state": state} if todo and any(todo in said for said in attention) else token
 

@@ -188,7 +188,7 @@ def _said(document: dict[str, object], options: KiteOptions) -> str:
     for secret in (options.api_key, options.api_secret):
         if secret is not None:
             said = said.replace(secret.get_secret_value(), "***")
-    return f": {' '.join(said.split())[:_TEXT_LIMIT]}"
+    return f": {' '.join(said.split())[:_TEXT_LIMIT].removesuffix('.')}"
 
 
 def _text(instant_ns: int) -> str:

@@ -103,6 +103,21 @@ def test_one_sentence_stands_once_with_all_places_it_was_found_at() -> None:
     assert "\n".join(screen(condense(found))).count(todo) == 1, "nobody else says it"
 
 
+def test_a_token_that_was_refused_is_not_called_good() -> None:
+    tokens = {"ok": False, "kite_ws": {"state": "refused", "source": "t.json", "error": "403"}}
+    found: dict[str, Any] = {
+        "daemon": {"status": "failing", "parts": {"tokens": tokens}},
+        "tokens": [
+            {"provider": "kite_ws", "state": f"good for {hours}h", "source": source}
+            for hours, source in ((8, "t.json"), (9, "configuration"))
+        ],
+        "stored": {},
+        "journal": {},
+    }
+
+    assert [row["state"] for row in condense(found)["tokens"]] == ["refused", "good for 9h"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

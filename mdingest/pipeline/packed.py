@@ -100,7 +100,8 @@ def write(
 ) -> None:
     """Make a packed segment, and have it on the disk. Raises OSError; then a part of it is there.
 
-    ``pause`` is called before each piece; what it raises leaves the file in part, too.
+    ``pause`` is called before each piece; what it raises leaves the file in part, too. Each piece
+    is synced by itself: all at once would hold up whoever waits for the disk, or for us to stop.
     """
     ending = struct.pack("<Q", end)
     ending += struct.pack("<I", zlib.crc32(ending, zlib.crc32(header)))
@@ -112,6 +113,8 @@ def write(
             stored = compress(raw)
             head = _BLOCK.pack(_MAGIC, lsn, behind, len(stored), len(raw), zlib.crc32(stored), 0)[:-4]
             file.write(head + struct.pack("<I", zlib.crc32(head)) + stored)
+            file.flush()
+            os.fdatasync(file.fileno())
         file.flush()
         os.fsync(file.fileno())
 

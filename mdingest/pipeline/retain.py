@@ -102,7 +102,7 @@ class Retainer:
         In a thread of low priority that takes a two-hundredth of a core: enough for all that 500
         symbols fill, and for an eighth of what a whole market does. What it does not get to is
         packed when the market is closed, or is deleted as it is. Cancelling waits for the piece
-        in hand; a segment that is half packed stays as it was.
+        in hand, while other tasks run on; a segment that is half packed stays as it was.
         """
         with ThreadPoolExecutor(1, "journal.pack", initializer=_step_back) as thread:
             pacer = _Pacer()
@@ -119,6 +119,7 @@ class Retainer:
                         await asyncio.sleep(PACK_EVERY_S)
             finally:
                 pacer.stop()
+                await asyncio.to_thread(thread.shutdown)
 
 
 class _Stopped(Exception):

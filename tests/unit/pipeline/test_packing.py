@@ -1,6 +1,8 @@
 """Packing in the background: who does it, how much of a core it takes, and how it ends."""
 
 import asyncio
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +49,34 @@ async def test_what_is_complete_is_packed_soon_and_a_cancel_ends_it_at_once(
         assert time.monotonic() - begun < 5
         assert len(list(journal.read(0))) == 4
     assert not list(tmp_path.glob("*.new"))  # noqa: ASYNC240 - a test may wait for its disk
+
+
+async def test_a_disk_that_is_slow_to_sync_holds_up_a_stop_for_one_piece_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, syncing, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    real, times = os.fdatasync, list[bool]()
+
+    def slow(fd: int) -> None:
+        if threading.current_thread().name.startswith("journal.pack"):
+            loop.call_soon_threadsafe(syncing.set)
+            times.append(go_on.wait(5))
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    with Journal.open(tmp_path)[0] as journal:
+        for n in range(8):
+            journal.append([Record(Kind.FRAME, 1, n, n, b"abc" * 200_000)])
+        journal.rotate()
+        packing = asyncio.create_task(retainer_of(journal, tmp_path).run_packing())
+        async with asyncio.timeout(10):
+            await syncing.wait()
+            packing.cancel()
+            await asyncio.sleep(0.01)
+            go_on.set()  # never reached by a loop that waits itself
+            with pytest.raises(asyncio.CancelledError):
+                await packing
+    assert times == [True]
 
 
 def test_it_rests_for_so_many_times_the_cpu_it_took(monkeypatch: pytest.MonkeyPatch) -> None:

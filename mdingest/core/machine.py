@@ -7,14 +7,12 @@ run the same object, so whatever the journal holds always gives the same candles
 
 import io
 import json
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdingest.core.candles import NS, Pieces
+from mdingest.core.candles import NS
 from mdingest.core.control import (
     CandleSettings,
     decode_connect,
@@ -23,28 +21,19 @@ from mdingest.core.control import (
     decode_start,
     decode_subscribe,
 )
-from mdingest.core.events import CANDLE, Candles, Cause, Coverage, Events, Gaps, Marks, State
+from mdingest.core.events import NO_CANDLES, Candles, Cause, Events
 from mdingest.core.feed import Feed
-from mdingest.core.feedclock import ClockRun
+from mdingest.core.hearing import Hearing
+from mdingest.core.publish import collect, forming
 from mdingest.core.records import Batch, Kind
-from mdingest.core.rows import distinct, joined, take
 from mdingest.core.saving import Writable, pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
 from mdingest.core.ticks import Packets
 
 _FRAME = int(Kind.FRAME)  # numpy is slow to compare with an enum
-_FINAL, _PARTIAL = int(State.FINAL), int(State.PARTIAL)
 LOST = {int(Kind.SHED): Cause.SHED, int(Kind.QUARANTINE): Cause.QUARANTINE}
 """Records that stand for frames of a stream (of all, if it is 0) which nobody will decode."""
-
-
-class _Run(NamedTuple):
-    """A feed's packets between two control records: record and stream of each, the clock after it."""
-
-    rec: NDArray[np.int64]
-    streams: NDArray[np.uint32]
-    clock: ClockRun
 
 
 class Machine:
@@ -57,7 +46,7 @@ class Machine:
         self._streams: dict[int, Stream] = {}
         self._classes: list[str] = []
         self._tables: list[SessionTable | None] = []
-        self._counts: Counter[str] = Counter()
+        self._hearing = Hearing(self._feeds, self._streams)
         self.last_stream = 0  # greatest stream id seen
 
     @property
@@ -71,7 +60,6 @@ class Machine:
         ``packets`` are those of its FRAME records, in order; ``bad`` the records of frames
         with a part that could not be decoded. The caller must pass every event on.
         """
-        events = Events()
         controls = np.flatnonzero(batch.kinds != _FRAME).tolist()
         stops = sorted({*controls, *bad, len(batch)})
         edges = [len(packets)]
@@ -83,24 +71,24 @@ class Machine:
             edge: int = first
             if stop in damaged:  # its good packets come first
                 edge = int(np.searchsorted(packets["rec"], stop, side="right"))
-            runs = self._packets(batch, Packets(packets[taken:edge])) if edge > taken else {}
-            self._frames(batch, begun, stop + 1 if stop in damaged else stop, runs)
+            runs = self._hearing.packets(batch, Packets(packets[taken:edge])) if edge > taken else {}
+            self._hearing.frames(batch, begun, stop + 1 if stop in damaged else stop, runs)
             begun, taken = stop, edge
             if stop in damaged:
                 self._damage(batch, stop)
                 begun = stop + 1
             elif stop < len(batch):
                 self._control(batch, stop)
-        self._collect(events)
+        events = collect(self._feeds.values(), self._streams.values())
+        if self._hearing.counts:
+            events.counts.update(self._hearing.counts)
+            self._hearing.counts.clear()
         return events
 
     def forming(self, feed: str) -> Candles:
         """What is not yet published, 1s and 1m, as rows. Changes nothing."""
         known = self._feeds.get(feed)
-        if known is None:
-            return Candles(np.empty(0, CANDLE))
-        seconds, minutes = known.book.peek(known.slots.n)
-        return Candles(joined((self._rows(known, seconds, 1), self._rows(known, minutes, 60))))
+        return NO_CANDLES if known is None else forming(known)
 
     def feed_clocks(self) -> dict[str, int | None]:
         """Where each feed's clock stands, UTC ns."""
@@ -116,68 +104,7 @@ class Machine:
         for stream in self._streams.values():
             self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall, stored_until=wall)
 
-    # -- packets and frames -----------------------------------------------------------
-
-    def _packets(self, batch: Batch, packets: Packets) -> "dict[str, _Run]":
-        """Take packets; for each feed, the clock after each of its packets."""
-        runs: dict[str, _Run] = {}
-        ids = packets["stream_id"]
-        one = bool((ids == ids[0]).all())
-        only = self._streams.get(int(ids[0])) if one else None
-        if only is not None:  # nearly always, and all of it known: no mask is needed
-            lines = only.lines_of(packets["instrument_id"])
-            if int(lines.min()) >= 0:
-                runs[only.feed] = self._run(batch, only.feed, packets, lines)
-                only.newest = max(only.newest, runs[only.feed].clock.newest())
-                only.packets_at(self._clock_at(batch, int(packets["rec"][-1]), only, runs))
-                return runs
-        unique: list[int] = [int(ids[0])] if one else distinct(ids).tolist()
-        streams = [stream for stream_id in unique if (stream := self._streams.get(stream_id)) is not None]
-        lines = np.full(len(packets), -1, np.int64)
-        last: dict[int, int] = {}  # packet of each stream
-        of_feed: dict[str, NDArray[np.bool_]] = {}
-        for stream in streams:
-            mine = np.ones(len(ids), np.bool_) if one else ids == stream.id
-            last[stream.id] = len(ids) - 1 - int(mine[::-1].argmax())
-            lines[mine] = stream.lines_of(packets["instrument_id"][mine])
-            of_feed[stream.feed] = of_feed.get(stream.feed, False) | mine
-        known = lines >= 0
-        everything = bool(known.all())
-        for name, mine in of_feed.items():
-            mask = mine if everything else mine & known
-            which = packets if mask.all() else Packets(take(packets, mask))
-            if len(which):
-                runs[name] = self._run(batch, name, which, lines[mask])
-        if not everything:
-            self._counts["unsubscribed"] += int((~known).sum())
-        for stream in streams:
-            if (run := runs.get(stream.feed)) is not None:
-                stream.newest = max(stream.newest, run.clock.newest(run.streams == stream.id))
-            stream.packets_at(self._clock_at(batch, int(packets["rec"][last[stream.id]]), stream, runs))
-        return runs
-
-    def _run(self, batch: Batch, feed: str, which: Packets, lines: NDArray[np.int64]) -> _Run:
-        """Give a feed its packets."""
-        rec = which["rec"].astype(np.int64)
-        run = self._feeds[feed].packets(which, lines, batch.wall_ns[rec], batch.mono_ns[rec])
-        return _Run(rec, which["stream_id"], run)
-
-    def _clock_at(self, batch: Batch, rec: int, stream: Stream, runs: "dict[str, _Run]") -> int:
-        """The feed's clock at one frame, after its own packets and before any later one."""
-        wall, mono = int(batch.wall_ns[rec]), int(batch.mono_ns[rec])
-        feed, run = self._feeds[stream.feed], runs.get(stream.feed)
-        if run is None:
-            return feed.clock.project(mono, wall)
-        at = int(np.searchsorted(run.rec, rec, side="right")) - 1
-        return run.clock.project(at, mono, wall) if at >= 0 else feed.before.project(mono, wall)
-
-    def _frames(self, batch: Batch, begin: int, end: int, runs: "dict[str, _Run]") -> None:
-        """Remember each stream's last frame of any kind, heartbeats included."""
-        for stream in self._streams.values():
-            at = np.flatnonzero((batch.streams[begin:end] == stream.id) & (batch.kinds[begin:end] == _FRAME))
-            if len(at):
-                stream.heard = self._clock_at(batch, begin + int(at[-1]), stream, runs) - stream.lag
-                stream.spoke = True
+    # -- damage and control records -----------------------------------------------------
 
     def _damage(self, batch: Batch, rec: int) -> None:
         """A frame of a stream could not be read: a second of doubt for all it carries."""
@@ -194,8 +121,6 @@ class Machine:
             stream.damage_start, before = start, start
         stream.damage_end = max(before, start + NS)
         feed.damage(stream.lines, stream.damage_start, stream.damage_end, told=before)
-
-    # -- control records --------------------------------------------------------------
 
     def _control(self, batch: Batch, rec: int) -> None:
         kind, stream_id = int(batch.kinds[rec]), int(batch.streams[rec])
@@ -284,61 +209,6 @@ class Machine:
             self._tables[index] = table if old is None else old.merged(table)
         return index
 
-    # -- events -----------------------------------------------------------------------
-
-    def _collect(self, events: Events) -> None:
-        parts: tuple[list[Any], ...] = ([], [], [], [])
-        for feed in self._feeds.values():
-            if feed.clock.value is not None:
-                limit = feed.clock.value - feed.lateness_ns
-                seconds, minutes = feed.book.close(limit, feed.revise_ns, feed.slots.n)
-                parts[0].extend((self._rows(feed, seconds, 1), self._rows(feed, minutes, 60)))
-                feed.log.forget(limit - feed.revise_ns - 120 * NS)
-            for part, rows in zip(parts[1:], feed.log.take(), strict=True):
-                part.append(rows)
-            if feed.counts:
-                events.counts.update(feed.counts)
-                feed.counts.clear()
-        for part, rows in zip(
-            parts, (events.candles, events.marks, events.coverage, events.gaps), strict=True
-        ):
-            part.append(rows)
-        candles, marks, coverage, gaps = (_join(part) for part in parts)
-        events.candles, events.marks = Candles(candles), Marks(marks)
-        events.coverage, events.gaps = Coverage(coverage), Gaps(gaps)
-        for stream in self._streams.values():
-            if stream.spoke:
-                events.streams[stream.id] = (stream.feed, stream.heard)
-                stream.spoke = False
-        if self._counts:
-            events.counts.update(self._counts)
-            self._counts.clear()
-
-    def _rows(self, feed: Feed, pieces: Pieces, interval_s: int) -> Candles:
-        """Pieces as they are stored: with state, session and source."""
-        rows = np.empty(len(pieces), CANDLE)
-        if not len(pieces):
-            return Candles(rows)
-        slots, ts = pieces["slot"], pieces["ts"]
-        for name in ("ts", "open", "high", "low", "close", "volume", "oi", "trades", "flags", "revision"):
-            rows[name] = pieces[name]
-        rows["instrument_id"] = feed.slots["instrument"][slots]
-        rows["interval_s"] = interval_s
-        rows["source"] = feed.source
-        rows["state"] = _FINAL
-        partial = feed.log.partial(slots, ts, interval_s * NS)
-        if partial.any():
-            rows["state"][partial] = _PARTIAL
-        rows["session"] = 0
-        classes = feed.slots["class"][slots]
-        at_once = int(ts.min()) == int(ts.max())  # a second, as opposed to rows that came again
-        for index in np.flatnonzero(np.bincount(classes)).tolist():
-            table = self._tables[index]
-            if table is not None:
-                mine = classes == index
-                rows["session"][mine] = table.session_of(ts[:1] if at_once else ts[mine])
-        return Candles(rows)
-
     # -- saving -----------------------------------------------------------------------
 
     def state(self) -> bytes:
@@ -367,14 +237,9 @@ class Machine:
         machine.code = plain.get("code", "")  # older states don't say
         machine._classes = plain["classes"]
         machine._tables = [None if t is None else SessionTable.from_json(t) for t in plain["tables"]]
-        machine._streams = {row[0]: Stream.load(row) for row in plain["streams"]}
+        machine._streams.update((row[0], Stream.load(row)) for row in plain["streams"])
         machine.last_stream = plain["last_stream"]
         for name, saved_feed in feeds.items():
             feed = machine._feeds[name] = Feed(name, machine.settings, machine._tables)
             feed.load(*saved_feed)
         return machine
-
-
-def _join(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    full = [part for part in parts if len(part)]
-    return joined(full) if full else parts[0]

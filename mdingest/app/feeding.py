@@ -7,26 +7,24 @@ their file, ``.env`` or the YAML changes), and the provider's list of instrument
 import asyncio
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
 
+from mdingest.app.subscribing import wanted_of
 from mdingest.app.tokens import credentials_of
 from mdingest.config import Config
 from mdingest.config.model import Realtime
 from mdingest.errors import ConfigError, MdingestError
 from mdingest.pipeline.credentials import Credentials
 from mdingest.pipeline.feed import FeedState, Guard
-from mdingest.pipeline.feeds import Feeds, Resolve, Wanted
-from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.feeds import Feeds, Resolve
 from mdingest.pipeline.room import Room
 from mdingest.pipeline.supervise import Ingest
 from mdingest.providers import PROVIDERS
-from mdingest.providers.base import LiveProtocol, LiveProvider, Resolved
+from mdingest.providers.base import LiveProtocol, LiveProvider
 from mdingest.store.base import Store
 from mdingest.telemetry.alerts import Condition
 from mdingest.telemetry.clock import Clock
@@ -238,7 +236,7 @@ class Feeding:
         return provider.live(options)
 
     def _resolving(self, config: Config, entry: Realtime) -> Resolve:
-        return partial(_wanted, config, PROVIDERS[entry.provider], config.symbols_of(entry), self._store)
+        return partial(wanted_of, config, PROVIDERS[entry.provider], config.symbols_of(entry), self._store)
 
     def _check(self) -> tuple[bool, Detail]:
         details = {name: credentials.detail() for name, credentials in self._credentials.items()}
@@ -263,40 +261,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-async def _wanted(
-    config: Config, provider: LiveProvider[Any], symbols: tuple[str, ...], store: Store
-) -> Wanted:
-    """The subscriptions of a feed, with the store's ids. Unknown symbols are left out, loudly."""
-    options = config.providers[provider.name]
-    problems: list[str] = []
-    if provider.needs_instruments:
-        cache = config.journal.dir.parent / "instruments" / f"{provider.name}.csv"
-        path = await instrument_list(options.instruments, cache)  # type: ignore[attr-defined] # the adapter's own key
-        resolved = await asyncio.to_thread(_resolve_file, provider, symbols, options, path, problems)
-    else:
-        resolved = provider.resolve(symbols, options, problems=problems)
-    for problem in problems:
-        log.error("symbols.unresolved", feed=provider.name, problem=problem)
-    if not resolved:
-        said = "\n".join(["none of its symbols can be resolved", *problems])
-        raise ConfigError(f"{provider.name}: {said}")
-    stored = await store.ensure_instruments([row.instrument for row in resolved])
-    subs = [
-        replace(
-            row.subscription,
-            instrument_id=instrument.id,
-            symbol=instrument.symbol,
-            exchange=instrument.exchange,
-        )
-        for row, instrument in zip(resolved, stored, strict=True)
-    ]
-    return Wanted(subs, problems)
-
-
-def _resolve_file(
-    provider: LiveProvider[Any], symbols: tuple[str, ...], options: BaseModel, path: Path, problems: list[str]
-) -> list[Resolved]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        return provider.resolve(symbols, options, lines, problems=problems)

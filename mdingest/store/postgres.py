@@ -32,7 +32,7 @@ from mdingest.store.postgres_connections import Pool, T
 from mdingest.store.postgres_excerpt import CANDLES, EXCERPT, REPLACED, excerpt_of, lows, stored
 from mdingest.store.postgres_migrate import pending_of
 from mdingest.store.postgres_retain import retain
-from mdingest.store.sqlite_rows import coverage_of
+from mdingest.store.rows import coverage_of
 
 READERS = 4
 READ_S = 10.0  # waiting for a connection, connecting and reading together

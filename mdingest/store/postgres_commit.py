@@ -13,7 +13,7 @@ import asyncpg
 from mdingest.errors import Fenced
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
-from mdingest.store import sqlite_rows as plain
+from mdingest.store import rows as plain
 from mdingest.store import upkeep
 from mdingest.store.base import Committed, Position, Transaction
 from mdingest.store.postgres_connections import is_outage

@@ -8,7 +8,7 @@ from mdingest.store.base import Excerpt
 from mdingest.store.postgres_rows import candles_of
 from mdingest.store.postgres_sql import CANDLES as ROWS
 from mdingest.store.postgres_sql import COVERAGE, UNKNOWN, WIRE
-from mdingest.store.sqlite_rows import Row, coverage_of
+from mdingest.store.rows import Row, coverage_of
 from mdingest.store.upkeep import GAPS, gap_of
 
 _SENDS = {">f8": "float8send", ">i4": "int4send", ">i2": "int2send"}

@@ -19,7 +19,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.store.postgres_sql import COLUMNS, NAMES, WIRE
-from mdingest.store.sqlite_rows import precedence_rows
+from mdingest.store.rows import precedence_rows
 
 Row = Sequence[Any]
 _EPOCH_US = 946_684_800_000_000  # 2000-01-01, PostgreSQL's zero

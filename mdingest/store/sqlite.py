@@ -14,6 +14,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
+from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store import upkeep
@@ -80,7 +81,7 @@ async def open_sqlite(
         with transaction(connection):
             connection.executemany(sql.ADD_SOURCE, [(source.id, source.name) for source in SOURCES])
         connection.execute(sql.PRECEDENCE)
-        connection.executemany(sql.ADD_PRECEDENCE, rows.precedence_rows(source_order))
+        connection.executemany(sql.ADD_PRECEDENCE, plain.precedence_rows(source_order))
 
     async with AsyncExitStack() as opened:
         writer: OwnedConnection | None = None
@@ -210,7 +211,7 @@ class SqliteStore:
                 values = (instrument_id, min([since_ns, *last["ts"][:1].tolist()]), end_ns)
                 coverage = connection.execute(sql.COVERAGE, values).fetchall()
                 gaps = connection.execute(_GAPS, values).fetchall()
-            return Excerpt(last, rows.coverage_of(instrument_id, coverage), list(map(upkeep.gap_of, gaps)))
+            return Excerpt(last, plain.coverage_of(instrument_id, coverage), list(map(upkeep.gap_of, gaps)))
 
         return await self._read(work)
 
@@ -261,7 +262,7 @@ class SqliteStore:
         """See `Store.coverage`."""
         values = (instrument_id, start_ns, end_ns)
         found = await self._read(lambda connection: connection.execute(sql.COVERAGE, values).fetchall())
-        return rows.coverage_of(instrument_id, found)
+        return plain.coverage_of(instrument_id, found)
 
     # -- threads ----------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class SqliteStore:
             raise StoreUnavailable("the store was opened for reading only")
         return await self._writer.run(work)
 
-    async def _fetch(self, query: str, *values: float | str) -> list[rows.Row]:
+    async def _fetch(self, query: str, *values: float | str) -> list[plain.Row]:
         text = query.replace("$", "?")
         return await self._read(lambda connection: connection.execute(text, values).fetchall())
 
@@ -282,7 +283,7 @@ class SqliteStore:
         return await self._readers.run(work)
 
 
-def _instrument(row: rows.Row) -> Instrument:
+def _instrument(row: plain.Row) -> Instrument:
     symbol, exchange, name, session_class, volume, number = row
     return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
 

@@ -17,6 +17,7 @@ from mdingest.core.events import Candles
 from mdingest.core.rows import distinct, take
 from mdingest.core.session import SECOND_NS
 from mdingest.errors import Fenced
+from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store import upkeep
@@ -55,16 +56,16 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
             connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
         connection.executemany(sql.MARK_FRESH, rows.mark_rows(new.marks, 1))
     if new.streams or len(new.coverage):
-        connection.executemany(sql.ADD_STREAM, rows.stream_rows(new.streams, new.coverage, journal))
-        connection.executemany(sql.SET_COVERAGE, rows.coverage_rows(new.coverage, journal))
-        connection.executemany(sql.CLOSE_GAPS, rows.begun_rows(new.coverage))
-    connection.executemany(sql.SET_GAP, rows.gap_rows(new.gaps))
+        connection.executemany(sql.ADD_STREAM, plain.stream_rows(new.streams, new.coverage, journal))
+        connection.executemany(sql.SET_COVERAGE, plain.coverage_rows(new.coverage, journal))
+        connection.executemany(sql.CLOSE_GAPS, plain.begun_rows(new.coverage))
+    connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
     _write_upkeep(connection, new)
     return changed
 
 
 def _write_upkeep(connection: sqlite3.Connection, new: Transaction) -> None:
-    for span in rows.fetched_rows(new.fetched):
+    for span in plain.fetched_rows(new.fetched):
         _join(connection, span)
     for statement, values in upkeep.statements(new.repairs, new.runs, new.differences):
         connection.executemany(statement.replace("$", "?"), values)
@@ -136,7 +137,7 @@ def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
     return None
 
 
-def _join(connection: sqlite3.Connection, span: rows.Row) -> None:
+def _join(connection: sqlite3.Connection, span: plain.Row) -> None:
     """One span in place of those it touches: fetched ranges stay few."""
     start, end = connection.execute(sql.TOUCHED_HISTORY, span).fetchone()
     connection.execute(sql.FORGET_TOUCHED_HISTORY, span)

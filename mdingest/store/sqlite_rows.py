@@ -4,20 +4,17 @@ NaN needs no care: SQLite stores it as NULL. Instants of candles are text of fix
 all other instants are ns.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.events import CANDLE, OPEN_END, Candles, Coverage, Fetched, Gaps, Marks
-from mdingest.core.rank import BY_ID, SOURCES, rank_of
+from mdingest.core.events import CANDLE, Candles, Marks
 from mdingest.core.rows import take
 from mdingest.core.session import SECOND_NS
-from mdingest.store.base import CoverageRow
+from mdingest.store.rows import Row
 from mdingest.store.sqlite_sql import COLUMNS, NAMES
 
-Row = tuple[Any, ...]
 ROWS_AT_ONCE = 2_000
 _DAY_S = 86_400
 _FIRST_NS, _LAST_NS = -(1 << 62), (1 << 63) - 1
@@ -87,11 +84,6 @@ def candles_of(newest_first: Sequence[Row]) -> Candles:
     return Candles(np.array(newest_first[::-1], CANDLE))  # None becomes NaN
 
 
-def coverage_of(instrument_id: int, found: Iterable[Row]) -> list[CoverageRow]:
-    """What a query of ``COVERAGE`` answered, of either database."""
-    return [CoverageRow(instrument_id, BY_ID[source].name, *rest) for source, *rest in found]
-
-
 def mark_rows(marks: Marks, interval_s: int) -> list[Row]:
     """Rows for `sqlite_sql.MARK`. A range without length stands for its instant."""
     length = interval_s * SECOND_NS
@@ -100,73 +92,3 @@ def mark_rows(marks: Marks, interval_s: int) -> list[Row]:
     before = -(-end // SECOND_NS)
     columns = (marks["partial"].tolist(), marks["flags"].tolist(), marks["instrument_id"].tolist())
     return list(zip(*columns, texts_of(after), texts_of(before), marks["source"].tolist(), strict=True))
-
-
-def coverage_rows(coverage: Coverage, journal: str) -> list[Row]:
-    """Rows for `sqlite_sql.SET_COVERAGE`."""
-    ends = np.maximum(coverage["end"], coverage["start"])
-    n = len(coverage)
-    return list(
-        zip(
-            coverage["instrument_id"].tolist(),
-            coverage["source"].tolist(),
-            coverage["start"].tolist(),
-            ends.tolist(),
-            [journal] * n,
-            coverage["stream_id"].tolist(),
-            strict=True,
-        )
-    )
-
-
-def begun_rows(coverage: Coverage) -> list[Row]:
-    """Rows for `sqlite_sql.CLOSE_GAPS`: the uptimes that begin."""
-    begun = coverage[coverage["end"] == OPEN_END]
-    return list(zip(*(begun[name].tolist() for name in ("instrument_id", "source", "start")), strict=True))
-
-
-def fetched_rows(fetched: Fetched) -> list[Row]:
-    """Rows for the statements about ``history_spans``; empty spans are left out."""
-    names = ("instrument_id", "interval_s", "source", "start", "end")
-    return [row for row in zip(*(fetched[name].tolist() for name in names), strict=True) if row[3] < row[4]]
-
-
-def gap_rows(gaps: Gaps) -> list[Row]:
-    """Rows for `sqlite_sql.SET_GAP`."""
-    ends = np.maximum(gaps["end"], gaps["start"])
-    names = ("instrument_id", "source", "cause", "start")
-    return list(
-        zip(*(gaps[name].tolist() for name in names), ends.tolist(), gaps["volume"].tolist(), strict=True)
-    )
-
-
-def stream_rows(streams: dict[int, tuple[str, int]], coverage: Coverage, journal: str) -> list[Row]:
-    """Rows for `sqlite_sql.ADD_STREAM`: those named, and those that coverage leans on."""
-    fed = coverage[coverage["stream_id"] > 0]
-    ids, first = np.unique(fed["stream_id"], return_index=True)
-    leaned = zip(ids.tolist(), fed["source"][first].tolist(), fed["start"][first].tolist(), strict=True)
-    rows: list[Row] = [(journal, stream, BY_ID[source].name, start) for stream, source, start in leaned]
-    return rows + [(journal, stream, feed, last) for stream, (feed, last) in streams.items()]
-
-
-def precedence_rows(source_order: Sequence[str]) -> list[Row]:
-    """Rows for `sqlite_sql.ADD_PRECEDENCE`: rank decides, then the place in the order given.
-
-    Sources that the order does not name share the last place: none of them replaces another.
-    """
-    places = {name: place for place, name in enumerate(source_order)}
-    last = len(places)
-    return [
-        (
-            source.id,
-            partial,
-            zero,
-            int(source.live),
-            rank_of(source, partial=bool(partial), volume=0.0 if zero else 1.0) * (last + 1)
-            + last
-            - places.get(source.name, last),
-        )
-        for source in SOURCES
-        for partial in (0, 1)
-        for zero in (0, 1)
-    ]

@@ -1,13 +1,11 @@
 import numpy as np
 
 from mdingest.core.events import OPEN_END
-from mdingest.core.rank import BY_NAME, SOURCES
 from mdingest.store.sqlite_rows import (
     ROWS_AT_ONCE,
     candle_rows,
     in_order,
     mark_rows,
-    precedence_rows,
     text_of,
     texts_of,
 )
@@ -63,17 +61,3 @@ def test_a_mark_reaches_back_by_the_length_of_a_candle() -> None:
     assert seconds == [("45:59", "2026", "46:02"), ("45:59", "2026", "46:01"), ("45:58", "2262", "47:17")]
     minutes = [row[3][14:19] for row in mark_rows(marks, 60)]
     assert minutes == ["45:00", "45:00", "44:59"]
-
-
-def test_ranks_weigh_more_than_any_place_in_the_order() -> None:
-    order = [source.name for source in SOURCES]
-    weight = {(row[0], row[1], row[2]): row[4] for row in precedence_rows(order)}
-    yahoo, alpha, csv, kite_ws = (BY_NAME[n].id for n in ("yfinance", "alphavantage", "csv", "kite_ws"))
-    assert weight[yahoo, 0, 1] < weight[kite_ws, 1, 0] < weight[alpha, 0, 0]
-    assert weight[alpha, 0, 0] < weight[yahoo, 0, 0] < weight[csv, 0, 0] < weight[kite_ws, 0, 0]
-
-
-def test_sources_without_a_place_weigh_the_same_within_their_rank() -> None:
-    weight = {(row[0], row[1], row[2]): row[4] for row in precedence_rows(["kite"])}
-    upstox, binance, kite = (BY_NAME[name].id for name in ("upstox", "binance", "kite"))
-    assert weight[upstox, 0, 0] == weight[binance, 0, 0] < weight[kite, 0, 0]

@@ -148,8 +148,6 @@ class Feeding:
                 self._config = _with_symbols_of(self._config, before)
             else:
                 log.info("symbols.changed", feed=name, added=added, removed=removed)
-                for problem in feeds.problems:
-                    log.error("symbols.unresolved", feed=name, problem=problem)
         log.info("config.reloaded")
 
     def _check_kept(self, new: Config) -> None:

@@ -10,12 +10,8 @@ what was written before, so the journal refuses to go on: a restart reads what i
 """
 
 import asyncio
-import errno
-import os
-import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +25,7 @@ from mdingest.errors import CantRead, JournalError
 from mdingest.pipeline import segments as seg
 from mdingest.pipeline.files import QUARANTINE_NAME, SegmentFiles
 from mdingest.pipeline.lock import FileLock
+from mdingest.pipeline.logfile import LogFile
 from mdingest.pipeline.segments import Chunk, Damage, Segment
 from mdingest.pipeline.tail import Cut, clear_directory, cut_tail, sync_directory, write_error
 
@@ -57,13 +54,8 @@ class Journal:
         self._directory = lock.path.parent
         self._segment_bytes = size
         self.files = SegmentFiles(self._directory, journal, found)
-        self._end = self._synced = end
-        self._failure: JournalError | None = None
-        self._swap = threading.Lock()  # guards the next four against a sync in its thread
-        self._retired: list[int] = []  # files that were rotated away and not synced yet
-        self._new_names = True  # the directory itself has something to sync
-        self._fd = -1
-        self._syncing = threading.Lock()  # one sync at a time; close waits for it
+        self._end = end
+        self._file = LogFile(self._directory, lambda: self._end)
 
     @classmethod
     def open(
@@ -103,7 +95,7 @@ class Journal:
         if closed or beyond > end:
             journal._begin_segment()  # nothing is added to such a one; addresses are never given twice
         else:
-            journal._fd = os.open(found[-1].path, os.O_RDWR | os.O_CLOEXEC)
+            journal._file.reopen(found[-1].path)
         return journal, Opened(created=False, cut=cut, set_aside=set_aside)
 
     @property
@@ -119,7 +111,7 @@ class Journal:
     @property
     def synced_lsn(self) -> int:
         """Everything below survives a power loss."""
-        return self._synced
+        return self._file.synced
 
     @property
     def segments(self) -> tuple[int, ...]:
@@ -137,13 +129,14 @@ class Journal:
 
         Raises JournalFull, or JournalError if the disk fails; then the log is as it was.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._file.failure is not None:
+            raise self._file.failure
         raw = encode_batch(records, self._end)
         used = self._end - self.files.all[-1].first
         if used and used + len(raw) > self._segment_bytes:
             self._begin_segment()
-        self._write(raw)
+        last = self.files.all[-1]
+        self._file.write(raw, seg.HEADER_BYTES + self._end - last.first, last.path)
         lsn, self._end = self._end, self._end + len(raw)
         return encoded(raw, len(records), lsn)
 
@@ -153,7 +146,7 @@ class Journal:
         Cut short by a death, the next `open` finds the rest under the same uuid. Returns the
         folder. Raises JournalFull, or JournalError if the disk fails. Blocks.
         """
-        self._sync(self._end)
+        self._file.sync(self._end)
         folder = self._directory / self.uuid
         try:
             folder.mkdir(exist_ok=True)
@@ -170,7 +163,7 @@ class Journal:
         self._journal = uuid4()
         self.uuid = str(self._journal)
         self.files = SegmentFiles(self._directory, self._journal, [])
-        self._end = self._synced = 0
+        self._end = self._file.synced = 0
         self._begin_segment()
         return folder
 
@@ -208,11 +201,11 @@ class Journal:
         Raises JournalError, now and ever after, if the disk fails. Cancelling leaves the
         sync running in its thread; nothing is lost or closed under it.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._file.failure is not None:
+            raise self._file.failure
         target = self._end if up_to is None else up_to
-        if self._synced < target or (up_to is None and self._new_names):
-            await asyncio.to_thread(self._sync, target)
+        if self._file.synced < target or (up_to is None and self._file.new_names):
+            await asyncio.to_thread(self._file.sync, target)
 
     async def run_sync(self, every_s: float) -> None:
         """Sync every ``every_s`` real seconds until cancelled."""
@@ -252,14 +245,8 @@ class Journal:
     def close(self) -> None:
         """Sync, close the files and give the lock back; a second call does nothing. Blocks."""
         try:
-            if self._fd >= 0 and self._failure is None:
-                self._sync(self._end)
+            self._file.close()
         finally:
-            with self._syncing, self._swap:
-                for fd in (*self._retired, *([self._fd] if self._fd >= 0 else [])):
-                    os.close(fd)
-                self._retired, self._fd = [], -1
-            self._failure = self._failure or JournalError("the journal is closed")
             self._lock.close()
 
     def __enter__(self) -> Self:
@@ -270,60 +257,7 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _write(self, raw: bytes) -> None:
-        last = self.files.all[-1]
-        offset = seg.HEADER_BYTES + self._end - last.first
-        try:
-            done = os.pwrite(self._fd, raw, offset)
-            while done < len(raw):  # a disk that fills takes a part first, then says why
-                done += os.pwrite(self._fd, raw[done:], offset + done)
-        except OSError as exc:
-            with suppress(OSError):  # if even this fails, the next append overwrites the torn part
-                os.ftruncate(self._fd, offset)
-            raise write_error(exc, last.path) from exc
-
     def _begin_segment(self) -> None:
         path = self._directory / seg.segment_name(self._end)
-        fresh = path.with_name(path.name + ".new")  # so that no reader ever sees half a header
-        try:
-            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            try:
-                header = seg.encode_header(self._journal, self._end)
-                if os.pwrite(fd, header, 0) < len(header):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
-                fresh.rename(path)
-            except OSError:
-                os.close(fd)
-                raise
-        except OSError as exc:
-            raise write_error(exc, path) from exc
-        with self._swap:
-            if self._fd >= 0:
-                self._retired.append(self._fd)
-            self._fd = fd
-            self._new_names = True
+        self._file.begin(path, seg.encode_header(self._journal, self._end))
         self.files.add(Segment(path, self._end, self._journal))
-
-    def _sync(self, target: int) -> None:
-        with self._syncing:
-            if self._failure is not None:
-                raise self._failure
-            with self._swap:
-                if self._fd < 0 or (self._synced >= target and not self._new_names):
-                    return  # the sync we waited for did our work too
-                end, fd, retired, names = self._end, self._fd, list(self._retired), self._new_names
-                self._new_names = False
-            try:
-                for old in (*retired, fd):
-                    os.fdatasync(old)
-                if names:
-                    sync_directory(self._directory)
-            except OSError as exc:
-                # The kernel drops what it could not write and says so once: no retry is sound.
-                self._failure = JournalError(f"{self._directory} can't be synced: {exc.strerror}")
-                raise self._failure from exc
-            with self._swap:
-                self._retired = self._retired[len(retired) :]
-            for old in retired:
-                os.close(old)
-            self._synced = end

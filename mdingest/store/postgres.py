@@ -13,6 +13,7 @@ from mdingest.core.rank import SOURCES
 from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
+from mdingest.store import rows as plain
 from mdingest.store import upkeep
 from mdingest.store.base import (
     Claim,
@@ -32,7 +33,6 @@ from mdingest.store.postgres_connections import Pool, T
 from mdingest.store.postgres_excerpt import CANDLES, EXCERPT, REPLACED, excerpt_of, lows, stored
 from mdingest.store.postgres_migrate import pending_of
 from mdingest.store.postgres_retain import retain
-from mdingest.store.rows import coverage_of
 
 READERS = 4
 READ_S = 10.0  # waiting for a connection, connecting and reading together
@@ -134,7 +134,7 @@ class PostgresStore:
                 await connection.execute(sql.ADD_INSTRUMENTS, *columns)
                 await connection.execute(sql.UPDATE_INSTRUMENTS, *columns)
                 found = await connection.fetch(sql.INSTRUMENTS_NAMED, names)
-            known = {instrument.symbol: instrument for instrument in map(rows.instrument_of, found)}
+            known = {instrument.symbol: instrument for instrument in map(plain.instrument_of, found)}
             return [known[name] for name in names]
 
         return await self._writing.run(work)
@@ -213,7 +213,7 @@ class PostgresStore:
     # -- reading ----
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
-        return [rows.instrument_of(row) for row in await self._fetch(sql.INSTRUMENTS)]
+        return [plain.instrument_of(row) for row in await self._fetch(sql.INSTRUMENTS)]
 
     async def candles(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
@@ -279,7 +279,7 @@ class PostgresStore:
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """See `Store.coverage`."""
         found = await self._fetch(sql.COVERAGE, instrument_id, start_ns, end_ns)
-        return coverage_of(instrument_id, found)
+        return plain.coverage_of(instrument_id, found)
 
     async def _bounds(self) -> dict[tuple[int, int], tuple[int, int]]:
         return {

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles, Marks
-from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import SECOND_NS
 from mdingest.store.postgres_sql import COLUMNS, NAMES, WIRE
@@ -153,12 +151,6 @@ def candles_of(instrument_id: int, interval_s: int, newest_first: bytes | None) 
     for name in COLUMNS:
         out[name] = rows[name]
     return Candles(out)
-
-
-def instrument_of(row: Row) -> Instrument:
-    """A row of the queries of instruments."""
-    symbol, exchange, name, session_class, volume, number = row
-    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
 
 
 def mark_columns(marks: Marks, interval_s: int) -> list[list[Any]]:

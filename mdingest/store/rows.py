@@ -5,11 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from mdingest.core.control import VolumeKind
 from mdingest.core.events import OPEN_END, Coverage, Fetched, Gaps
+from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
 from mdingest.store.base import CoverageRow
 
 Row = tuple[Any, ...]
+
+
+def instrument_of(row: Sequence[Any]) -> Instrument:
+    """A row of the queries of instruments."""
+    symbol, exchange, name, session_class, volume, number = row
+    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
 
 
 def coverage_of(instrument_id: int, found: Iterable[Row]) -> list[CoverageRow]:
@@ -67,9 +75,8 @@ def stream_rows(streams: dict[int, tuple[str, int]], coverage: Coverage, journal
 def precedence_rows(source_order: Sequence[str]) -> list[Row]:
     """For each source, by whether a row is partial and its volume 0: whether it is live, and its weight.
 
-    Rank decides, then the place in the order given.
-
-    Sources that the order does not name share the last place: none of them replaces another.
+    Rank decides, then the place in the order given. Sources that the order does not name share the last
+    place: none of them replaces another.
     """
     places = {name: place for place, name in enumerate(source_order)}
     last = len(places)

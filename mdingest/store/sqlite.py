@@ -8,7 +8,6 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
@@ -133,7 +132,7 @@ class SqliteStore:
             with transaction(connection):
                 connection.executemany(sql.ADD_INSTRUMENT, values)
                 found = [connection.execute(sql.INSTRUMENT, (row[0],)).fetchone() for row in values]
-            return [_instrument(row) for row in found]
+            return [plain.instrument_of(row) for row in found]
 
         return await self._write(work)
 
@@ -184,7 +183,7 @@ class SqliteStore:
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
         return await self._read(  # thousands are made in its thread, so that the loop stays free
-            lambda connection: [_instrument(row) for row in connection.execute(sql.INSTRUMENTS)]
+            lambda connection: [plain.instrument_of(row) for row in connection.execute(sql.INSTRUMENTS)]
         )
 
     async def candles(
@@ -235,7 +234,7 @@ class SqliteStore:
                     instrument,
                     {s: bounds[instrument.id, s] for s in sql.INTERVALS if (instrument.id, s) in bounds},
                 )
-                for instrument in map(_instrument, connection.execute(sql.INSTRUMENTS))
+                for instrument in map(plain.instrument_of, connection.execute(sql.INSTRUMENTS))
             ]
 
         return await self._read(work)
@@ -281,11 +280,6 @@ class SqliteStore:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         return await self._readers.run(work)
-
-
-def _instrument(row: plain.Row) -> Instrument:
-    symbol, exchange, name, session_class, volume, number = row
-    return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
 
 
 def _candles(instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int) -> Work[Candles]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 
 from mdingest.api.times import format_instant, parse_instant
 from mdingest.app.tokens import tokens_of
@@ -89,13 +90,26 @@ async def _daemon(config: Config) -> dict[str, Any]:
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(f"{address}/health", headers=headers) as reply,
         ):
-            said: dict[str, Any] = await reply.json(content_type=None)
+            status, body = reply.status, await reply.text(errors="replace")
     except aiohttp.ClientConnectorError:
         why = "nothing listens there: no daemon runs, or one whose api.host and api.port are others"
         return {"address": address, "status": "does not answer", "reason": why}
-    except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+    except (aiohttp.ClientError, TimeoutError) as exc:
         return {"address": address, "status": "does not answer", "reason": str(exc) or type(exc).__name__}
-    return {"address": address, **said}
+    said = _document(body)
+    if isinstance(said.get("parts"), dict):
+        return {"address": address, **said}
+    detail = said.get("detail")
+    why = f"HTTP {status}: {detail}" if detail else f"something else answers there (HTTP {status})"
+    return {"address": address, "status": "does not answer", "reason": why}
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        document = orjson.loads(text)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 async def _stored(store: Store, now: int) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from mdingest import calendars
 from mdingest.api import Served, create_app, serving
 from mdingest.cli import main
 from mdingest.cli.gathering import gather
+from mdingest.cli.screen import screen
+from mdingest.cli.status import condense
 from mdingest.config import load
 from mdingest.store import open_store
 from mdingest.store.migrate import migrate
@@ -52,6 +55,29 @@ async def test_a_daemon_that_runs_is_shown_beside_what_is_stored(url: str) -> No
     row = next(row for row in found["stored"]["last_candles"] if row["symbol"] == "RELIANCE.NS")
     assert (row["1s"], row["1m"]) == ("2026-11-20T03:45:01Z", "2026-11-20T03:45:00Z")
     assert row["open_gap"] == "disconnect"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, "", "something else answers there (HTTP 200)"),
+        (404, "[]", "something else answers there (HTTP 404)"),
+        (200, '{"parts": 1}', "something else answers there (HTTP 200)"),
+        (500, "<p>oops", "something else answers there (HTTP 500)"),
+        (401, '{"title": "Token needed", "detail": "send a header"}', "HTTP 401: send a header"),
+    ],
+)
+async def test_whoever_else_answers_is_no_daemon(url: str, status: int, body: str, reason: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=body)
+
+    app = web.Application()
+    app.router.add_get("/health", answer)
+    async with serving(app, "127.0.0.1", 0) as port:
+        found = await gather(load(None, {}, {"database.url": url, "api.port": port}))
+
+    assert (found["daemon"]["status"], found["daemon"]["reason"]) == ("does not answer", reason)
+    assert list(screen(condense(found)))
 
 
 def test_without_a_daemon_the_database_is_shown_all_the_same(

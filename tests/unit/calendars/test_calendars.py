@@ -431,6 +431,26 @@ def test_an_override_changes_the_ordinary_hours_from_a_date_on(tmp_path: Path) -
     assert hours(calendars, "BSE.FO", D(2026, 12, 7)) == "preopen 09:00-09:15, regular 09:15-15:40"
 
 
+def test_the_rows_held_ready_for_december_2026_can_be_taken_as_they_stand(
+    tmp_path: Path,
+) -> None:
+    shipped_file = Path(mdingest.calendars.__file__).parent / "data" / "india.csv"
+    lines = shipped_file.read_text(encoding="utf-8").splitlines()
+    ready = [line.removeprefix("#   ") for line in lines if line.startswith("#   hours,")]
+    calendars = corrected(tmp_path, *ready)
+
+    assert hours(calendars, "NSE.EQ.cas", D(2026, 12, 4)) == (
+        "preopen 09:00-09:15, regular 09:15-15:15, auction 15:15-15:35, postclose 15:35-16:00"
+    )
+    assert hours(calendars, "BSE.EQ.cas", D(2026, 12, 7)) == (
+        "preopen 09:00-09:15, regular 09:15-15:30, auction 15:30-15:40, postclose 15:40-16:00"
+    )
+    assert hours(calendars, "NSE.FO", D(2026, 12, 7)) == "preopen 09:00-09:15, regular 09:15-15:45"
+    assert hours(calendars, "NSE.EQ.noncas", D(2026, 12, 7)) == hours(
+        calendars, "NSE.EQ.noncas", D(2026, 12, 4)
+    )
+
+
 def test_an_override_publishes_another_year(tmp_path: Path) -> None:
     calendars = corrected(tmp_path, "known,NSE.EQ,2027-01-01,2027-12-31,,,,", "closed,NSE,2027-01-26,,,,,")
 

@@ -5,9 +5,8 @@ a trade is no hole. Spans are half-open, UTC ns.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 
@@ -112,9 +111,8 @@ def completeness_of(
     reach = prospects.earliest(interval.seconds)
     reach = EARLIEST if reach is None else reach
     parts = [_named(hole, first, reach) for hole in _split(holes, sorted((first, reach)))]
-    idle = partial(prospects.idle, instrument.symbol, interval.seconds)
     lacks = [
-        _lack(hole, row, interval, table, windows, idle)
+        _lack(hole, row, wanted, table, windows, prospects)
         for hole, row in zip(parts, _rows_of(parts, gaps), strict=True)
     ]
     return Completeness(
@@ -214,13 +212,13 @@ def _rows_of(holes: Iterable[Missing], gaps: Sequence[GapRow]) -> Iterator[GapRo
 def _lack(
     hole: Missing,
     row: GapRow | None,
-    interval: Interval,
+    wanted: Wanted,
     table: SessionTable,
     windows: Sequence[Span],
-    idle: Callable[[str, int], str],
+    prospects: Prospects,
 ) -> Lack:
-    span, why = (hole.start, hole.end), hole.cause
-    repair, reason = (_OPEN, "") if row is None else (row.repair, row.reason)
+    span, why, interval = (hole.start, hole.end), hole.cause, wanted.interval
+    repair, reason = (_OPEN, "") if row is None else (row.repair, prospects.told(row))
     if why == BEYOND_DEPTH:
         repair = _UNFILLABLE
     if why == RETENTION:
@@ -228,7 +226,7 @@ def _lack(
     elif interval < MINUTE:
         repair, reason = _UNFILLABLE, SECONDS_STAY
     elif why in (UNRECORDED, NEVER_FETCHED):
-        reason = idle(why, hole.end)
+        reason = prospects.idle(wanted.instrument.symbol, interval.seconds, why, hole.end)
     return Lack(*span, count(windows, [span], interval, table), why, repair, reason)
 
 

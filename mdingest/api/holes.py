@@ -52,7 +52,9 @@ async def holes_of(
     early = min([since, *(row.start_ns for row in rows)])
     table = tables.around(instrument, early, max(end_ns, early))
     found = [
-        _recorded(row, in_hours=bool(table.windows_between(row.start_ns, _end_of(row, now_ns))))
+        _recorded(
+            row, prospects.told(row), in_hours=bool(table.windows_between(row.start_ns, _end_of(row, now_ns)))
+        )
         for row in rows
     ]
     if since < end_ns:
@@ -82,7 +84,7 @@ def _end_of(row: GapRow, now_ns: int) -> int:
     return max(now_ns if row.end_ns is None else row.end_ns, row.start_ns + SECOND_NS)
 
 
-def _recorded(row: GapRow, *, in_hours: bool) -> Hole:
+def _recorded(row: GapRow, reason: str, *, in_hours: bool) -> Hole:
     return Hole(
         row.source,
         row.cause,
@@ -90,7 +92,7 @@ def _recorded(row: GapRow, *, in_hours: bool) -> Hole:
         row.end_ns,
         row.volume,
         row.repair,
-        row.reason,
+        reason,
         row.attempts,
         in_hours=in_hours,
     )

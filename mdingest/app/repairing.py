@@ -91,7 +91,7 @@ def prospects_of(config: Callable[[], Config], clock: Clock) -> Prospects:
         ]
         return clock.wall_ns() - round(max(periods_s) * SECOND_NS) if periods_s else None
 
-    return Prospects(earliest_of(config(), clock), filled_from)
+    return Prospects(earliest_of(config(), clock), filled_from, lambda: config().repair.enabled)
 
 
 def _can_ask(config: Config, name: str, now_ns: int) -> bool:

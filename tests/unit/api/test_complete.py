@@ -6,7 +6,7 @@ import pytest
 
 from mdingest import calendars
 from mdingest.api.complete import Completeness, completeness
-from mdingest.api.prospects import NOBODY, TOO_OLD, Prospects
+from mdingest.api.prospects import NOBODY, SWITCHED_OFF, TOO_OLD, Prospects
 from mdingest.api.wanted import EARLIEST, Tables, Wanted
 from mdingest.core.interval import Interval
 from mdingest.core.session import SECOND_NS
@@ -25,8 +25,9 @@ def sec(seconds: float) -> int:
 async def complete(reader: FakeReader, interval: str = "1m", **others: object) -> Completeness:
     known = {"start_ns": None, "end_ns": NOW, "limit": 9, "instrument": RELIANCE}
     earliest, filled_from = others.pop("earliest", None), others.pop("filled_from", EARLIEST)
+    repairing = others.pop("repairing", True)
     wanted = Wanted(interval=Interval.parse(interval), **(known | others))  # type: ignore[arg-type]
-    prospects = Prospects(lambda _: earliest, lambda _symbol, _interval_s: filled_from)  # type: ignore[return-value, arg-type]
+    prospects = Prospects(lambda _: earliest, lambda *_: filled_from, lambda: repairing)  # type: ignore[return-value, arg-type]
     return await completeness(reader, TABLES, wanted, now_ns=NOW, prospects=prospects)
 
 
@@ -115,6 +116,19 @@ async def test_a_hole_that_nobody_is_configured_to_fill_says_so_and_what_would_f
     later = await complete(reader, filled_from=sec(300), **day)
     assert [lack.reason for lack in later.lacks] == [f"{TOO_OLD}; `mdingest backfill` fetches it", ""]
     assert [lack.reason for lack in (await complete(reader, filled_from=sec(299), **day)).lacks] == ["", ""]
+
+
+async def test_a_cut_that_is_not_repaired_says_who_switched_that_off() -> None:
+    reader = FakeReader()
+    reader.hear(at("08:50"), sec(130))
+    reader.hear(sec(250), at("16:30"))
+    reader.miss(sec(130), sec(250), "disconnect")
+
+    assert [lack.reason for lack in (await complete(reader)).lacks] == [""]
+    assert [lack.reason for lack in (await complete(reader, repairing=False)).lacks] == [SWITCHED_OFF]
+
+    reader.holes = [replace(reader.holes[0], reason="kite has none")]
+    assert [lack.reason for lack in (await complete(reader, repairing=False)).lacks] == ["kite has none"]
 
 
 async def test_days_are_counted_by_the_calendar_and_today_only_once_it_is_over() -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import NS, PIECE, Movers, Pieces, fold, merge_into
+from mdingest.core.candles import PIECE, Movers, Pieces, fold, merge_into
 from mdingest.core.rows import distinct, joined, take
+from mdingest.core.units import MINUTE_NS, NS
 
-SECOND_NS = NS
-MINUTE_NS = 60 * NS
 _NEVER = -(1 << 62)
 
 
@@ -47,11 +46,11 @@ class Book:
         event = movers.event
         if not len(event):
             return
-        first, last = int(event.min()) // SECOND_NS, int(event.max()) // SECOND_NS
+        first, last = int(event.min()) // NS, int(event.max()) // NS
         if first == last:
             self._pending.setdefault(first, []).append(movers)
             return
-        seconds = event // SECOND_NS
+        seconds = event // NS
         for second in (first, last) if last == first + 1 else distinct(seconds).tolist():
             part = movers.take(np.flatnonzero(seconds == second))
             self._pending.setdefault(second, []).append(part)
@@ -76,7 +75,7 @@ class Book:
         Rows that ended more than ``keep_ns`` before the limit are forgotten. ``slots`` is
         how many there are.
         """
-        before, until = self.closed, max(self.closed, limit_ns // SECOND_NS)
+        before, until = self.closed, max(self.closed, limit_ns // NS)
         self.closed = until
         ending = sorted(second for second in self._pending if second < until)
         if ending:
@@ -92,7 +91,7 @@ class Book:
         out: list[Pieces] = []
         touched: dict[int, dict[int, bool]] = {}  # slots of published minutes: were they there before
         for second in ending:
-            part = fold(Movers.joined(self._pending.pop(second)), SECOND_NS)
+            part = fold(Movers.joined(self._pending.pop(second)), NS)
             for (slot, flagged), bits in self._flags.items():
                 if flagged == second:
                     part["flags"][part["slot"] == slot] |= bits
@@ -146,14 +145,14 @@ class Book:
         return Pieces(joined(out)) if out else no_pieces()
 
     def _forget(self, horizon_ns: int) -> None:
-        for second in [s for s in self._seconds if (s + 1) * SECOND_NS < horizon_ns]:
+        for second in [s for s in self._seconds if (s + 1) * NS < horizon_ns]:
             del self._seconds[second]
         for minute in [m for m in self._minutes if (m + 1) * MINUTE_NS < horizon_ns]:
             del self._minutes[minute]
 
     def peek(self, slots: int) -> tuple[Pieces, Pieces]:
         """Copies of what is forming: 1s and 1m pieces. Changes nothing."""
-        seconds = fold(self._waiting(), SECOND_NS)
+        seconds = fold(self._waiting(), NS)
         minutes = {m: book.copy() for m, book in self._minutes.items() if m * 60 + 60 > self.closed}
         for second in distinct(seconds["ts"]).tolist():
             part = Pieces(seconds[seconds["ts"] == second].copy())
@@ -164,7 +163,7 @@ class Book:
             minutes[second // MINUTE_NS] = book
             merge_into(book, part["slot"], part)
         rows = [book[book["trades"] > 0] for _, book in sorted(minutes.items())]
-        fresh = Pieces(seconds[seconds["ts"] >= self.closed * SECOND_NS]) if len(seconds) else seconds
+        fresh = Pieces(seconds[seconds["ts"] >= self.closed * NS]) if len(seconds) else seconds
         return fresh, Pieces(joined(rows)) if rows else no_pieces()
 
     def _waiting(self) -> Movers:

@@ -15,9 +15,6 @@ from mdingest.core.events import CANDLE, Candles, State
 from mdingest.core.rank import MIXED_ID
 from mdingest.core.rows import put, take
 
-NS = 1_000_000_000
-
-
 Mover = tuple[int, int, float, float, float, float, float, int]
 """A row of `Movers`."""
 _KINDS = (np.int64, np.int64, *[np.float64] * 5, np.int64)

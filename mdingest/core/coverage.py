@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import NS
 from mdingest.core.columns import Columns
 from mdingest.core.events import (
     COVERAGE,
@@ -27,8 +26,8 @@ from mdingest.core.events import (
     Marks,
 )
 from mdingest.core.session import SessionTable
+from mdingest.core.units import MINUTE_NS, NS
 
-MINUTE_NS = 60 * NS
 PROVEN = _LONG_AGO = -(1 << 62)
 
 UPTIME_COLUMNS: dict[str, int | float | bool] = {

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.book import Book
-from mdingest.core.candles import NS, Movers
+from mdingest.core.candles import Movers
 from mdingest.core.columns import Columns
 from mdingest.core.control import CandleSettings, Subscription, VolumeKind
 from mdingest.core.coverage import UPTIME_COLUMNS, CoverageLog
@@ -25,6 +25,7 @@ from mdingest.core.rules import Moment, Rules, heard_from
 from mdingest.core.saving import under
 from mdingest.core.session import SessionTable
 from mdingest.core.ticks import Packets
+from mdingest.core.units import NS
 from mdingest.core.volume import CUMULATIVE, NONE, TRADES, Packet
 
 KINDS = {VolumeKind.CUMULATIVE: CUMULATIVE, VolumeKind.TRADES: TRADES, VolumeKind.NONE: NONE}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NS = 1_000_000_000
+from mdingest.core.units import NS
+
 JUMP_NS = 5 * NS  # further ahead than this a stamp needs a witness
 AGREE_NS = NS  # how near other instruments' stamps must be to bear witness
 WITNESSES = 3

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mdingest.core.candles import NS
 from mdingest.core.control import (
     CandleSettings,
     decode_connect,
@@ -30,6 +29,7 @@ from mdingest.core.saving import Writable, pack, unpack
 from mdingest.core.session import SessionTable
 from mdingest.core.streams import Stream, cause_of
 from mdingest.core.ticks import Packets
+from mdingest.core.units import NS
 
 _FRAME = int(Kind.FRAME)  # numpy is slow to compare with an enum
 LOST = {int(Kind.SHED): Cause.SHED, int(Kind.QUARANTINE): Cause.QUARANTINE}

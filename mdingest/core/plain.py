@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import NS, Movers
+from mdingest.core.candles import Movers
 from mdingest.core.events import Flag
+from mdingest.core.units import NS
 from mdingest.core.volume import TRADES
 
 if TYPE_CHECKING:

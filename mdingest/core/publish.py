@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mdingest.core.candles import NS, Pieces
+from mdingest.core.candles import Pieces
 from mdingest.core.events import (
     CANDLE,
     NO_CANDLES,
@@ -22,6 +22,7 @@ from mdingest.core.events import (
 from mdingest.core.feed import Feed
 from mdingest.core.rows import joined
 from mdingest.core.streams import Stream
+from mdingest.core.units import NS
 
 _FINAL, _PARTIAL = int(State.FINAL), int(State.PARTIAL)  # numpy is slow to convert an enum
 _AFTER_CLOSING_NS = 120 * NS  # gaps are remembered for as long beyond the last revision: a minute may overlap

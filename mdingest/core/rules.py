@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdingest.core.candles import NS, Mover
+from mdingest.core.candles import Mover
 from mdingest.core.coverage import PROVEN
 from mdingest.core.events import Cause, Flag
 from mdingest.core.feedclock import JUMP_NS
+from mdingest.core.units import NS
 from mdingest.core.volume import CUMULATIVE, TRADES, Packet, Volume
 
 if TYPE_CHECKING:

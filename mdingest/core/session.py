@@ -21,8 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.tradeday import (
-    DAY_NS,
-    SECOND_NS,
     Session,
     TradeDay,
     Window,
@@ -32,6 +30,8 @@ from mdingest.core.tradeday import (
     day_to_json,
     ordinal_date,
 )
+from mdingest.core.units import DAY_NS
+from mdingest.core.units import NS as SECOND_NS
 
 __all__ = [
     "DAY_NS",

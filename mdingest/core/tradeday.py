@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SECOND_NS = 1_000_000_000
-DAY_NS = 86_400 * SECOND_NS
+from mdingest.core.units import NS
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
@@ -110,39 +109,39 @@ def day_to_json(day: TradeDay) -> list[Any]:
     """
     return [
         day.ordinal,
-        day.start_ns // SECOND_NS,
-        (day.end_ns - day.start_ns) // SECOND_NS,
+        day.start_ns // NS,
+        (day.end_ns - day.start_ns) // NS,
         int(day.known),
         [
             [
                 int(w.session),
-                (w.start_ns - day.start_ns) // SECOND_NS,
-                (w.end_ns - w.start_ns) // SECOND_NS,
+                (w.start_ns - day.start_ns) // NS,
+                (w.end_ns - w.start_ns) // NS,
             ]
             for w in day.windows
         ],
-        None if day.anchor_ns is None else (day.anchor_ns - day.start_ns) // SECOND_NS,
+        None if day.anchor_ns is None else (day.anchor_ns - day.start_ns) // NS,
     ]
 
 
 def day_from_json(row: Sequence[Any]) -> TradeDay:
     """The day that `day_to_json` described. Raises ValueError or TypeError on anything else."""
     ordinal, start_s, length_s, known, windows, anchor_s = row
-    start_ns = start_s * SECOND_NS
+    start_ns = start_s * NS
     return TradeDay(
         date=ordinal_date(ordinal),
         start_ns=start_ns,
-        end_ns=start_ns + length_s * SECOND_NS,
+        end_ns=start_ns + length_s * NS,
         known=bool(known),
         windows=tuple(
             Window(
                 Session(code),
-                start_ns + offset_s * SECOND_NS,
-                start_ns + (offset_s + span_s) * SECOND_NS,
+                start_ns + offset_s * NS,
+                start_ns + (offset_s + span_s) * NS,
             )
             for code, offset_s, span_s in windows
         ),
-        anchor_ns=None if anchor_s is None else start_ns + anchor_s * SECOND_NS,
+        anchor_ns=None if anchor_s is None else start_ns + anchor_s * NS,
     )
 
 
@@ -167,6 +166,6 @@ def check_days(days: Sequence[TradeDay]) -> None:
         if bounds != sorted(bounds) or day.start_ns >= day.end_ns:
             raise ValueError(f"{day.date}: windows overlap, are unsorted or leave the day")
         anchor = [] if day.anchor_ns is None else [day.anchor_ns]
-        if any(bound % SECOND_NS for bound in (*bounds, *anchor)):
+        if any(bound % NS for bound in (*bounds, *anchor)):
             raise ValueError(f"{day.date}: bounds must be whole seconds")
         previous_end, previous_date = day.end_ns, day.date

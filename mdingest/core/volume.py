@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdingest.core.candles import NS
 from mdingest.core.events import Flag
+from mdingest.core.units import DAY_NS, NS
 
 if TYPE_CHECKING:
     from mdingest.core.feed import Feed
 
-DAY_NS = 86_400 * NS
 FALLS = 3  # smaller volumes in a row ...
 FALL_NS = 5 * NS  # ... over this long are a correction by the exchange
 CUMULATIVE, TRADES, NONE = 0, 1, 2  # control.VolumeKind, as column values

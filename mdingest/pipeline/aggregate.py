@@ -17,6 +17,7 @@ from mdingest.core.events import Events
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch
 from mdingest.core.saving import Writable
+from mdingest.core.units import NS
 from mdingest.pipeline.channel import Channel, ChannelClosed
 from mdingest.pipeline.decoding import BatchDecoder, Understood, pack_state
 from mdingest.pipeline.statefile import WriteState
@@ -24,11 +25,10 @@ from mdingest.telemetry.clock import Clock
 
 log = structlog.get_logger()
 
-_NS = 1_000_000_000
-STATE_EVERY_NS = 30 * _NS
-SEGMENT_STATE_EVERY_NS = 10 * _NS
-QUIET_NS = 1 * _NS  # what only says how far streams have come is passed on no more often
-POSITION_EVERY_NS = 5 * _NS
+STATE_EVERY_NS = 30 * NS
+SEGMENT_STATE_EVERY_NS = 10 * NS
+QUIET_NS = 1 * NS  # what only says how far streams have come is passed on no more often
+POSITION_EVERY_NS = 5 * NS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from mdingest.core.records import Kind
 from mdingest.core.session import SessionTable
+from mdingest.core.units import NS
 from mdingest.pipeline.intake import Intake
 
 BEHIND = dt.timedelta(days=10)  # gaps reach back over a long weekend
@@ -27,7 +28,7 @@ class Announcer:
 
     def announce(self, classes: Iterable[str]) -> None:
         """Record what is not recorded yet; before the SUBSCRIBE that uses it."""
-        today = dt.datetime.fromtimestamp(self._intake.clock.wall_ns() // 1_000_000_000, dt.UTC).date()
+        today = dt.datetime.fromtimestamp(self._intake.clock.wall_ns() // NS, dt.UTC).date()
         due = sorted({name for name in classes if self._told.get(name) != today})
         if not due:
             return

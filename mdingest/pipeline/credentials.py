@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import aiohttp
 import structlog
 
+from mdingest.core.units import NS
 from mdingest.errors import PermanentError
 from mdingest.providers.base import Call, Token
 from mdingest.telemetry.clock import Clock
@@ -24,7 +25,6 @@ log = structlog.get_logger()
 AGAIN_S = 900.0  # until a token is tried again that was refused and is not known to be dead
 _TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
 _DEAD = (401, 403)  # what the provider says of a token that is
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Credentials:
         if token is not None:
             detail |= {"made_at": _text(token.made_ns), "expires_at": _text(token.expires_ns)}
             if token.expires_ns is not None:
-                detail["expires_in_s"] = round((token.expires_ns - self._clock.wall_ns()) / _NS)
+                detail["expires_in_s"] = round((token.expires_ns - self._clock.wall_ns()) / NS)
         if why is not None:
             detail |= {"error": why.reason, "what_to_do": why.todo}
         return why is None, detail
@@ -152,4 +152,4 @@ async def _status(call: Call) -> int | None:
 def _text(instant_ns: int | None) -> str | None:
     if instant_ns is None:
         return None
-    return datetime.fromtimestamp(instant_ns // _NS, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(instant_ns // NS, UTC).isoformat().replace("+00:00", "Z")

@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import Counter
 
 from mdingest.core.records import Batch
+from mdingest.core.units import NS
 from mdingest.pipeline.decoding import Understood
 from mdingest.pipeline.feed import Feed, FeedState, FeedStatus
 from mdingest.pipeline.feeds import Feeds
@@ -29,7 +30,6 @@ _PASSED_OVER: dict[str, Callable[[Metrics], Family[Counter]]] = {
     "skipped": lambda metrics: metrics.packets_skipped,
     "unknown": lambda metrics: metrics.packets_unknown,
 }
-_NS = 1_000_000_000
 
 
 class FeedWatch:
@@ -89,7 +89,7 @@ class FeedWatch:
     def _of_live(self, feeds: Feeds, feed: Feed) -> dict[str, object]:
         """What a connection that is up does not say."""
         status, now = feed.status, self._clock.wall_ns()
-        up_s = (now - status.since_ns) / _NS
+        up_s = (now - status.since_ns) / NS
         waits_s = self._clock.real_s(up_s)
         regular_s = {name: feeds.regular_s([name]) for name in {sub.session_class for sub in feed.subs}}
         unanswered = status.last_data_ns < status.since_ns and waits_s >= UNANSWERED_S
@@ -133,7 +133,7 @@ class FeedWatch:
                 )
 
     def _ago(self, instant_ns: int) -> float | None:
-        return round((self._clock.wall_ns() - instant_ns) / _NS, 1) if instant_ns else None
+        return round((self._clock.wall_ns() - instant_ns) / NS, 1) if instant_ns else None
 
 
 def _only_feed(understood: Understood) -> str:

@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 
 from mdingest.core.session import Session, SessionTable
+from mdingest.core.units import NS
 from mdingest.telemetry.clock import Clock
 
-_NS = 1_000_000_000
 _LOOK_BACK = dt.timedelta(days=1)
 _REGULAR = frozenset({Session.REGULAR})
 
@@ -26,15 +26,15 @@ class OpenHours:
         A day that no calendar knows may trade at any instant, and counts wholly.
         """
         now = self._clock.wall_ns()
-        date = dt.datetime.fromtimestamp(now // _NS, dt.UTC).date()
+        date = dt.datetime.fromtimestamp(now // NS, dt.UTC).date()
         if date != self._date:
             self._date, self._tables = date, {}
         longest = 0
         for name in classes:
             if name not in self._tables:
                 self._tables[name] = self._table(name, date - _LOOK_BACK, date + 2 * _LOOK_BACK)
-            since = now - int(_LOOK_BACK.total_seconds()) * _NS
+            since = now - int(_LOOK_BACK.total_seconds()) * NS
             spans = self._tables[name].windows_between(since, now + 1, _REGULAR)
             if spans and spans[-1][1] > now:
                 longest = max(longest, now - spans[-1][0])
-        return self._clock.real_s(longest / _NS)
+        return self._clock.real_s(longest / NS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from mdingest.core.units import NS
 from mdingest.errors import StoreUnavailable
 from mdingest.store.base import Retention, Store
 from mdingest.telemetry.clock import Clock
@@ -15,7 +16,6 @@ log = structlog.get_logger()
 
 EVERY_S = 60.0
 RETAIN_EVERY_S = 3_600.0
-_NS = 1_000_000_000
 
 
 class Housekeeper:
@@ -55,8 +55,8 @@ class Housekeeper:
         """Once, now."""
         now = self._clock.wall_ns()
         keep = Retention(
-            {interval_s: now - round(keep_s * _NS) for interval_s, keep_s in self._keep_s.items()},
-            None if self._revisions_s is None else time.time_ns() - round(self._revisions_s * _NS),
+            {interval_s: now - round(keep_s * NS) for interval_s, keep_s in self._keep_s.items()},
+            None if self._revisions_s is None else time.time_ns() - round(self._revisions_s * NS),
         )
         begun = time.monotonic()
         gone = await self._store.retain(keep, now)

@@ -12,7 +12,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from mdingest.core.candles import NS
 from mdingest.core.control import (
     CandleSettings,
     Start,
@@ -26,6 +25,7 @@ from mdingest.core.instrument import Instrument
 from mdingest.core.machine import Machine
 from mdingest.core.records import Batch, Kind, Record, decode_batch, encode_batch
 from mdingest.core.ticks import empty_packets
+from mdingest.core.units import NS
 from mdingest.errors import JournalError
 from mdingest.pipeline.aggregate import Step
 from mdingest.pipeline.reader import JournalReader

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from mdingest.core.units import NS
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.statefile import StateFiles, WriteState
@@ -25,7 +26,6 @@ EVERY_S = 60.0
 PACK_EVERY_S = 2.0
 _NICENESS = 10  # of the thread that packs
 BREATH = 200  # times the CPU that a piece took, it rests: journaling may take a tenth of all
-_NS = 1_000_000_000
 
 
 class Retainer:
@@ -93,7 +93,7 @@ class Retainer:
         self._journal.prune(
             self.needed_from,
             max_bytes=self._max_bytes,
-            older_than_ns=self._clock.wall_ns() - round(self._keep_s * _NS),
+            older_than_ns=self._clock.wall_ns() - round(self._keep_s * NS),
         )
 
     async def run_packing(self) -> None:

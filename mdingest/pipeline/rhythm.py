@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-NS = 1_000_000_000
+from mdingest.core.units import NS
+
 BUCKET_S, BUCKETS = 10, 30
 WINDOW_S = BUCKET_S * BUCKETS
 LIQUID_S = 5.0  # on average heard in at least one second of so many

@@ -7,6 +7,7 @@ import numpy as np
 
 from mdingest.core.events import Events
 from mdingest.core.records import Batch
+from mdingest.core.units import NS
 from mdingest.errors import StoreUnavailable
 from mdingest.pipeline.decoding import Understood
 from mdingest.pipeline.feedwatch import FeedWatch
@@ -17,7 +18,6 @@ from mdingest.telemetry.metrics import Metrics
 
 PROBE_EVERY_S = 2.0
 BEHIND_S = 30.0  # longer than any commit spacing: what waits longer is an outage
-_NS = 1_000_000_000
 
 
 class StoreProbe:
@@ -53,7 +53,7 @@ def _watch_writer(health: Health, metrics: Metrics, ingest: Ingest) -> None:
     writer, journal = ingest.writer.status, ingest.journal
 
     def check_writer() -> tuple[bool, Detail]:
-        waiting_s = (time.monotonic_ns() - writer.waiting_since_ns) / _NS if writer.waiting_since_ns else 0.0
+        waiting_s = (time.monotonic_ns() - writer.waiting_since_ns) / NS if writer.waiting_since_ns else 0.0
         lag_s = _lag_s(ingest)
         detail: dict[str, object] = {
             "committed_lsn": writer.committed_lsn,
@@ -117,7 +117,7 @@ def _watch_steps(metrics: Metrics, ingest: Ingest, feeds: FeedWatch) -> None:
             stamp = int(packets["ts_exchange"][-1])
             if stamp:
                 wall = int(batch.wall_ns[int(packets["rec"][-1])])
-                metrics.feed_lag["all"].set((wall - stamp) / _NS)
+                metrics.feed_lag["all"].set((wall - stamp) / NS)
 
     ingest.aggregator.on_step = on_step
 
@@ -128,4 +128,4 @@ def _lag_s(ingest: Ingest) -> float:
     if status.committed_lsn >= ingest.journal.end_lsn or not status.waits_since_ns:
         return 0.0
     clock = ingest.intake.clock
-    return clock.real_s((clock.wall_ns() - status.waits_since_ns) / _NS)
+    return clock.real_s((clock.wall_ns() - status.waits_since_ns) / NS)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import aiohttp
 import structlog
 
+from mdingest.core.units import NS
 from mdingest.telemetry.health import Detail
 from mdingest.telemetry.logging import mask
 
@@ -28,7 +29,6 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=5)
 _WORTH_RETRYING = frozenset({408, 425, 429})
 _CLIENT_ERRORS = range(400, 500)
 _ERRORS = 400
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Alerts:
         return f"the webhook answered {status}", status in _WORTH_RETRYING or status not in _CLIENT_ERRORS
 
     def _body(self, condition: Condition) -> dict[str, str]:
-        since = datetime.fromtimestamp((condition.since_ns or self._now_ns()) // _NS, UTC)
+        since = datetime.fromtimestamp((condition.since_ns or self._now_ns()) // NS, UTC)
         headline = f"mdingest: {condition.what} {condition.feed}".strip() + f" is {condition.state}"
         reason, todo = mask(condition.reason), mask(condition.todo)
         return {

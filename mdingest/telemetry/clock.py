@@ -12,7 +12,6 @@ from datetime import datetime
 
 from mdingest.errors import ConfigError
 
-_NS = 1_000_000_000
 _MAX_SPEED = 60.0
 _FIRST_YEAR, _LAST_YEAR = 2000, 2042  # instants in ns, and spans before and after them, fit into 64 bits
 SHORTEST_REAL_TICK_S = 0.05

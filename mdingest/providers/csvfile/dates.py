@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mdingest.errors import ConfigError
+from mdingest.providers.csvfile.clocks import Order, month_of, parse_time
 from mdingest.providers.csvfile.options import CsvOptions
-from mdingest.providers.csvfile.stamps import UNITS, Order, StampFormat, month_of, parse_time
+from mdingest.providers.csvfile.stamps import UNITS, StampFormat
 
 _NUMBER = re.compile(r"\d{9,19}(\.\d*)?", re.ASCII)
 _COMPACT = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])(\d{4}|\d{6})", re.ASCII)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mdingest.errors import ConfigError
+from mdingest.providers.csvfile.clocks import parse_time
 from mdingest.providers.csvfile.columns import Columns, by_name, by_place, is_header
 from mdingest.providers.csvfile.dates import ambiguous, order_of, stamp_format
 from mdingest.providers.csvfile.numbers import detect_decimal
 from mdingest.providers.csvfile.options import CsvOptions, zone_of
-from mdingest.providers.csvfile.stamps import StampFormat, parse_time
+from mdingest.providers.csvfile.stamps import StampFormat
 
 _DELIMITERS = ",;\t|"
 _MORE = "providers.csv."  # where the options that settle a doubt are

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator
 
+from mdingest.providers.csvfile.clocks import fixed_zone
 from mdingest.providers.csvfile.columns import FIELDS
-from mdingest.providers.csvfile.stamps import fixed_zone
 from mdingest.providers.options import ProviderOptions
 
 _PLACES = ("{symbol}", "{interval}", "{name}")

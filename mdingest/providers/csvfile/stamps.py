@@ -5,52 +5,25 @@ times of day: each is understood once and remembered.
 """
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.core.session import SECOND_NS
 from mdingest.providers.bars import YEARS
+from mdingest.providers.csvfile.clocks import DAY_NS, EPOCH, Order, days_of, parse_date, parse_time
 
 BAD = np.iinfo(np.int64).min
-DAY_NS = 86_400_000_000_000
-_S = 1_000_000_000
-_EPOCH = dt.date(1970, 1, 1).toordinal()
 _FIRST_NS, _END_NS = (
-    (dt.date(year, 1, 1).toordinal() - _EPOCH) * DAY_NS for year in (YEARS[0], YEARS[-1] + 1)
+    (dt.date(year, 1, 1).toordinal() - EPOCH) * DAY_NS for year in (YEARS[0], YEARS[-1] + 1)
 )
 _REMEMBERED = 1 << 17  # then it is forgotten and begun anew: times may have microseconds
 _SECONDS_BELOW = 10**11  # as seconds the year 5138; as milliseconds 1973
 _MILLIS_BELOW = 10**14
 _MICROS_BELOW = 10**17
-UNITS = {"s": _S, "ms": 1_000_000, "us": 1_000, "ns": 1}
-
-_YMD = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})", re.ASCII)
-_YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4}|\d{2})", re.ASCII)
-_MONTH_NAME = re.compile(r"(\d{1,2})[- /]([A-Za-z]{3,9})[- /,]*(\d{4}|\d{2})", re.ASCII)
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
-    )
-}
-_TIME = re.compile(
-    r"(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9})\d*)?)?(?:\s*([AaPp])\.?[Mm]\.?)?"
-    r"\s*(?:(Z|UTC|GMT)?(?:([+-])(\d{1,2}):?(\d{2})?)?)",
-    re.ASCII,
-)
-_FIXED_ZONE = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d{2})?", re.ASCII)
-
-
-class Order(Enum):
-    """In which order a date names its parts."""
-
-    YMD = "ymd"
-    DMY = "dmy"
-    MDY = "mdy"
+UNITS = {"s": SECOND_NS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,77 +39,6 @@ class StampFormat:
     pattern: str | None = None  # strptime's, given by the user
     offsets: bool = False  # stamps carry their offset: one without is wrong
     separator: str | None = " "  # between date and time; "" after eight digits; None: two columns, or no time
-
-
-def month_of(text: str) -> int:
-    """1 to 12, 0 for no month's name."""
-    return _MONTHS.get(text[:3].lower(), 0)
-
-
-def parse_date(text: str, order: Order) -> int:
-    """Days since 1970-01-01. Raises ValueError that says what is wrong."""
-    if (found := _MONTH_NAME.fullmatch(text)) and month_of(found[2]):
-        day, month, year = int(found[1]), month_of(found[2]), found[3]
-    elif order is Order.YMD:
-        if (found := _YMD.fullmatch(text)) is None:
-            raise ValueError(f"{text!r} is no date like 2026-11-20")
-        year, month, day = found[1], int(found[3]), int(found[4])
-    else:
-        if (found := _YEAR_LAST.fullmatch(text)) is None:
-            example = "20-11-2026" if order is Order.DMY else "11-20-2026"
-            raise ValueError(f"{text!r} is no date like {example}")
-        day, month, year = int(found[1]), int(found[3]), found[4]
-        if order is Order.MDY:
-            day, month = month, day
-    whole = int(year) if len(year) > 2 else 2000 + int(year) - 100 * (int(year) >= 70)  # noqa: PLR2004
-    try:
-        return _days(dt.date(whole, month, day))
-    except ValueError as exc:
-        raise ValueError(f"{text!r} is no date: {exc}") from exc
-
-
-def _days(date: dt.date) -> int:
-    if date.year not in YEARS:
-        raise ValueError(f"year must be in {YEARS[0]}..{YEARS[-1]}")
-    return date.toordinal() - _EPOCH
-
-
-def parse_time(text: str) -> tuple[int, int | None]:
-    """Nanoseconds after midnight, and the offset in ns if there is one. Raises ValueError."""
-    digits = text
-    if text.isdigit() and len(text) in (3, 5):
-        digits = f"0{text}"  # a time written as a number loses its zero
-    found = _TIME.fullmatch(digits)
-    if found is None:
-        raise ValueError(f"{text!r} is no time of day")
-    hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
-    if found[5]:
-        if not 1 <= hour <= 12:  # noqa: PLR2004 - a clock's face
-            raise ValueError(f"{text!r} is no time of day")
-        hour = hour % 12 + 12 * (found[5] in "Pp")
-    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a day
-        raise ValueError(f"{text!r} is no time of day")
-    ns = ((hour * 60 + minute) * 60 + second) * _S + int((found[4] or "0").ljust(9, "0"))
-    if found[7]:
-        return ns, _offset(found[7], found[8], found[9])
-    return ns, 0 if found[6] else None
-
-
-def fixed_zone(text: str) -> dt.timezone | None:
-    """``UTC``, ``+05:30`` or ``UTC-5``; None for anything else."""
-    if text.upper() in {"UTC", "GMT", "Z"}:
-        return dt.UTC
-    found = _FIXED_ZONE.fullmatch(text)
-    if found is None:
-        return None
-    return dt.timezone(dt.timedelta(seconds=_offset(*found.groups()) / _S))
-
-
-def _offset(sign: str, hours: str, minutes: str | None) -> int:
-    ns = (int(hours) * 60 + int(minutes or 0)) * 60 * _S
-    if ns >= DAY_NS:
-        raise ValueError("an offset is less than a day")
-    return -ns if sign == "-" else ns
 
 
 class _Remembered(dict[str, int]):
@@ -194,7 +96,7 @@ class Stamps:
         elif not self._shifted:
             out = self._utc(days, clock)
         else:
-            naive = np.fromiter((text in self._naive for text in times), np.bool_, len(times))
+            naive = np.fromiter((text.strip() in self._naive for text in times), np.bool_, len(times))
             out = days * DAY_NS + clock
             out[naive] = self._utc(days[naive], clock[naive])
         out[bad] = BAD
@@ -260,26 +162,26 @@ class Stamps:
     def _offset_of_day(self, day: int) -> int | None:
         """The zone's offset on a whole day; None on a day on which the clocks are turned."""
         if day not in self._of_day:
-            begin = dt.datetime.fromordinal(day + _EPOCH).replace(tzinfo=self._zone)
+            begin = dt.datetime.fromordinal(day + EPOCH).replace(tzinfo=self._zone)
             one, two = begin.utcoffset(), (begin + dt.timedelta(days=1)).utcoffset()
             self._of_day[day] = (
-                int(one / dt.timedelta(seconds=1)) * _S if one is not None and one == two else None
+                int(one / dt.timedelta(seconds=1)) * SECOND_NS if one is not None and one == two else None
             )
         return self._of_day[day]
 
     def _turned(self, day: int, clock: int) -> int:
-        local = dt.datetime.fromordinal(day + _EPOCH) + dt.timedelta(microseconds=clock // 1000)
+        local = dt.datetime.fromordinal(day + EPOCH) + dt.timedelta(microseconds=clock // 1000)
         one, two = (local.replace(tzinfo=self._zone, fold=fold).utcoffset() for fold in (0, 1))
         if one is None or one != two:
             return BAD
-        return day * DAY_NS + clock - int(one / dt.timedelta(seconds=1)) * _S
+        return day * DAY_NS + clock - int(one / dt.timedelta(seconds=1)) * SECOND_NS
 
     def _by_pattern(self, text: str) -> int:
         when = dt.datetime.strptime(text, self._form.pattern or "")  # noqa: DTZ007 - may well be naive
-        ordinal = _days(when)
-        clock = ((when.hour * 60 + when.minute) * 60 + when.second) * _S + when.microsecond * 1000
+        ordinal = days_of(when)
+        clock = ((when.hour * 60 + when.minute) * 60 + when.second) * SECOND_NS + when.microsecond * 1000
         if (offset := when.utcoffset()) is not None:
-            return ordinal * DAY_NS + clock - int(offset / dt.timedelta(seconds=1)) * _S
+            return ordinal * DAY_NS + clock - int(offset / dt.timedelta(seconds=1)) * SECOND_NS
         if self._zone is None and not self._daily:
             raise ValueError("the stamp is naive, and no zone is known")
         return int(self._utc(np.array([ordinal], np.int64), np.array([clock], np.int64))[0])

@@ -260,6 +260,16 @@ def test_what_is_no_table_is_refused(text: str) -> None:
         parsed(text)
 
 
+def test_a_wider_space_before_a_naive_time_does_not_make_it_utc() -> None:
+    text = f"time,{BODY}2026-11-20  09:15{ROW}2026-11-20  09:16{ROW}2026-11-20 03:47Z{ROW}"
+
+    assert [row[0] for row in rows_of(parsed(text))] == [
+        "2026-11-20T03:45:00",
+        "2026-11-20T03:46:00",
+        "2026-11-20T03:47:00",
+    ]
+
+
 def test_a_zone_with_summer_time_is_heeded() -> None:
     text = f"time,{BODY}2026-03-06 09:30{ROW}2026-03-09 09:30{ROW}"
 

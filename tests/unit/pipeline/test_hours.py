@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from mdingest.calendars import load
+from mdingest.core.session import SessionTable, TradeDay
 from mdingest.pipeline.hours import OpenHours
 from mdingest.telemetry.clock import Clock
 from tests.support.fake_reader import at
@@ -49,23 +50,16 @@ def test_a_holiday_is_closed_and_a_day_that_nobody_knows_may_be_open() -> None:
     assert regular_s("10:00:00", CASH, date="2031-06-04") > 3_600
 
 
-def test_a_new_date_is_looked_up_anew() -> None:
-    asked: list[dt.date] = []
+def test_a_holiday_that_is_learnt_of_during_the_day_is_closed_from_then_on() -> None:
+    holiday = False
 
-    class Moving(Clock):
-        now = at("23:00:00")
+    def table(name: str, start: dt.date, end: dt.date) -> SessionTable:
+        known = load(None).table(name, start, end)
+        if not holiday:
+            return known
+        return SessionTable([TradeDay(day.date, day.start_ns, day.end_ns, known=True) for day in known.days])
 
-        def wall_ns(self) -> int:
-            return self.now
-
-    def table(name: str, start: dt.date, end: dt.date) -> object:
-        asked.append(start)
-        return load(None).table(name, start, end)
-
-    clock = Moving()
-    hours = OpenHours(clock, table)  # type: ignore[arg-type]
-    for _ in range(3):
-        assert hours.regular_s([CASH]) == 0
-    object.__setattr__(clock, "now", at("10:00:00", "2026-11-23"))
+    hours = OpenHours(Fixed(now_ns=at("10:00:00")), table)
     assert hours.regular_s([CASH]) == 2_700
-    assert len(asked) == 2
+    holiday = True
+    assert hours.regular_s([CASH]) == 0

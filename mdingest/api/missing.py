@@ -5,7 +5,9 @@ explain holes, and add those inside an uptime: trades that came too late, frames
 not be read.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from mdingest.core.events import Cause
@@ -24,6 +26,7 @@ _WITHIN_UPTIME = frozenset(
     cause.text for cause in (Cause.LATE, Cause.UNDECODABLE, Cause.SHED, Cause.QUARANTINE, Cause.TRADE_ID)
 )
 _FOR_EVER = 1 << 62
+_END = attrgetter("end")
 
 
 class Missing(NamedTuple):
@@ -107,8 +110,9 @@ def _kept_as(row: CoverageRow, interval_s: int) -> int:
 
 
 def overlaps(holes: Sequence[Missing], start: int, end: int) -> bool:
-    """Whether anything is missing in ``[start, end)``."""
-    return any(hole.start < end and start < hole.end for hole in holes)
+    """Whether anything of ``holes`` (ascending, disjoint) is missing in ``[start, end)``."""
+    first = bisect_right(holes, start, key=_END)
+    return first < len(holes) and holes[first].start < end
 
 
 def clipped(holes: Iterable[Missing], start: int, end: int) -> list[Missing]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdingest.api.complete import _rows_of
-from mdingest.api.missing import RETENTION, UNRECORDED, Missing, missing
+from mdingest.api.missing import RETENTION, UNRECORDED, Missing, missing, overlaps
 from mdingest.core.spans import Span, union
 from mdingest.store.base import CoverageRow, GapRow
 
@@ -90,3 +90,15 @@ def test_the_row_of_a_hole_is_the_first_of_its_cause_that_touches_it(
         )
         for hole in holes
     ]
+
+
+@given(st.lists(spans, max_size=4), spans)
+def test_a_candle_is_touched_by_a_hole_that_shares_an_instant_with_it(
+    parts: list[Span], candle: Span
+) -> None:
+    start, end = min(candle), max(candle) + 1
+    holes = [Missing(*span, "late") for span in union(parts)]
+
+    assert overlaps(holes, start, end) == any(
+        hole.start <= at < hole.end for hole in holes for at in range(start, end)
+    )

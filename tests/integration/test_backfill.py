@@ -181,7 +181,7 @@ class TestANetworkProvider:
         async def sleep(seconds: float) -> None:
             waited.append(seconds)
 
-        monkeypatch.setattr("mdingest.pipeline.history.backfill.asyncio.sleep", sleep)
+        monkeypatch.setattr("mdingest.pipeline.history.patience.asyncio.sleep", sleep)
         history = ScriptedHistory(
             NETWORK, errors=[TransientError("slow down", 7), TransientError("again", 2)]
         )
@@ -210,7 +210,7 @@ class TestANetworkProvider:
         async def sleep(_: float) -> None:
             return
 
-        monkeypatch.setattr("mdingest.pipeline.history.backfill.asyncio.sleep", sleep)
+        monkeypatch.setattr("mdingest.pipeline.history.patience.asyncio.sleep", sleep)
         failures = [StoreUnavailable("busy"), StoreUnavailable("busy")]
 
         async def commit(transaction: Transaction) -> Committed:
@@ -256,7 +256,7 @@ class TestSeveralProviders:
         async def sleep(seconds: float) -> None:
             self.waited.append(seconds)
 
-        monkeypatch.setattr("mdingest.pipeline.history.backfill.asyncio.sleep", sleep)
+        monkeypatch.setattr("mdingest.pipeline.history.patience.asyncio.sleep", sleep)
 
     async def both(self, db: Database, first: History, second: History) -> list[SymbolReport]:
         (reliance,) = await db.store.ensure_instruments([RELIANCE])

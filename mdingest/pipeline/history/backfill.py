@@ -1,12 +1,10 @@
 """Fetches history into a store, symbol by symbol, in short transactions of rows with coverage."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
-import structlog
 
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
@@ -17,19 +15,16 @@ from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.history.batch import BATCH, Batch, Write
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
-from mdingest.pipeline.history.limits import LONGEST_WAIT_S, Pace, Sparing
+from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS, Order
+from mdingest.pipeline.history.patience import Patience, Postponed
 from mdingest.pipeline.history.plan import plan
 from mdingest.pipeline.history.replies import Reading, next_part
 from mdingest.pipeline.history.report import Progress, Report, SymbolReport
 from mdingest.pipeline.history.storing import Storing
 from mdingest.providers.history import Ask, History, Hours, Reply, Request
 
-log = structlog.get_logger()
-
 ATTEMPTS = 5
-GIVE_UP_AFTER = 2  # requests in a row that failed however often they were tried: it is down
-HURRIED_WAIT_S = 10.0  # longer nobody waits who can ask somebody else
 
 
 class Backfill:
@@ -57,9 +52,7 @@ class Backfill:
         self._pace = pace
         self._now_ns = now_ns
         self._storing = Storing(name, store, store.commit if commit is None else commit)
-        self._failed_in_a_row = 0
-        self._refused: PermanentError | TransientError | None = None  # all of it, not one symbol
-        self._hurried = False
+        self._patience = Patience(name, pace)
 
     @property
     def name(self) -> str:
@@ -94,7 +87,7 @@ class Backfill:
         and ``postponed`` says so.
         """
         said = SymbolReport(instrument.symbol, order.interval.text, self._name)
-        self._hurried = hurried
+        self._patience.hurried = hurried
         try:
             await self._symbol(instrument, order, said, progress)
         except (PermanentError, TransientError) as exc:
@@ -139,14 +132,14 @@ class Backfill:
             def heard(share: float, number: int = number) -> None:
                 progress.advanced(said.symbol, (number + share) / len(requests), said.rows)
 
-            asked = self._refused is None
+            asked = self._patience.refused is None
             try:
                 await self._request(ask, request, said, heard, batch)
             except (PermanentError, TransientError) as exc:
                 said.left.append((ask.start_ns, ask.end_ns))
                 said.fail(str(request), exc, asked=asked)
-                said.postponed = isinstance(exc, _Postponed)
-                if self._refused is not None or said.postponed:
+                said.postponed = isinstance(exc, Postponed)
+                if self._patience.refused is not None or said.postponed:
                     said.left += [(later.start_ns, later.end_ns) for later, _ in requests[number + 1 :]]
                     break
             if batch is not None and len(batch) >= BATCH:
@@ -211,13 +204,13 @@ class Backfill:
         batch: Batch | None,
     ) -> None:
         """Raises PermanentError, or TransientError after the last attempt."""
-        if self._refused is not None:
-            raise self._refused
+        if self._patience.refused is not None:
+            raise self._patience.refused
         waits, rejected = full_jitter(cap_s=60.0), said.rejected
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if not self._fetcher.has(request):
-                    await self._turn()
+                    await self._patience.turn()
                 async with self._fetcher.reply(request) as reply:
                     if batch is None:
                         await self._refuse_adjusted(ask, reply)
@@ -227,37 +220,17 @@ class Backfill:
                         await self._fetcher.understood(reply)
                     else:
                         self._fetcher.misunderstood(request)  # it may be mended by the next time
-            except (NotYet, _Postponed):
+            except (NotYet, Postponed):
                 raise
             except Unauthorized as exc:
-                self._refused = exc
+                self._patience.refused = exc
                 raise
             except TransientError as exc:
                 self._fetcher.misunderstood(request)
-                await self._wait(exc, next(waits), last=attempt == ATTEMPTS)
+                await self._patience.wait(exc, next(waits), last=attempt == ATTEMPTS)
             else:
-                self._failed_in_a_row = 0
+                self._patience.answered()
                 return
-
-    async def _turn(self) -> None:
-        if self._hurried and self._pace.held_s > HURRIED_WAIT_S:
-            raise _Postponed(f"it asked not to be asked for another {self._pace.held_s:.0f} s")
-        await self._pace.turn()
-
-    async def _wait(self, exc: TransientError, jitter_s: float, *, last: bool) -> None:
-        """Until the next attempt; raises ``exc`` if there is none."""
-        wait = jitter_s if exc.retry_after_s is None else exc.retry_after_s
-        self._failed_in_a_row += last
-        if wait > LONGEST_WAIT_S or self._failed_in_a_row >= GIVE_UP_AFTER:
-            self._refused = exc
-        if exc.retry_after_s is not None:
-            self._pace.hold(wait)  # for all that share it
-        if last or wait > LONGEST_WAIT_S:
-            raise exc
-        if self._hurried and exc.retry_after_s is not None and wait > HURRIED_WAIT_S:
-            raise _Postponed(str(exc)) from exc
-        log.warning("backfill.retry_scheduled", provider=self._name, delay_s=round(wait, 1), error=str(exc))
-        await asyncio.sleep(wait)
 
     async def _refuse_adjusted(self, ask: Ask, reply: Reply) -> None:
         """Compare a reply with what is stored before any of it is. Raises PermanentError."""
@@ -292,10 +265,6 @@ class Backfill:
 
     def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
         return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)
-
-
-class _Postponed(TransientError):
-    """It is to be asked later, and somebody else now."""
 
 
 def _narrowed(ask: Ask, request: Request) -> Ask:

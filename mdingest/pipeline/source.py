@@ -24,8 +24,8 @@ from mdingest.pipeline.channel import ChannelClosed
 from mdingest.pipeline.segments import Chunk, Damage
 
 MAX_BATCHES = 256
-MAX_BYTES = 4 << 20
-MANY_BYTES = MAX_BYTES // 8  # so much wakes the taker at once
+MAX_BYTES = 2 << 20
+MANY_BYTES = MAX_BYTES // 4  # so much wakes the taker at once
 EARLY = 0.75  # of the spacing: what is appended from then on takes the taker along
 READ_LATER_S = 1.0  # real; the system had no file or memory to read with
 

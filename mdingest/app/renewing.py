@@ -68,7 +68,8 @@ def renewal_of(
         after: GapRow | None = None
         while True:
             page = await store.upkeep.unrepaired(0, _PAGE, after)
-            feeds = {gap.source: menders_of(config(), gap.source, clock.wall_ns()) for gap in page}
+            sources = {gap.source for gap in page}
+            feeds = {source: menders_of(config(), source, clock.wall_ns()) for source in sources}
             waiting = [
                 replace(gap, retry_ns=0)
                 for gap in page

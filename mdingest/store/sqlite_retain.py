@@ -46,8 +46,8 @@ DELETE FROM history_spans WHERE instrument_id = ?1 AND interval_s = {seconds} AN
 }
 _FORGET_REVISIONS = """
 DELETE FROM candle_revisions WHERE id IN (
-    SELECT r.id FROM candle_revisions AS r WHERE r.replaced_at < ?1 ORDER BY r.id LIMIT ?2
-)"""
+    SELECT id FROM (SELECT id, replaced_at FROM candle_revisions ORDER BY id LIMIT ?2) WHERE replaced_at < ?1
+)"""  # ids follow the time: the oldest are the first, and there is no index to find them by
 
 _REMEMBER = upkeep.FORGET.replace("$", "?")
 

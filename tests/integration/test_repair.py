@@ -272,6 +272,29 @@ async def test_a_minute_that_traded_and_has_no_bar_stays_partial(mending: Mendin
     assert (await mending.minutes())[2] == (100.0, "kite_ws partial")
 
 
+async def test_what_is_partly_beyond_the_depth_is_no_wait_for_bars_to_settle(mending: Mending) -> None:
+    mending.history.capabilities = Capabilities({60: Reach(depth_s=HOUR - 230)}, settle_s=SETTLE_S)
+    mending.history.leave_out = {ns(240)}
+    await cut(mending.db)
+
+    (found,) = await mending.look()
+
+    assert (found.repair, found.attempts) == ("open", 1)
+    assert "kite has none" in found.reason
+
+
+async def test_a_gap_longer_than_a_page_of_minutes_is_looked_at_to_its_beginning(
+    mending: Mending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdingest.pipeline.upkeep.repair._MOST_MINUTES", 2)
+    mending.history.leave_out = {ns(120)}
+    await cut(mending.db)
+
+    (found,) = await mending.look()
+
+    assert found.repair == "open", "the partial minute 2 lies before the last two"
+
+
 async def test_a_minute_without_a_trade_is_no_hole(mending: Mending) -> None:
     mending.history.leave_out = {ns(180)}
     await cut(mending.db)

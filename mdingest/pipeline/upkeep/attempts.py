@@ -8,6 +8,8 @@ from mdingest.store.base import GapRow
 MOST_ATTEMPTS = 12  # a day and a half: a token is brought and a vendor comes back within that
 EARLY = "too early"
 MOST_EMPTY = 3  # an answer that lacks bars hardly changes after some minutes
+NEVER_NS = 1 << 62
+"""When it is due again that will not be: behind all that are, where nobody who looks for those reads it."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 60, 6 * 3_600
 _NO_PROVIDER_WAIT_S, _UNSETTLED_WAIT_S = 600, 60
 _LONGEST_REASON = 300
@@ -19,13 +21,13 @@ def repaired(gap: GapRow, how: str) -> GapRow:
 
 
 def begun(gap: GapRow) -> GapRow:
-    """Somebody is at it."""
-    return replace(gap, repair="repairing")
+    """Somebody is at it. Should he die, it is due at once."""
+    return replace(gap, repair="repairing", retry_ns=0)
 
 
 def unfillable(gap: GapRow, why: str) -> GapRow:
     """No attempt will fill it."""
-    return replace(gap, repair="unfillable", reason=_short(why), retry_ns=0)
+    return replace(gap, repair="unfillable", reason=_short(why), retry_ns=NEVER_NS)
 
 
 def failed(gap: GapRow, why: str, now_ns: int) -> GapRow:

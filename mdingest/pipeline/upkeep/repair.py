@@ -48,7 +48,7 @@ LOOK_S = 20.0  # of the clock, between two looks for gaps
 _SHORTEST_LOOK_S = 0.5  # real
 SETTLE_NS = 60 * SECOND_NS  # no provider is asked earlier after the end of a minute
 MOST_GAPS = 1_000  # of one look
-_MOST_MINUTES = 50_000  # stored candles that are looked at for one instrument: half a year
+_MOST_MINUTES = 20_000  # stored candles of one instrument that are looked at together
 _SAID_AT_ONCE = 1_000  # gaps in one transaction
 _SAY_S = 1.0  # real, between two transactions that say how repairs went
 NOTHING_TRADES = "nothing trades then"
@@ -195,9 +195,13 @@ class Repairer:
         spans = union(span for some in minutes for span in some)
         start, end = spans[0][0], spans[-1][1]
         coverage = await self._store.coverage(instrument.id, start, end)
-        stored = await self._store.candles(instrument.id, MINUTE.seconds, start, end, _MOST_MINUTES)
-        uncovered = subtract(spans, covered_by_others(coverage, feed))
-        return coverage, union([*uncovered, *still_partial(stored, spans)])
+        lacks = subtract(spans, covered_by_others(coverage, feed))
+        while True:
+            stored = await self._store.candles(instrument.id, MINUTE.seconds, start, end, _MOST_MINUTES)
+            lacks = union([*lacks, *still_partial(stored, spans)])
+            if len(stored) < _MOST_MINUTES:
+                return coverage, lacks
+            end = int(stored["ts"][0])
 
     async def _ask(self, feed: str, works: Sequence[_Work]) -> list[GapRow]:
         names = self._providers(feed)
@@ -265,7 +269,7 @@ class Repairer:
                 done.append(attempts.unfillable(gap, f"{told(left)}: further back than {names} goes"))
             elif failures:
                 done.append(attempts.failed(gap, "; ".join(failures), now))
-            elif not local and subtract(left, planned):
+            elif not local and subtract(left, union([*planned, *beyond])):
                 done.append(attempts.unsettled(gap, names, now))
             else:
                 done.append(attempts.lacking(gap, f"{told(left)}: {names} has none", now))

@@ -19,9 +19,9 @@ FORMATS = ("console", "json")
 
 _SECRET_KEY = re.compile(r"token|secret|password|authorization|api_?key", re.IGNORECASE)
 _SECRET_PAIR = re.compile(
-    r"(?i)\b((?:access_|request_|refresh_)?token|api_key|secret|password)(=|:\s*)[^&\s,;'\"]+"
+    r"(?i)\b((?:access_|request_|refresh_)?token|api_key|secret|\w*password)(=|:\s*)[^&\s,;'\"]+"
 )
-_URL_PASSWORD = re.compile(r"(\w+://[^/\s:@]*):[^/\s@]+@")
+_URL_PASSWORD = re.compile(r"\b(\w+://[^\s:]*):(\S*)@([^&\s]*)")  # up to the word's last @: it may hold any
 _KEPT_REPEATS = 1_000
 
 
@@ -70,7 +70,13 @@ def _adopt_libraries(shared: list[Processor], render: list[Processor], threshold
 
 def mask(text: str) -> str:
     """``text`` without what looks like the value of a credential."""
-    return _URL_PASSWORD.sub(r"\1:***@", _SECRET_PAIR.sub(r"\1\2***", text))
+    return _SECRET_PAIR.sub(r"\1\2***", _URL_PASSWORD.sub(_without_password, text))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """An @ behind ``?sslpassword=`` may be in that one's value: its end is not told either."""
+    begin, hidden, rest = found.groups()
+    return f"{begin}:***@{'***' if _SECRET_PAIR.search(hidden + '@') else rest}"
 
 
 def _mask(_logger: object, _method: str, event: EventDict) -> MutableMapping[str, Any]:

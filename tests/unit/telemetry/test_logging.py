@@ -7,6 +7,8 @@ import sys
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mdingest.telemetry.logging import Repeats, configure, mask
 
@@ -84,6 +86,39 @@ def test_masking_leaves_ordinary_text_alone() -> None:
     text = "tokens left: 12; see https://example.org/a?b=c and me@example.org"
 
     assert mask(text) == text
+
+
+passwords = st.text("ab1/@:?#%=&", max_size=12).map(lambda text: f"S{text}S")  # S: nothing else has one
+query_passwords = st.text("ab1/@:?#%=", max_size=12).map(lambda text: f"S{text}S")
+
+
+@given(passwords, query_passwords)
+def test_no_part_of_a_password_survives_in_an_address(password: str, another: str) -> None:
+    shown = mask(
+        f"copies postgresql://u@me:{password}@h/db?sslpassword={another}&x=1 "
+        f"to postgresql://h:5432/db?x=1&password={another} (postgresql://u:{password}@k/db)"
+    )
+
+    assert "S" not in shown
+    assert shown.startswith("copies postgresql://u@me:***@")
+    assert "&x=1 to postgresql://h:" in shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:pa/ss@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:p@ss@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:pw@h/db?sslpassword=def&x=1", "postgresql://u:***@h/db?sslpassword=***&x=1"),
+        (
+            "from postgresql://u:a@h/d to postgresql://v:b@k/d",
+            "from postgresql://u:***@h/d to postgresql://v:***@k/d",
+        ),
+        ("ws://127.0.0.1:8765/?a=b", "ws://127.0.0.1:8765/?a=b"),
+    ],
+)
+def test_the_rest_of_an_address_is_still_told(address: str, shown: str) -> None:
+    assert mask(address) == shown
 
 
 def test_repeats_are_counted_instead_of_written() -> None:

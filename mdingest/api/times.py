@@ -7,7 +7,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-NS = 1_000_000_000
+from mdingest.core.units import NS
+
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?(Z|z|[-+ ]\d\d:\d\d)", re.ASCII
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from mdingest.app.feeding import Feeding
 from mdingest.config import Config
+from mdingest.core.units import NS
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.supervise import Ingest
 from mdingest.pipeline.upkeep.schedule import Schedule
@@ -15,7 +16,6 @@ from mdingest.telemetry.health import Check
 
 _WAITS_S = 10.0  # the writer for the database: more than a passing lock
 _AGAIN = 1.25  # times the limit: so much must be free before the disk counts as well again
-_NS = 1_000_000_000
 
 
 def alerts_of(config: Config, clock: Clock) -> Alerts:
@@ -51,7 +51,7 @@ def _disk(check: Check) -> Condition:
 def _database(ingest: Ingest, probe: StoreProbe) -> Condition:
     well, detail = probe.check()
     writer = ingest.writer.status
-    waited_s = (time.monotonic_ns() - writer.waiting_since_ns) / _NS if writer.waiting_since_ns else 0.0
+    waited_s = (time.monotonic_ns() - writer.waiting_since_ns) / NS if writer.waiting_since_ns else 0.0
     if well and not waited_s:
         return Condition("database", "back", True, "it takes candles again; the journal is catching up")
     if well and waited_s < _WAITS_S:

@@ -26,6 +26,7 @@ from mdingest.calendars import Calendars
 from mdingest.config import Config
 from mdingest.core.interval import MINUTE, SECOND
 from mdingest.core.session import SECOND_NS
+from mdingest.core.units import NS
 from mdingest.errors import ConfigError
 from mdingest.pipeline.feedwatch import FeedWatch
 from mdingest.pipeline.housekeeping import Housekeeper
@@ -136,7 +137,7 @@ async def run_demo(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         instruments=named_instruments(config.symbols, day),
         host=address.hostname,
         port=address.port,
-        seed=clock.wall_ns() // 1_000_000_000,  # another walk at every start
+        seed=clock.wall_ns() // NS,  # another walk at every start
     )
     async with simulator:
         await run_daemon(config, clock, stop)
@@ -155,7 +156,7 @@ def _housekeeper(config: Config, clock: Clock, store: Store, metrics: Metrics) -
 
 
 def _date(clock: Clock) -> dt.date:
-    return dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, dt.UTC).date()
+    return dt.datetime.fromtimestamp(clock.wall_ns() // NS, dt.UTC).date()
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from mdingest.app.subscribing import wanted_of
 from mdingest.app.tokens import credentials_of
 from mdingest.config import Config
 from mdingest.config.model import Realtime
+from mdingest.core.units import NS
 from mdingest.errors import ConfigError, MdingestError
 from mdingest.pipeline.credentials import Credentials
 from mdingest.pipeline.feed import FeedState, Guard
@@ -35,7 +36,6 @@ log = structlog.get_logger()
 LOOK_S = 2.0  # real, between looks at files
 _LIST_FRESH = dt.time(8, 35)  # IST; brokers make their lists anew at about 08:30
 _IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
-_NS = 1_000_000_000
 
 
 class Feeding:
@@ -199,7 +199,7 @@ class Feeding:
 
     def _list_day(self) -> int:
         """Ordinal of the latest date whose list should be there by now."""
-        now = dt.datetime.fromtimestamp(self._clock.wall_ns() // _NS, _IST)
+        now = dt.datetime.fromtimestamp(self._clock.wall_ns() // NS, _IST)
         return now.date().toordinal() - (now.time() < _LIST_FRESH)
 
     def _signature(self) -> tuple[tuple[int, int, int] | None, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mdingest.app.parts import url_of
 from mdingest.config import Config
+from mdingest.core.units import NS
 from mdingest.errors import ConfigError
 from mdingest.pipeline.lists import instrument_list
 from mdingest.providers.kite.instruments import Naming, read_rows, underlying
@@ -48,7 +49,7 @@ async def _sync(
     config: Config, provider: str, clock: Clock, listings: Iterator[Listing], problems: list[str]
 ) -> Synced:
     await migrate(url_of(config))
-    today = dt.datetime.fromtimestamp(clock.wall_ns() // 1_000_000_000, _IST).date().isoformat()
+    today = dt.datetime.fromtimestamp(clock.wall_ns() // NS, _IST).date().isoformat()
     done = await sync_listings(url_of(config), provider, today, listings)
     done.problems[:0] = problems
     return done

@@ -131,7 +131,8 @@ async def _listed(config: "Config", clock: "Clock", args: Namespace) -> "list[Li
 def as_object(symbol: str, hole: "Hole", now_ns: int) -> dict[str, Any]:
     """One gap for programs; ``end`` is null while it lasts."""
     from mdingest.api.holes import lost_ns
-    from mdingest.api.times import NS, format_instant
+    from mdingest.api.times import format_instant
+    from mdingest.core.units import NS
 
     return {
         "symbol": symbol,

@@ -5,6 +5,7 @@ from argparse import Namespace
 from datetime import datetime, timedelta, timezone
 
 from mdingest.cli.common import NOT_YET, AddCommand, load_config
+from mdingest.core.units import NS
 
 _IST = timezone(timedelta(hours=5, minutes=30))
 
@@ -38,7 +39,7 @@ def _login(args: Namespace) -> int:
     token = asyncio.run(log_in(config, args.broker, pasted, read_clock(config)))
     print(f"The access token is in {token.source}, which only you can read.")
     if token.expires_ns is not None:
-        print(f"It works until {datetime.fromtimestamp(token.expires_ns // 10**9, _IST):%Y-%m-%d %H:%M} IST.")
+        print(f"It works until {datetime.fromtimestamp(token.expires_ns // NS, _IST):%Y-%m-%d %H:%M} IST.")
     print("A running daemon takes it within a few seconds.")
     return 0
 

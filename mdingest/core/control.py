@@ -108,11 +108,6 @@ def decode_connect(payload: bytes) -> Connect:
     return Connect(**json.loads(payload))
 
 
-def decode_lost(payload: bytes) -> Lost:
-    """SHED and QUARANTINE."""
-    return Lost(**json.loads(payload))
-
-
 def decode_disconnect(payload: bytes) -> Disconnect:
     """DISCONNECT and SILENCE."""
     return Disconnect(**json.loads(payload))

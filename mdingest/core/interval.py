@@ -106,11 +106,6 @@ def bucket_starts(ts: NDArray[np.int64], interval: Interval, table: SessionTable
     return buckets(ts, interval, table).names
 
 
-def bucket_ends(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> NDArray[np.int64]:
-    """The instant that ends the candle of each instant, cut by windows. ``(n,)`` to ``(n,)``."""
-    return buckets(ts, interval, table).ends
-
-
 def _dated(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> Buckets:
     dates = table.trade_date_of(ts)
     dates = np.where(dates == NO_DATE, ts // DAY_NS, dates)

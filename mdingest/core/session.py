@@ -157,11 +157,6 @@ class SessionTable:
         found = self.day(day)
         return found.windows[0].start_ns if found is not None and found.windows else None
 
-    def regular_open(self, day: dt.date | int) -> int | None:
-        """When the day's first regular window opens; None if nothing is known to open."""
-        found = self.day(day)
-        return None if found is None else found.regular_open
-
     def windows_between(
         self, start_ns: int, end_ns: int, sessions: Collection[Session] | None = None
     ) -> list[tuple[int, int]]:

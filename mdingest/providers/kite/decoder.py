@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.ticks import PACKET, Packets, empty_packets
+from mdingest.core.units import NS
 from mdingest.errors import DecodeError
 from mdingest.providers.base import Decoded, Frames
 from mdingest.providers.kite.codec import FULL, KINDS, gather, locate
 from mdingest.providers.kite.segments import segment_of
 from mdingest.providers.kite.tokens import Rows, TokenTable
 
-_NS = 1_000_000_000
 _MAX_TOKEN = 0xFFFF_FFFF
 _PRICES = ("price", "day_high", "day_low")
 _STAMPS = ("ts_exchange", "ts_trade")
@@ -136,7 +136,7 @@ def _packets(
     _prices(wire, rows, book, out, [name for name in _PRICES if name in names])
     for name in _STAMPS:
         if name in names:
-            np.multiply(wire[name], _NS, out=out[name], dtype=np.int64)
+            np.multiply(wire[name], NS, out=out[name], dtype=np.int64)
     if "volume" in names:
         _volume(wire["volume"], rows, book, out)
     if "oi" in names:

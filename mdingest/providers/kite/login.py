@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pydantic import SecretStr
 
+from mdingest.core.units import NS
 from mdingest.errors import ConfigError, PermanentError, TransientError, Unauthorized
 from mdingest.providers.base import Call, Token
 from mdingest.providers.kite.options import KiteOptions
 
 _IST = timezone(timedelta(hours=5, minutes=30))
 _DIES = time(6, 0)  # IST; observed to fail from 05:20 on, and by 06:35 at the latest
-_NS = 1_000_000_000
 _OK, _FORBIDDEN, _BUSY = 200, 403, 429
 _SERVER_ERRORS = range(500, 600)
 _REQUEST_TOKEN = re.compile(r"[A-Za-z0-9_-]{4,128}")
@@ -36,11 +36,11 @@ SUBSCRIBE = "Give the app market data (its plan at developers.kite.trade), then 
 
 def expiry(made_ns: int) -> int:
     """When a token made at this instant is dead: the next 06:00 IST. Both UTC ns."""
-    made = datetime.fromtimestamp(made_ns // _NS, _IST)
+    made = datetime.fromtimestamp(made_ns // NS, _IST)
     dies = datetime.combine(made.date(), _DIES, _IST)
     if dies <= made:
         dies += timedelta(days=1)
-    return int(dies.timestamp()) * _NS
+    return int(dies.timestamp()) * NS
 
 
 def checksum(api_key: str, request_token: str, api_secret: str) -> str:
@@ -168,7 +168,7 @@ class KiteAccess:
         """See `Access.unusable`."""
         if token is None or token.expires_ns is None:
             return Unauthorized("there is no access token for Kite", LOG_IN)
-        died = datetime.fromtimestamp(token.expires_ns // _NS, _IST)
+        died = datetime.fromtimestamp(token.expires_ns // NS, _IST)
         return Unauthorized(f"Kite's access token expired at {died:%Y-%m-%d %H:%M} IST", LOG_IN)
 
 
@@ -192,7 +192,7 @@ def _said(document: dict[str, object], options: KiteOptions) -> str:
 
 
 def _text(instant_ns: int) -> str:
-    return datetime.fromtimestamp(instant_ns // _NS, UTC).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(instant_ns // NS, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _instant(value: object) -> int | None:
@@ -200,4 +200,4 @@ def _instant(value: object) -> int | None:
         parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return None if parsed is None or parsed.tzinfo is None else int(parsed.timestamp()) * _NS
+    return None if parsed is None or parsed.tzinfo is None else int(parsed.timestamp()) * NS

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from mdingest.core.control import Subscription
+from mdingest.core.units import NS
 from mdingest.errors import MdingestError, PermanentError, TransientError, Unauthorized
 from mdingest.providers.base import Heard
 from mdingest.providers.kite.codec import newest_stamp
 from mdingest.providers.kite.login import LOG_IN, SUBSCRIBE, KiteAccess
 from mdingest.providers.kite.options import KiteOptions
 
-_NS = 1_000_000_000
 _TOKENS_A_MESSAGE = 200  # no limit is documented; this size is in wide use
 _TEXT_LIMIT = 200
 _FORBIDDEN = 403
@@ -25,7 +25,7 @@ class KiteLive:
     """Implements `LiveProtocol`."""
 
     feed = "kite_ws"
-    resolution_ns = _NS
+    resolution_ns = NS
     silence_s = 8.0  # the server beats every second or two, at any hour
     answers = True
     max_instruments = 3000
@@ -80,7 +80,7 @@ class KiteLive:
 
     def stamp_ns(self, frame: str | bytes) -> int:
         """Only packets of mode ``full`` have one."""
-        return newest_stamp(frame) * _NS if isinstance(frame, bytes) else 0
+        return newest_stamp(frame) * NS if isinstance(frame, bytes) else 0
 
     def refused(self, status: int, body: str) -> MdingestError:
         """403 needs a person; being asked to wait, and trouble on the server's side, do not."""

@@ -21,7 +21,10 @@ def add(command: AddCommand) -> None:
     """The commands of this group."""
     realtime = command("realtime", "live ticks to candles until stopped, without HTTP")
     realtime.add_argument(
-        "--symbols", nargs="+", metavar="SYMBOL", help="default: those of the configuration"
+        "--symbols",
+        nargs="+",
+        metavar="SYMBOL",
+        help="for feeds without a list of their own; default: those of the configuration",
     )
     realtime.add_argument(
         "--provider", metavar="NAME", help="kite_ws, ...; default: those of the configuration"
@@ -58,12 +61,11 @@ def _realtime_config(args: Namespace) -> "Config":
         overrides["symbols"] = args.symbols
     if args.provider:
         overrides["realtime"] = [{"provider": args.provider, "symbols": "all"}]
-    elif args.symbols:
-        feeds = [entry.provider for entry in load_config(args, overrides).realtime]
-        overrides["realtime"] = [{"provider": name, "symbols": "all"} for name in feeds]
     config = load_config(args, overrides)
     if not config.realtime:
         raise ConfigError("which feed? give --provider, or list one under realtime in the configuration")
+    if args.symbols and not any(entry.symbols == "all" for entry in config.realtime):
+        raise ConfigError("each feed has a list of its own: give --provider with --symbols")
     return config
 
 

@@ -269,6 +269,24 @@ class TestRealtime:
             ("binance_ws", ("B",)),
         ]
 
+    def test_symbols_are_for_feeds_without_a_list_of_their_own(
+        self, config_of: Callable[..., object]
+    ) -> None:
+        config = config_of("--config", "c.yaml", "--symbols", "X.NS", "Y.NS")
+
+        assert [(entry.provider, config.symbols_of(entry)) for entry in config.realtime] == [  # type: ignore[attr-defined]
+            ("kite_ws", ("X.NS", "Y.NS")),
+            ("binance_ws", ("B",)),
+        ]
+
+    def test_symbols_that_no_feed_would_carry_are_refused(
+        self, tmp_path: Path, config_of: Callable[..., object]
+    ) -> None:
+        (tmp_path / "own.yaml").write_text("realtime: [{provider: binance_ws, symbols: [B]}]")
+
+        with pytest.raises(ConfigError, match="give --provider"):
+            config_of("--config", "own.yaml", "--symbols", "X")
+
     def test_symbols_and_provider_replace_them(self, config_of: Callable[..., object]) -> None:
         config = config_of("--config", "c.yaml", "--symbols", "X.NS", "Y.NS", "--provider", "kite_ws")
 

@@ -42,7 +42,6 @@ async def mend_gaps(
     Raises ConfigError, StoreUnavailable.
     """
     listed = [one async for one in list_gaps(config, clock, symbols, start=start, end=end)]
-    feeds = [entry.provider for entry in config.realtime] or list(PROVIDERS)
     async with open_writing(url_of(config), config) as store, Fetcher() as fetcher:
 
         async def commit(transaction: Transaction) -> Committed:
@@ -54,10 +53,12 @@ async def mend_gaps(
         until = (clock.wall_ns() - SETTLE_NS) // MINUTE.ns * MINUTE.ns
         lateness_ns = round(config.candles.lateness_s * SECOND_NS)
         holes = {
-            (ids[one.symbol], hole.source or feeds[0], _cause(hole), begin(hole, lateness_ns)): (
-                one.symbol,
-                hole,
-            )
+            (
+                ids[one.symbol],
+                hole.source or feed_of(config, one.symbol),
+                _cause(hole),
+                begin(hole, lateness_ns),
+            ): (one.symbol, hole)
             for one in listed
             for hole in one.holes
             if hole.in_hours and hole.repair != REPAIRED
@@ -70,6 +71,12 @@ async def mend_gaps(
         done = {_key(gap): gap for gap in await repairer.fill(gaps)}
         mended = [_mended(of, done.get(key)) for key, of in holes.items()]
     return mended, [one.symbol for one in listed if not one.known]
+
+
+def feed_of(config: Config, symbol: str) -> str:
+    """The feed that carries a symbol: it is asked for what nobody recorded. Else the first one."""
+    carry = [entry.provider for entry in config.realtime if symbol in config.symbols_of(entry)]
+    return [*carry, *(entry.provider for entry in config.realtime), *PROVIDERS][0]
 
 
 def begin(hole: Hole, lateness_ns: int) -> int:

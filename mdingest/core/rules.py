@@ -205,10 +205,14 @@ class Rules:
         return mover
 
     def _single_trade(self, p: Packet, line: int, slot: int, now: Moment) -> Mover | None:
-        """A feed that sends trades: each stands for itself, and their ids tell of holes."""
+        """A feed that sends trades: each stands for itself, and their ids tell of holes.
+
+        An id that falls is a trade told again only if its time is no news either. Else the ids
+        were wrong before, or begin anew: it does not join, like one that jumps.
+        """
         feed, columns = self._feed, self._feed.slots
         last = int(columns["trade_id"][slot])
-        if 0 <= p.trade_id <= last:
+        if 0 <= p.trade_id <= last and p.ts_trade <= int(columns["trade"][slot]):
             feed.counts["duplicate"] += 1
             return None
         if math.isnan(p.price) or math.isnan(p.size):
@@ -231,6 +235,7 @@ class Rules:
             feed.log.mark(slot, start, end, partial=True)
         if not feed.lines["seen"][line]:
             self._join(line, slot)
-        columns["trade_id"][slot] = max(last, p.trade_id)
+        if p.trade_id >= 0:
+            columns["trade_id"][slot] = p.trade_id
         self._remember(p, line, slot, event)
         return self._mover(p, slot, event, p.size, p.price, p.price, flags, now.clock)

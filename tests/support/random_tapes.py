@@ -159,12 +159,13 @@ class Market:
     def _trades(self, number: int, b: int, c: int) -> dict[str, Any]:
         known = self.traded[number]
         now = self.tape.now + self.exchange_error
-        step = {60: 0, 61: -1, 62: 2, 63: 5}.get(b, 1)
+        step = {58: 0, 59: 0, 60: 0, 61: -1, 62: 2, 63: 5}.get(b, 1)  # 0: the same trade again
         known.trade_id += step
         known.price += c % 3 - 1
-        delay = DELAYS[c % 8] if 64 <= b < 72 else 0.0
+        if step or known.last is None:
+            known.last = now - (DELAYS[c % 8] if 64 <= b < 72 else 0.0)
         row = packet(
-            number, t=now - delay, x=now, price=known.price, size=float(1 + c % 4), trade_id=known.trade_id
+            number, t=known.last, x=now, price=known.price, size=float(1 + c % 4), trade_id=known.trade_id
         )
         match b:
             case 72:
@@ -182,6 +183,9 @@ class Market:
                 row["price"] = math.nan
             case 78:
                 row["ts_exchange"] = 0
+            case 79:
+                row["trade_id"] = (1 << 62) - 1
+                known.trade_id -= step
             case _:
                 pass
         return row

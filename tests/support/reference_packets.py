@@ -69,7 +69,8 @@ class ReferencePackets(ReferenceState):
         self, slot: Slot, stream_id: int, line: Line, packet: Packet, event: int, flags: int, mono: int
     ) -> None:
         known = packet.trade_id >= 0 and slot.trade_id >= 0
-        if known and packet.trade_id <= slot.trade_id:
+        newer = packet.ts_trade > slot.trade_time
+        if known and packet.trade_id <= slot.trade_id and not newer:
             self.counts["duplicate"] += 1
             return
         if math.isnan(packet.price) or math.isnan(packet.size):

@@ -740,11 +740,46 @@ class TestRule11Coverage:
     def test_trade_ids_that_do_not_join_are_a_gap(self, story: Story) -> None:
         coin = subscription(1, VolumeKind.TRADES)
         story.connect(1, BINANCE, coin)
-        for at, number in ((5.0, 7), (6.0, 7), (8.5, 12)):
-            story.at(at).frame(1, packet(1, t=at, x=at, price=100, size=1.0, trade_id=number))
+        for at, traded, number in ((5.0, 5.0, 7), (6.0, 5.0, 7), (8.5, 8.5, 12)):
+            story.at(at).frame(1, packet(1, t=traded, x=at, price=100, size=1.0, trade_id=number))
 
         assert (5.0, 9.0, "trade_id", None) in story.gaps(1)
         assert story.ledger.counts["duplicate"] == 1
+
+    @pytest.mark.parametrize(
+        "wild", [pytest.param([(1 << 62) - 1], id="one wild id"), pytest.param([], id="anew")]
+    )
+    def test_ids_below_the_last_with_later_trade_times_are_trades_behind_a_gap(
+        self, story: Story, wild: list[int]
+    ) -> None:
+        """A wild id, or a venue that counts anew, must not turn all that follows into duplicates."""
+        story.connect(1, BINANCE, subscription(1, VolumeKind.TRADES))
+        after = [102, 103, 104] if wild else [1, 2, 3]
+        for at, number in enumerate([100, 101, *wild, *after], 5):
+            story.at(at).frame(1, packet(1, t=at, x=at, price=100, size=2.0, trade_id=number))
+        story.frame(1, packet(1, t=at, x=at, price=100, size=2.0, trade_id=number)).pass_to(20)
+
+        first = 7 + len(wild)
+        assert [sure(story.candle(1, first + n))["volume"] for n in range(3)] == [2, 2, 2]
+        assert sure(story.candle(1, first))["state"] == State.PARTIAL
+        assert sure(story.candle(1, first + 1))["state"] == State.FINAL
+        assert (first - 1, first + 1, "trade_id", None) in story.gaps(1)
+        assert story.ledger.counts["duplicate"] == 1
+
+    def test_trades_told_again_after_a_reconnect_are_duplicates(self, story: Story) -> None:
+        coin = subscription(1, VolumeKind.TRADES)
+        story.connect(1, BINANCE, coin)
+        ids = ((5.0, 7), (6.0, 8), (6.0, 9))  # two within one millisecond
+        for at, number in ids:
+            story.at(at).frame(1, packet(1, t=at, x=at, price=100, size=1.0, trade_id=number))
+        story.disconnect(1).at(7).connect(2, BINANCE, coin)
+        for at, number in ids:
+            story.frame(2, packet(1, t=at, x=7, price=100, size=1.0, trade_id=number))
+        story.at(8).frame(2, packet(1, t=8, x=8, price=100, size=1.0, trade_id=10)).pass_to(12)
+
+        assert sure(story.candle(1, 6))["volume"] == 2
+        assert story.ledger.counts["duplicate"] == 3
+        assert [gap for gap in story.gaps(1) if gap[2] != "start"] == []
 
     def test_coverage_and_gaps_are_each_feeds_own(self, story: Story) -> None:
         story.kite(1).connect(2, UPSTOX, subscription(1))

@@ -9,7 +9,7 @@ from mdingest.app.parts import url_of
 from mdingest.config import Config
 from mdingest.core.units import NS
 from mdingest.errors import ConfigError
-from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.lists import cache_of, instrument_list
 from mdingest.providers.kite.instruments import Naming, read_rows, underlying
 from mdingest.providers.kite.options import KiteOptions
 from mdingest.providers.upstox import instruments as upstox
@@ -35,12 +35,13 @@ async def sync_instruments(config: Config, provider: str, source: str | None, cl
     if provider == _UPSTOX:
         told = config.providers.get(_UPSTOX)
         options = told if isinstance(told, UpstoxOptions) else UpstoxOptions()
-        path = await instrument_list(source or options.instruments, folder / "upstox.json.gz")
+        where = source or options.instruments
+        path = await instrument_list(where, cache_of(folder, "upstox.json.gz", where))
         return await _sync(config, _UPSTOX, clock, _of_upstox(path, options, problems), problems)
     account = config.providers.get("kite_ws")
     kite = account if isinstance(account, KiteOptions) else None
     where = source or (kite.instruments if kite is not None else _default_address())
-    path = await instrument_list(where, folder / "kite_ws.csv")
+    path = await instrument_list(where, cache_of(folder, "kite_ws.csv", where))
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return await _sync(config, "kite_ws", clock, _listings(lines, Naming(kite), problems), problems)
 

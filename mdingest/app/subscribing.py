@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mdingest.config import Config
 from mdingest.errors import ConfigError
 from mdingest.pipeline.feeds import Wanted
-from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.lists import cache_of, instrument_list
 from mdingest.providers.base import LiveProvider, Resolved
 from mdingest.store.base import Store
 
@@ -25,8 +25,9 @@ async def wanted_of(
     options = config.providers[provider.name]
     problems: list[str] = []
     if provider.needs_instruments:
-        cache = config.journal.dir.parent / "instruments" / f"{provider.name}.csv"
-        path = await instrument_list(options.instruments, cache)  # type: ignore[attr-defined] # the adapter's own key
+        source: str = options.instruments  # type: ignore[attr-defined] # the adapter's own key
+        cache = cache_of(config.journal.dir.parent / "instruments", f"{provider.name}.csv", source)
+        path = await instrument_list(source, cache)
         resolved = await asyncio.to_thread(_resolve_file, provider, symbols, options, path, problems)
     else:
         resolved = provider.resolve(symbols, options, problems=problems)

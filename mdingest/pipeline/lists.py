@@ -1,6 +1,7 @@
 """A provider's list of instruments: a local file, or fetched and kept for days without network."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import time
@@ -22,6 +23,15 @@ _TRY_LATER = 429
 _SERVER_ERROR = 500
 _LEFT_S = 3_600.0  # no download takes so long
 _numbers = itertools.count()  # a feed, its repair and other commands may fetch a list at the same time
+
+
+def cache_of(folder: Path, name: str, source: str) -> Path:
+    """Where the list of an address is kept: the simulator's must never stand for the broker's.
+
+    ``kite_ws.csv`` becomes ``kite_ws-1a2b3c4d.csv``.
+    """
+    stem, dot, ending = name.partition(".")
+    return folder / f"{stem}-{hashlib.sha256(source.encode()).hexdigest()[:8]}{dot}{ending}"
 
 
 async def instrument_list(source: str, cache: Path) -> Path:

@@ -63,5 +63,6 @@ async def test_candles_grow_within_twenty_seconds_and_the_next_start_goes_on(tmp
         assert set(await candles(port)) & set(first)
         assert await demo.stopped(signal.SIGINT, within_s=10) == 0, demo.said()
 
-    assert (tmp_path / "data/demo.db").exists()
+    assert (tmp_path / "data/demo/mdingest.db").exists()
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"demo"}  # beside what is real, not in it
     assert "Traceback" not in demo.said()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from mdingest.errors import PermanentError, TransientError
-from mdingest.pipeline.lists import instrument_list
+from mdingest.pipeline.lists import cache_of, instrument_list
 from tests.support.disks import fill, small_disk
 
 
@@ -44,6 +45,25 @@ async def test_a_local_file_is_used_as_it_is(tmp_path: Path) -> None:
     assert await instrument_list(str(file), tmp_path / "cache") == file
     with pytest.raises(PermanentError, match="no instrument list at"):
         await instrument_list(str(tmp_path / "absent.csv"), tmp_path / "cache")
+
+
+async def test_the_list_of_one_address_never_stands_for_that_of_another(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    real = "http://127.0.0.1:9/instruments"
+    await instrument_list(vendor.url, cache_of(tmp_path, "kite_ws.csv", vendor.url))
+
+    with pytest.raises(TransientError):
+        await instrument_list(real, cache_of(tmp_path, "kite_ws.csv", real))
+    assert cache_of(tmp_path, "kite_ws.csv", real) == cache_of(tmp_path, "kite_ws.csv", real)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("kite_ws.csv", r"kite_ws-[0-9a-f]{8}\.csv"), ("upstox.json.gz", r"upstox-[0-9a-f]{8}\.json\.gz")],
+)
+def test_a_kept_list_has_a_readable_name(tmp_path: Path, name: str, pattern: str) -> None:
+    assert re.fullmatch(pattern, cache_of(tmp_path, name, "https://h/list").name)
 
 
 async def test_a_list_is_fetched_anew_each_time(tmp_path: Path, vendor: Vendor) -> None:

@@ -2,8 +2,10 @@
 
 Candles are compared page by page, copied where the pages differ, and compared again: what is
 there already is not sent twice, and what is reported as equal has been read back. Everything
-else (coverage, gaps, replaced rows, positions) follows in small tables' worth of statements
-that may be repeated.
+else (coverage, gaps, replaced rows) follows in statements that may be repeated.
+
+Positions stay behind. An instrument has another id there, and a journal and its states hold the
+ids of here: a start there finds a journal that it does not know, and replays it by symbol.
 """
 
 import asyncio
@@ -150,13 +152,6 @@ _OTHERS = (
         ))
         ON CONFLICT (provider, token, valid_from)
         DO UPDATE SET valid_to = excluded.valid_to, listing_id = excluded.listing_id""",
-    ),
-    (
-        "positions",  # last: a daemon that finds one trusts all the rest
-        "SELECT journal, lsn FROM positions",
-        """
-        INSERT INTO positions (journal, lsn) VALUES ($1, $2)
-        ON CONFLICT (journal) DO UPDATE SET lsn = excluded.lsn""",
     ),
 )
 

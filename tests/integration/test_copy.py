@@ -13,16 +13,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdingest import __version__
+from mdingest.app.ingesting import make_ingest, open_journal
 from mdingest.app.moving import run_copy
+from mdingest.app.parts import calendars_of, make_decoder, open_writing
+from mdingest.app.replaying import replay_retired
+from mdingest.config import Config, load
+from mdingest.core.control import Start
 from mdingest.core.events import CANDLE, FETCHED, OPEN_END, Fetched
 from mdingest.errors import AlreadyRunning, ConfigError
 from mdingest.pipeline.lock import FileLock
+from mdingest.pipeline.replay import replay
 from mdingest.store import moving, open_store
 from mdingest.store.base import Position, Store, Transaction
 from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
 from mdingest.store.postgres_sql import NAMES
+from mdingest.telemetry.clock import Clock
 from tests.support.postgres import Server, database, execute, fetch
+from tests.support.recording import Death, Recording
 from tests.support.rows import JOURNAL, NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 
 
@@ -74,7 +83,7 @@ async def copied(here: str, there: str) -> dict[str, moving.Series]:
 
 async def contents(store: Store) -> list[object]:
     """Everything that can be asked of a store, by symbol."""
-    found: list[object] = [await store.positions()]
+    found: list[object] = []
     for row in await store.symbols():
         number = row.instrument.id
         found += [row.instrument.symbol, row.ranges]
@@ -96,8 +105,7 @@ async def test_everything_arrives_and_is_found_equal(here: str, there: str) -> N
     sides = [await open_store(url, read_only=True) for url in (here, there)]
     try:
         mine, theirs = [await contents(store) for store in sides]
-        position = [Position(JOURNAL, 77)]
-        assert theirs[0] == mine[0] == position
+        assert [await store.positions() for store in sides] == [[Position(JOURNAL, 77)], []]
         assert [part for part in theirs if part not in ("OTHER", {}, [])] == [
             part for part in mine if part not in ({}, [])
         ]
@@ -106,6 +114,52 @@ async def test_everything_arrives_and_is_found_equal(here: str, there: str) -> N
             await store.close()
     kept = await fetch(there, "SELECT symbol, interval, close, source, replaced_by FROM candle_revisions")
     assert kept == [("RELIANCE.NS", "1m", 100.0, 18, 20)]
+
+
+@pytest.mark.parametrize("pruned", [False, True], ids=["a whole journal", "a pruned journal"])
+async def test_the_journal_goes_on_under_the_right_symbols(
+    there: str, tmp_path: Path, *, pruned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids are by first use there as here, but in another order; what was not committed yet comes too."""
+    run = Recording(tmp_path, seed=4, rate=9.0)
+    await run.run([(16, Death.COMMITTED), (10, None), (12, Death.JOURNALED)], faults_s=8)
+    whole = await stepped_anew(run, tmp_path / "again.db")
+    here = f"sqlite:///{run.database}"
+    assert all(series.equal for series in (await copied(here, there)).values())
+    first, *more = sorted(run.journal.glob("*.mdj"))
+    assert more
+    if pruned:
+        first.unlink()
+    monkeypatch.chdir(tmp_path)
+    config = on(there)
+    async with open_writing(there, config) as store:
+        with open_journal(config) as journal:
+            ingest, _ = await make_ingest(config, Clock(), store, journal, calendars_of(config))
+            started = Clock(wall_origin_ns=run.now, speed=0, shifted=True)
+            await replay_retired(config, started, store, ingest.writer.bring)
+        stored = await contents(store)
+    assert stored == whole
+
+
+def on(url: str) -> Config:
+    """A daemon on that database, with the journal of the folder we are in."""
+    Path("c.yaml").write_text(
+        f"database: {{url: '{url}'}}\njournal: {{dir: journal, reserve: 1MiB}}\n"
+        "realtime: [{provider: binance_ws, symbols: [BTCUSDT.BINANCE]}]\n"
+    )
+    return load("c.yaml", {})
+
+
+async def stepped_anew(run: Recording, path: Path) -> list[object]:
+    """What the whole journal says, by symbol."""
+    await migrate(f"sqlite:///{path}")
+    store = await open_store(f"sqlite:///{path}")
+    try:
+        running = Start(__version__)
+        await replay(run.journal, store, make_decoder=make_decoder, running=running, ended_ns=run.now)
+        return await contents(store)
+    finally:
+        await store.close()
 
 
 async def test_what_brokers_list_arrives_with_the_history_of_its_tokens(here: str, there: str) -> None:
@@ -131,6 +185,7 @@ async def test_no_table_is_forgotten(there: str) -> None:
         *("instruments", *(f"candles_{name}" for name in NAMES.values())),  # series by series
         *("sources", "mdingest_migrations", "partition_widths"),  # of the program
         "ingest",  # who has the role there
+        "positions",  # of journals whose ids mean other instruments there
     }
     assert tables - apart == {name for name, *_ in moving._OTHERS}
 

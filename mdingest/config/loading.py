@@ -92,16 +92,20 @@ def read_clock(config: Config | None = None, env: Mapping[str, str] | None = Non
 
 def real_addresses(config: Config) -> list[str]:
     """Which addresses are encrypted, so a real broker's, as ``providers.kite_ws.url is wss://...``."""
-    return [said for name, options in config.providers.items() for said in addresses_of(name, options)]
+    found = [said for name, options in config.providers.items() for said in addresses_of(name, options)]
+    return found + (_encrypted("calendar.url", config.calendar.url) if config.calendar.refresh else [])
 
 
 def addresses_of(name: str, options: BaseModel) -> list[str]:
     """The same of one provider, whose options may be its defaults."""
-    return [
-        f"providers.{name}.{key} is {mask(value)}"
-        for key, value in options
-        if isinstance(value, str) and value.lower().startswith(_ENCRYPTED)
-    ]
+    return [said for key, value in options for said in _encrypted(f"providers.{name}.{key}", value)]
+
+
+def _encrypted(key: str, value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [said for inner, one in value.items() for said in _encrypted(f"{key}.{inner}", one)]
+    real = isinstance(value, str) and value.lower().startswith(_ENCRYPTED)
+    return [f"{key} is {mask(str(value))}"] if real else []
 
 
 def effective(config: Config) -> str:

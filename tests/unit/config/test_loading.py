@@ -373,6 +373,27 @@ def test_a_shifted_clock_never_meets_a_real_broker(
     assert not read_clock(config, {}).shifted
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("calendar: {refresh: true}", r"calendar\.url is https://api\.upstox\.com"),
+        (
+            "providers: {bhavcopy: {nse: 'http://h', bse: 'http://h', urls: {NSE.CM: 'https://h/{YYYY}{MM}{DD}'}}}",
+            r"providers\.bhavcopy\.urls\.NSE\.CM is https://h/",
+        ),
+    ],
+)
+def test_a_shifted_clock_never_meets_other_real_addresses_either(loaded: Load, text: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        read_clock(loaded(text), {"MDINGEST_CLOCK": "2026-11-20T09:10:00+05:30"})
+
+
+def test_a_calendar_that_is_not_refreshed_asks_nobody(loaded: Load) -> None:
+    assert read_clock(
+        loaded("calendar: {refresh: false}"), {"MDINGEST_CLOCK": "2026-11-20T09:10:00Z"}
+    ).shifted
+
+
 def test_a_shifted_clock_may_meet_the_simulator(loaded: Load) -> None:
     config = loaded(
         "symbols: [A]\nrealtime: [{provider: kite_ws}]\nproviders: {kite_ws: {url: 'ws://127.0.0.1:9', "

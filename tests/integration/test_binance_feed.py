@@ -72,7 +72,7 @@ async def test_trades_become_candles_and_skipped_ids_become_gaps(tmp_path: Path)
         trade(12, base + 900, "99.25", "2"),
     ]
     consecutive = [trade(13, base + 1100, "100", "1"), trade(14, base + 2500, "101", "1")]
-    skipping = [trade(20, base + 4000, "102", "3"), trade(20, base + 4100, "102", "3"), "{not json"]
+    skipping = [trade(20, base + 4000, "102", "3"), trade(20, base + 4000, "102", "3"), "{not json"]
     clock = [trade(21 + n, base + 5000 + 1000 * n, "103", "1") for n in range(5)]
     exchange = FakeExchange(
         [Heed(1), *first],  # hangs up

@@ -15,7 +15,6 @@ from mdingest.core.interval import (
     STORED,
     WEEK,
     Interval,
-    bucket_ends,
     bucket_starts,
     buckets,
 )
@@ -64,7 +63,7 @@ def found(table: SessionTable, interval: str, *clocks: str, date: dt.date = MOND
     """Bucket names and ends as local clock times."""
     ts = np.array([ist(date, clock) for clock in clocks], dtype=np.int64)
     of = Interval.parse(interval)
-    pairs = zip(bucket_starts(ts, of, table), bucket_ends(ts, of, table), strict=True)
+    pairs = zip(bucket_starts(ts, of, table), buckets(ts, of, table).ends, strict=True)
     return [(clock_of(a), clock_of(b)) for a, b in pairs]
 
 

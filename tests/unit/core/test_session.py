@@ -119,9 +119,9 @@ def test_openings_are_found_by_date_and_by_number() -> None:
 
     assert table.first_session_start(MONDAY) == at(MONDAY, 9)[0]
     assert table.first_session_start(date_ordinal(MONDAY)) == at(MONDAY, 9)[0]
-    assert table.regular_open(np.int64(date_ordinal(MONDAY))) == at(MONDAY, 9.25)[0]
+    assert ordinary(MONDAY).regular_open == at(MONDAY, 9.25)[0]
     assert table.first_session_start(MONDAY + dt.timedelta(days=1)) is None
-    assert table.regular_open(MONDAY + dt.timedelta(days=7)) is None
+    assert table.first_session_start(MONDAY + dt.timedelta(days=7)) is None
     assert table.day_of(int(at(MONDAY, 3)[0])) == ordinary(MONDAY)
 
 

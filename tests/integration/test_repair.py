@@ -273,7 +273,7 @@ async def test_a_minute_that_traded_and_has_no_bar_stays_partial(mending: Mendin
 
 
 async def test_what_is_partly_beyond_the_depth_is_no_wait_for_bars_to_settle(mending: Mending) -> None:
-    mending.history.capabilities = Capabilities({60: Reach(depth_s=HOUR - 230)}, settle_s=SETTLE_S)
+    mending.history.capabilities = Capabilities({60: Reach(depth_s=HOUR - 180)}, settle_s=SETTLE_S)
     mending.history.leave_out = {ns(240)}
     await cut(mending.db)
 

@@ -4,16 +4,18 @@ Pure: instants come in, ranges go out. All ranges are half-open, UTC ns.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from mdingest.core.interval import Interval, buckets
+from mdingest.core.interval import Buckets, Interval, buckets
 from mdingest.core.months import months_of
 from mdingest.core.rank import BY_NAME
-from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
+from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.pipeline.history.candles import final_at
 from mdingest.providers.history import Capabilities, Reach, dated
@@ -22,7 +24,7 @@ from mdingest.store.base import CoverageRow
 _EVER = -(1 << 62)
 OVERLAP_BARS = 5
 """Bars that are covered already and asked for again where that costs no request: a series that was
-adjusted since shows itself in them."""
+adjusted since shows itself in them. Between them and what is missing is nothing but closed time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,28 @@ def plan(
     settled = now_ns - round(capabilities.settle_of(interval) * SECOND_NS)
     earliest = earliest_of(reach, now_ns)
     windows = _grid(wanted, settled, interval, table)
+    if windows and windows[0][0] < earliest < windows[-1][1]:  # of a bar in its midst comes nothing
+        earliest = int(buckets(np.array([earliest - 1], np.int64), interval, table).ends[0])
     covered = union((row.start_ns, row.end_ns) for row in coverage if serves(row, interval))
     missing = windows if force else subtract(windows, covered)
     if only is not None:
         missing = intersect(missing, union(only))
     reachable = [(max(start, earliest), end) for start, end in missing if end > earliest]
     length = longest(reach, interval)
-    known = intersect(windows, covered)
+    regular = windows
+    if not interval.is_daily_or_longer:  # before and after it there are rarely any bars
+        regular = intersect(windows, table.windows_between(*wanted, {Session.REGULAR}))
+    beside = _Beside(
+        intersect(regular, covered),
+        subtract(windows, covered),
+        (max(earliest, wanted[0]), wanted[1]),
+        interval,
+        table,
+    )
     if reach.months is not None:
-        ranges = _monthly(reachable, known, interval, ZoneInfo(reach.months))
+        ranges = _monthly(reachable, beside, ZoneInfo(reach.months))
     else:
-        ranges = [_overlapping(piece, known, length, interval) for piece in _pieces(reachable, length)]
+        ranges = [beside.overlapping(piece, length) for piece in _pieces(reachable, length)]
     beyond = [(start, min(end, earliest)) for start, end in missing if start < earliest]
     return Plan(tuple(ranges), tuple(union(beyond)))
 
@@ -131,24 +144,64 @@ def _pieces(missing: Sequence[Span], length: int | None) -> list[Span]:
     return pieces
 
 
-def _overlapping(piece: Span, known: Sequence[Span], length: int | None, interval: Interval) -> Span:
-    """A piece with a few known bars before it, or where there are none, after it: as far as it fits."""
-    start, end = piece
-    if before := [span for span in known if span[1] <= start]:
-        start = max(before[-1][0], before[-1][1] - OVERLAP_BARS * interval.ns)
-    elif after := [span for span in known if span[0] >= end]:
-        end = min(after[0][1], after[0][0] + OVERLAP_BARS * interval.ns)
-    return (start, end) if length is None or end - start <= length else piece
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The bars beside a piece that are known; all spans ascending."""
+
+    known: Sequence[Span]  # where bars are
+    unknown: Sequence[Span]  # trading time that is not covered, asked for or not
+    within: Span
+    interval: Interval
+    table: SessionTable
+
+    def overlapping(self, piece: Span, length: int | None) -> Span:
+        """A piece with the known bars before it, or where there are none, after it: if they fit."""
+        start, end = piece
+        if length is not None and end - start >= length:
+            return piece
+        if before := list(islice(self._before(start), OVERLAP_BARS)):
+            start = before[-1]
+        elif after := list(islice(self._after(end), OVERLAP_BARS)):
+            end = after[-1]
+        return (start, end) if length is None or end - start <= length else piece
+
+    def _before(self, piece_ns: int) -> Iterator[int]:
+        """Where whole bars open, the latest first."""
+        here = bisect_left(self.unknown, piece_ns, key=lambda span: span[0])
+        floor = max(self.within[0], min(piece_ns, self.unknown[here - 1][1]) if here else _EVER)
+        at = piece_ns
+        for low, high in reversed(self.known[: bisect_right(self.known, piece_ns, key=lambda span: span[1])]):
+            at = min(at, high)
+            while low < at:
+                at = int(self._bar(at - 1).starts[0])
+                if at < floor:
+                    return
+                yield at
+
+    def _after(self, piece_ns: int) -> Iterator[int]:
+        """Where whole bars end, the earliest first."""
+        here = bisect_right(self.unknown, piece_ns, key=lambda span: span[1])
+        unknown = self.unknown[here][0] if here < len(self.unknown) else self.within[1]
+        ceiling = min(self.within[1], max(piece_ns, unknown))
+        at = piece_ns
+        for low, high in self.known[bisect_left(self.known, piece_ns, key=lambda span: span[0]) :]:
+            at = max(at, low)
+            while at < high:
+                at = int(self._bar(at).ends[0])
+                if at > ceiling:
+                    return
+                yield at
+
+    def _bar(self, at: int) -> Buckets:
+        return buckets(np.array([at], np.int64), self.interval, self.table)
 
 
-def _monthly(
-    missing: Sequence[Span], known: Sequence[Span], interval: Interval, zone: ZoneInfo
-) -> list[Span]:
+def _monthly(missing: Sequence[Span], beside: _Beside, zone: ZoneInfo) -> list[Span]:
     """One range for each calendar month that lacks something."""
     lacking: dict[Span, list[Span]] = {}
     for span in missing:
         for month in months_of(span, zone):
             lacking.setdefault(month, []).extend(intersect([span], [month]))
     pieces = [(month, (parts[0][0], parts[-1][1])) for month, parts in sorted(lacking.items())]
-    overlapped = [(month, _overlapping(piece, known, None, interval)) for month, piece in pieces]
+    overlapped = [(month, beside.overlapping(piece, None)) for month, piece in pieces]
     return [(max(month[0], start), min(month[1], end)) for month, (start, end) in overlapped]

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdingest.core.interval import Interval
-from mdingest.core.spans import intersect, subtract, union
+from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.pipeline.history.plan import OVERLAP_BARS, Plan, plan, serves
 from mdingest.providers.history import Capabilities, Hours, Reach
 from mdingest.store.base import CoverageRow
 from tests.support.history import BOOK
 
 IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
-MINUTE, DAY = Interval.parse("1m"), Interval.parse("1d")
+MINUTE, HOUR, DAY, WEEK = (Interval.parse(text) for text in ("1m", "1h", "1d", "1w"))
 HOURS = Hours(BOOK, "NSE.EQ.noncas")
 S = 1_000_000_000
 
@@ -36,6 +36,7 @@ def made(
     now: int = at(30),
     force: bool = False,
     settle_s: float = 0,
+    only: list[Span] | None = None,
     **reach: float,
 ) -> Plan:
     capabilities = Capabilities({interval.seconds: Reach(**reach)}, settle_s=settle_s)  # type: ignore[arg-type]
@@ -47,6 +48,7 @@ def made(
         capabilities=capabilities,
         now_ns=now,
         force=force,
+        only=only,
     )
 
 
@@ -89,7 +91,47 @@ def test_only_what_is_missing_is_asked_for_with_a_few_bars_that_are_known() -> N
 def test_what_is_older_than_all_that_is_known_reaches_into_that() -> None:
     (piece,) = made(at(16), at(21), heard(at(18), at(21))).ranges
 
-    assert piece == (at(16, 9), at(18, 9) + OVERLAP_BARS * 60 * S)
+    assert piece == (at(16, 9), at(18, 9, 15) + OVERLAP_BARS * 60 * S)
+
+
+def test_known_bars_are_those_of_the_regular_session_before() -> None:
+    (piece,) = made(at(16), at(18), heard(at(16), at(17))).ranges
+
+    assert piece == (at(16, 15, 30) - OVERLAP_BARS * 60 * S, at(17, 16))
+
+
+def test_known_bars_begin_with_a_candle_of_the_grid() -> None:
+    (piece,) = made(at(16), at(18), heard(at(16), at(17), interval_s=3600), interval=HOUR).ranges
+
+    assert piece == (at(16, 11, 15), at(17, 16))
+
+
+def test_known_days_are_counted_across_a_weekend_and_a_holiday() -> None:
+    known = heard(at(2), at(17), interval_s=86_400)
+
+    (piece,) = made(at(2), at(18), known, interval=DAY, span_s=30 * 86_400).ranges
+
+    assert piece == (at(9), at(18))  # the 9th, 11th, 12th, 13th and 16th
+
+
+def test_known_weeks_are_too() -> None:
+    known = heard(at(2), at(16), interval_s=604_800)
+
+    (piece,) = made(at(2), at(23), known, interval=WEEK).ranges
+
+    assert piece[0] == at(2)
+
+
+def test_known_bars_are_not_reached_across_what_nobody_knows() -> None:
+    found = made(at(16), at(20), heard(at(16), at(16, 12)), only=[(at(18), at(19))])
+
+    assert found.ranges == ((at(18, 9), at(18, 16)),)
+
+
+def test_no_bar_is_asked_for_that_the_provider_no_longer_has() -> None:
+    found = made(at(2), at(21), heard(at(2), at(9)), depth_s=5 * 86_400, now=at(21))
+
+    assert found.ranges == ((at(16, 9), at(20, 16)),)
 
 
 def test_the_known_bars_cost_no_request() -> None:
@@ -112,6 +154,12 @@ def test_what_lies_beyond_the_depth_is_told_and_not_asked_for() -> None:
     assert found.ranges[0][0] >= at(10)
     assert found.beyond[0][0] == at(2, 9)
     assert all(end <= at(10) for _, end in found.beyond)
+
+
+def test_it_begins_with_a_whole_bar() -> None:
+    found = made(at(16), at(19), interval=DAY, depth_s=2 * 86_400, now=at(19, 12))
+
+    assert (found.ranges, found.beyond) == (((at(18), at(19)),), ((at(16), at(18)),))
 
 
 def test_what_has_not_settled_is_left_for_later() -> None:
@@ -160,4 +208,5 @@ def test_a_plan_brings_all_that_is_missing_and_keeps_the_limits(
     assert subtract(missing, union(found.ranges)) == []
     assert all(0 < b - a <= minutes * 60 * S for a, b in found.ranges)
     assert all(intersect(missing, [piece]) for piece in found.ranges)
+    assert all(start <= piece[0] and piece[1] <= end for piece in found.ranges)
     assert len(found.ranges) <= sum(-(-(b - a) // (minutes * 60 * S)) for a, b in missing)

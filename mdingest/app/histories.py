@@ -142,7 +142,8 @@ class Histories:
             try:
                 options = provider.Options()
             except ValidationError as exc:
-                raise ConfigError(f"providers.{name}: is missing: it says how {name} is asked") from exc
+                place = provider.account or name  # where a login looks, too
+                raise ConfigError(f"providers.{place}: is missing: it says how {name} is asked") from exc
             if self._clock.shifted and (real := addresses_of(name, options)):
                 raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
         if provider.access is not None:

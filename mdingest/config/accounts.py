@@ -58,6 +58,31 @@ def with_account(name: str, sections: Mapping[str, object]) -> object:
     return {key: value for key, value in account.items() if key in keys} | (own or {})
 
 
+def told_at_account(mistakes: Iterable[Mistake], sections: Mapping[str, object]) -> list[Mistake]:
+    """Mistakes in what `with_account` took over: told of the live feed, where they belong, and once.
+
+    ``sections`` as they were written.
+    """
+    mistakes = list(mistakes)
+    told = {loc for loc, _ in mistakes}
+    found: list[Mistake] = []
+    for loc, said in mistakes:
+        place = _at_account(loc, sections)
+        if place == loc or place not in told:
+            found.append((place, said))
+            told.add(place)
+    return found
+
+
+def _at_account(loc: tuple[str | int, ...], sections: Mapping[str, object]) -> tuple[str | int, ...]:
+    match loc:
+        case ("providers", str(name), key, *rest) if name in HISTORY and HISTORY[name].account:
+            own = sections.get(name)
+            written = isinstance(own, dict) and key in own
+            return loc if written else ("providers", HISTORY[name].account, key, *rest)
+    return loc
+
+
 def own_histories(feeds: Iterable[str]) -> list[str]:
     """The histories of the brokers behind some live feeds: they fill the holes."""
     known = set(feeds)

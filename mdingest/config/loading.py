@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mdingest import calendars
-from mdingest.config.accounts import histories_named, own_histories, unanswered, with_account
+from mdingest.config.accounts import histories_named, own_histories, told_at_account, unanswered, with_account
 from mdingest.config.environment import Environment
 from mdingest.config.mistakes import Mistake, mistakes_of, nearest, report
 from mdingest.config.model import Config
@@ -201,8 +201,7 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         name: without_unset(name, _OPTIONS.get(name), sections.get(name), mistakes, data, forgive)
         for name in names
     }
-    sections = {name: with_account(name, sections) for name in names}
-    options = {name: _options(name, sections[name], mistakes) for name in names}
+    options = {name: _options(name, with_account(name, sections), mistakes) for name in names}
     if not mistakes:  # else what is wrong with a feed's section would be told twice
         for name in own_histories(options):
             options.setdefault(name, _options(name, with_account(name, sections), mistakes))
@@ -212,7 +211,7 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         if value is not None
     }
     _check_calendars(config, checked, mistakes)
-    mistakes += unanswered(config, checked)
+    mistakes[:] = told_at_account([*mistakes, *unanswered(config, checked)], sections)
     return config.model_copy(update={"providers": checked})
 
 

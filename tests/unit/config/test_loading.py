@@ -374,6 +374,36 @@ def test_a_shifted_clock_never_meets_a_real_broker(
 
 
 @pytest.mark.parametrize(
+    ("providers", "lines"),
+    [
+        pytest.param(
+            '{kite_ws: {api_key: k, access_token: "${KITE_ACCESS_TOKEN}"}}',
+            ["kite_ws.access_token: KITE_ACCESS_TOKEN is not set; put it into the environment or .env"],
+            id="once, where it was written",
+        ),
+        pytest.param("{kite_ws: {api_key: k, mode: ltp}}", ["kite_ws.mode: ltp"], id="other keys too"),
+        pytest.param(
+            "{kite_ws: {api_key: k, session_class: always_}}",
+            ["kite_ws.session_class: no session"],
+            id="hours",
+        ),
+        pytest.param("{}", ["kite_ws.api_key: is missing"], id="where a login looks for it"),
+        pytest.param(
+            "{kite_ws: {api_key: k}, kite: {api_key: ' '}}", ["kite.api_key: is empty"], id="its own key"
+        ),
+    ],
+)
+def test_what_a_history_takes_over_is_told_where_it_belongs(
+    refused: Refuse, providers: str, lines: list[str]
+) -> None:
+    told = refused(f"symbols: [A.NS]\nbackfill: [{{provider: kite}}]\nproviders: {providers}")[1:]
+
+    assert len(told) == len(lines)
+    for line, expected in zip(told, lines, strict=True):
+        assert line.startswith(f"  providers.{expected}")
+
+
+@pytest.mark.parametrize(
     ("text", "key"),
     [
         ("calendar: {refresh: true}", r"calendar\.url is https://api\.upstox\.com"),

@@ -78,7 +78,8 @@ class Volume:
 
         An old trade time means an old total, however late at night the packet comes. But the
         exchange's own clock has the last word on a total that fell (the new date's), and on
-        one that stands where it stood (this date's: nothing has traded yet).
+        one that stands where it stood (this date's: nothing has traded yet). With no trade time,
+        a total that comes before the date's first session is the last date's, unless it fell.
         """
         columns = self._feed.slots
         known, baseline = int(columns["date"][slot]), float(columns["volume"][slot])
@@ -90,8 +91,24 @@ class Volume:
             fell = p.volume < baseline and by_trade[0] <= known
             return by_packet if fell and p.ts_exchange and by_packet[0] > known else by_trade
         if known < 0 or (by_packet[0] > known and p.volume != baseline):
-            return by_packet
+            fell = p.volume < baseline  # False for the first
+            date = by_packet if fell else self._standing(slot, p.ts_exchange or event, by_packet)
+            if date[0] > known:
+                return date
         return known, int(columns["day_start"][slot]), int(columns["day_end"][slot])
+
+    def _standing(self, slot: int, at: int, date: tuple[int, int, int]) -> tuple[int, int, int]:
+        """The date whose total stands at an instant of ``date``: before its first session, the last one's."""
+        table = self._feed.table(slot)
+        day = table.day_of(at) if table is not None else None
+        if table is None or day is None or not day.windows or at >= day.windows[0].start_ns:
+            return date
+        last = table.day(day.ordinal - 1)
+        while last is not None and last.known and not last.windows:  # a holiday
+            last = table.day(last.ordinal - 1)
+        if last is None:
+            return day.ordinal - 1, day.start_ns - DAY_NS, day.start_ns
+        return last.ordinal, last.start_ns, last.end_ns
 
     def _size(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
         """Units since the baseline (rule 6); None if the packet is to be ignored wholly."""

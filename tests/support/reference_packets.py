@@ -178,6 +178,9 @@ class ReferencePackets(ReferenceState):
             reset = date <= slot.date and packet.volume < slot.baseline
             return self._date(slot, x) if reset and x and self._date(slot, x) > slot.date else date
         date = self._date(slot, x or event)
+        opening = self._first_session(slot, date)
+        if opening is not None and (x or event) < opening and not packet.volume < slot.baseline:
+            date = self._date_traded_before(slot, date)
         return date if date > slot.date and packet.volume != slot.baseline else slot.date
 
     def _snapshot(

@@ -218,6 +218,17 @@ class ReferenceState:
         table = self.tables.get(slot.session_class)
         return None if table is None else table.first_session_start(date)
 
+    def _date_traded_before(self, slot: Slot, date: int) -> int:
+        """The last date before it that may have had trades; the very day before if no table tells."""
+        table = self.tables[slot.session_class]
+        for earlier in range(date - 1, 0, -1):
+            day = table.day(earlier)
+            if day is None:
+                break
+            if day.windows or not day.known:
+                return earlier
+        return date - 1
+
     def _gap(self, slot: Slot, start: int, end: int, cause: Cause, volume: float) -> None:
         slot.gaps.append((start, end))
         self.out_gaps.append((slot.instrument, source_of(slot), cause, start, end, volume))

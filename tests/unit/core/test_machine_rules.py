@@ -19,6 +19,7 @@ from tests.support.ledger import Row
 from tests.support.reference import Reference
 from tests.support.tapes import (
     BINANCE,
+    DAY_S,
     KITE,
     NOWHERE,
     NSE,
@@ -33,6 +34,7 @@ from tests.support.tapes import (
 
 PREOPEN_GAP = (PREOPEN_S, 1.0, "start", 1000.0)
 IST_MIDNIGHT = 52_200.0
+CLOSE_S = 21_600.0  # 15:30 in India
 
 
 @pytest.fixture(params=[Machine, Reference])
@@ -256,6 +258,46 @@ class TestRule6Size:
 
         assert sure(story.candle(1, int(at) + 2))["volume"] == 4
         assert story.ledger.counts["out_of_order"] == 0
+
+    @pytest.mark.parametrize("before", [None, 900_000.0, 1_000_000.0])
+    def test_a_total_without_stamps_before_the_open_is_the_last_sessions(
+        self, story: Story, before: float | None
+    ) -> None:
+        """Kite's quotes have none: yesterday's total must not pass for today's, of which all is missing."""
+        if before is not None:
+            story.at(CLOSE_S - DAY_S - 1_800).connect(1, KITE, subscription(1))
+            story.frame(1, packet(1, price=99, volume=before)).disconnect(1, "stop")
+            story.at(OPEN_S - 2_700).start()
+        story.at(OPEN_S - 2_700).connect(2, KITE, subscription(1))
+        story.frame(2, packet(1, price=100, volume=1_000_000.0))
+        totals = (500.0, 800.0, 1200.0, 1500.0, 2000.0, 2600.0, 3000.0, 3300.0)
+        for number, volume in enumerate(totals, 1):
+            story.at(OPEN_S + number).frame(2, packet(1, price=100 + number, volume=volume))
+        story.at(OPEN_S + 65).tick().frame(2, packet(1, price=108, volume=3300.0))
+
+        minute = sure(story.candle(1, int(OPEN_S), 60))
+        assert (minute["open"], minute["volume"], minute["trades"]) == (101, 3300, 8)
+        assert story.ledger.counts["out_of_order"] == 0
+        passed = [gap[3] for gap in story.gaps(1) if gap[1] == OPEN_S - 2_699]
+        assert passed == ([] if before is None else [1_000_000 - before])
+
+    def test_it_is_fridays_on_monday_morning(self, story: Story) -> None:
+        monday = 3 * DAY_S
+        story.at(CLOSE_S - 1_800).connect(1, KITE, subscription(1))
+        story.frame(1, packet(1, price=99, volume=900_000.0)).disconnect(1, "stop")
+        story.at(OPEN_S - 2_700 + monday).start().connect(2, KITE, subscription(1))
+        story.frame(2, packet(1, price=100, volume=1_000_000.0))
+
+        assert story.gaps(1)[-1][3] == 100_000
+
+    def test_a_total_that_fell_before_the_open_is_the_new_dates(self, story: Story) -> None:
+        at = OPEN_S - 2_700
+        story.at(at - DAY_S / 2).connect(1, KITE, subscription(1))
+        story.frame(1, packet(1, price=99, volume=1_000.0))
+        story.at(at).frame(1, packet(1, price=99, volume=0.0))
+        story.at(OPEN_S + 1).frame(1, packet(1, price=101, volume=1_500.0)).pass_to(OPEN_S + 5)
+
+        assert sure(story.candle(1, int(OPEN_S) + 1))["volume"] == 1_500
 
     def test_a_size_without_a_price_waits_for_the_next_packet(self, story: Story) -> None:
         story.kite(1).trade(1, 5, math.nan, 1010).trade(1, 6, 101, 1011).pass_to(9)

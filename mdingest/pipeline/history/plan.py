@@ -114,16 +114,20 @@ def _grid(wanted: Span, settled: int, interval: Interval, table: SessionTable) -
     if not interval.is_daily_or_longer:
         forming = int(buckets(np.array([settled], np.int64), interval, table).starts[0])
         return table.windows_between(wanted[0], min(wanted[1], forming))
-    first = np.array([day.ordinal * DAY_NS for day in table.days], np.int64)
-    ends = final_at(dated(first, interval, None), interval, table)
-    traded = [
-        (day.start_ns, day.end_ns)
-        for day, end in zip(table.days, ends.tolist(), strict=True)
-        if end <= settled
-        and day.start_ns < wanted[1]
-        and wanted[0] < day.end_ns
-        and (day.windows or not day.known)
-    ]
+    names = dated(np.array([day.ordinal * DAY_NS for day in table.days], np.int64), interval, None)
+    ends = final_at(names, interval, table)
+    traded = []
+    for day, name, end in zip(table.days, names.tolist(), ends.tolist(), strict=True):
+        first = (
+            table.day(name // DAY_NS) or day
+        )  # a week is its Monday's, and asked for with that or not at all
+        if (
+            end <= settled
+            and day.start_ns < wanted[1]
+            and wanted[0] < first.end_ns
+            and (day.windows or not day.known)
+        ):
+            traded.append((first.start_ns, day.end_ns))
     return union(traded)
 
 

@@ -156,6 +156,19 @@ def test_what_lies_beyond_the_depth_is_told_and_not_asked_for() -> None:
     assert all(end <= at(10) for _, end in found.beyond)
 
 
+@pytest.mark.parametrize(
+    ("start", "monday"), [(at(7), at(9)), (at(9, 12), at(9)), (at(10), at(16)), (at(12), at(16))]
+)
+def test_a_week_is_asked_for_from_its_monday_or_not_at_all(start: int, monday: int) -> None:
+    assert made(start, at(21), interval=WEEK).ranges == ((monday, at(21)),)
+
+
+def test_a_week_begins_with_its_monday_though_that_was_a_holiday() -> None:
+    holiday, day = at(16) - 63 * 86_400 * S, 86_400 * S
+
+    assert made(holiday, holiday + 5 * day, interval=WEEK).ranges == ((holiday, holiday + 5 * day),)
+
+
 def test_it_begins_with_a_whole_bar() -> None:
     found = made(at(16), at(19), interval=DAY, depth_s=2 * 86_400, now=at(19, 12))
 

@@ -8,11 +8,9 @@ Positions stay behind. An instrument has another id there, and a journal and its
 ids of here: a start there finds a journal that it does not know, and replays it by symbol.
 """
 
-import asyncio
 import hashlib
-import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import closing
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +24,7 @@ from mdingest.core.interval import Interval
 from mdingest.store import postgres_sql as sql
 from mdingest.store.base import Store, SymbolRow, Transaction
 from mdingest.store.postgres import PostgresStore
+from mdingest.store.sqlite_threads import connect
 from mdingest.store.upkeep import FORGET
 
 _PAGE = 20_000
@@ -239,24 +238,34 @@ async def _series(
 
 
 async def _table(path: Path, target: PostgresStore, name: str, query: str, statement: str) -> Series:
-    rows = await asyncio.to_thread(_read, path, query)
-    for at in range(0, len(rows), _BATCH):
-        await target.run(
-            partial(asyncpg.Connection.executemany, command=statement, args=rows[at : at + _BATCH])
-        )
+    total = 0
+    async with aclosing(_batches(path, query)) as batches:
+        async for rows in batches:
+            await target.run(partial(asyncpg.Connection.executemany, command=statement, args=rows))
+            total += len(rows)
     there = await _count(target, name)
-    return Series(name, "", len(rows), len(rows), there, max(0, len(rows) - there), "", "")
+    return Series(name, "", total, total, there, max(0, total - there), "", "")
+
+
+async def _batches(path: Path, query: str) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+    """What a query of a database answers, a part at a time: replaced rows may be millions.
+
+    Raises StoreUnavailable. Closed or cancelled, it ends its thread and connection first.
+    """
+    connection = await connect(path, read_only=True)
+    try:
+        cursor = await connection.run(lambda found: found.execute(query))
+        while rows := await connection.run(lambda _: cursor.fetchmany(_BATCH)):
+            yield rows
+    finally:
+        await connection.close()
+        await connection.ended()
 
 
 async def _count(target: PostgresStore, of: str, *values: object) -> int:
     query = f"SELECT count(*) FROM {of}"  # noqa: S608 - names from the lists
     found: int = await target.run(lambda connection: connection.fetchval(query, *values))
     return found
-
-
-def _read(path: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()
 
 
 def _packed(rows: Candles) -> bytes:

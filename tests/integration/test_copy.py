@@ -5,6 +5,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
@@ -213,6 +214,7 @@ async def test_a_copy_that_was_broken_off_goes_on_where_it_was(
     here: str, there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moving, "_PAGE", 50)
+    monkeypatch.setattr(moving, "_BATCH", 1)
     async with aclosing(run_copy(here, there, lambda *_: None)) as copying:
         first = await anext(copying)
     await execute(
@@ -235,6 +237,33 @@ async def test_a_copy_that_differs_is_told_so(here: str, there: str) -> None:
     assert [name for name, series in found.items() if not series.equal] == ["RELIANCE.NS 1s"]
     assert found["RELIANCE.NS 1s"].lost == 0  # it has one more
     assert await said(here, there) == (0, "everything is there; the copy has more")
+
+
+async def test_a_table_is_read_a_part_at_a_time_and_let_go_when_nobody_wants_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path := tmp_path / "some.db").touch()
+    monkeypatch.setattr(moving, "_BATCH", 100)
+    endless = (
+        "WITH RECURSIVE counted (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted) SELECT n FROM counted"
+    )
+    before = readers()
+    reading = moving._batches(path, endless)
+    assert [n for (n,) in [*await anext(reading), *await anext(reading)]] == [*range(200)]
+    await reading.aclose()
+    assert readers() == before
+
+    sluggish = f"{endless} WHERE n % 8000 = 0"
+    reading = moving._batches(path, sluggish)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await anext(reading)
+    assert readers() == before
+
+
+def readers() -> set[threading.Thread]:
+    """All threads but those that asyncio keeps for the next work."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
 
 
 async def test_rows_that_something_better_stands_for_are_told(here: str, there: str) -> None:

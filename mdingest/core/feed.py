@@ -185,8 +185,12 @@ class Feed:
         snapshot = np.zeros(len(rows), np.bool_)
         if not seen.all():
             at = np.flatnonzero(~seen)
-            _, first = np.unique(lines[at], return_index=True)
-            snapshot[at[first]] = self.slots["kind"][slots[at[first]]] != TRADES
+            kind = self.slots["kind"][slots[at]]
+            begins = at[(kind != CUMULATIVE) | ~np.isnan(rows["volume"][at])]
+            begun, first = np.unique(lines[begins], return_index=True)
+            until = np.full(self.lines.n, len(rows))  # the packet with which a line begins
+            until[begun] = begins[first]
+            snapshot[at] = (kind != TRADES) & (at <= until[lines[at]])
         stamps = exchange if int(exchange.min()) > 0 else np.where(exchange > 0, exchange, trade)
         self.before = self.clock.copy()
         run = self.clock.run(stamps, snapshot, slots, wall, mono, self._subscribed)

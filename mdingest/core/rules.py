@@ -54,6 +54,9 @@ class Rules:
         kind = int(self._feed.slots["kind"][slot])
         if kind == TRADES:
             return self._single_trade(p, line, slot, now)
+        if kind == CUMULATIVE and math.isnan(p.volume):
+            self._feed.counts["no_volume"] += 1  # no snapshot either: it doesn't tell what passed
+            return None
         if not self._feed.lines["seen"][line]:
             return self._snapshot(p, line, slot, now, cumulative=kind == CUMULATIVE)
         event, flags = self._event(p, slot, now)
@@ -165,7 +168,7 @@ class Rules:
             return self._further_snapshot(p, line, slot, now, (event, doubt), counts=counts)
         passed, flags = math.nan, 0
         size = math.nan if counts and not cumulative else None
-        if cumulative and not math.isnan(p.volume):
+        if cumulative:
             passed, grew = self._volume.passed(p, slot, event)
             if grew and counts:
                 table = feed.table(slot)

@@ -113,9 +113,6 @@ class Volume:
     def _size(self, p: Packet, slot: int, event: int, mono: int) -> float | None:
         """Units since the baseline (rule 6); None if the packet is to be ignored wholly."""
         columns = self._feed.slots
-        if math.isnan(p.volume):
-            self._feed.counts["no_volume"] += 1
-            return None
         date, start, end = self._volume_date(p, slot, event)
         known = int(columns["date"][slot])
         if date < known:

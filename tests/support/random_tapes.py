@@ -239,7 +239,7 @@ class Market:
                 row["ts_trade"] = row["ts_exchange"]
             case 78:
                 row["price"] = math.nan
-            case 79 if "volume" in row:
+            case 79 | 89 | 91 if "volume" in row:
                 row["volume"] = math.nan
             case 80 | 81 | 82:
                 row["oi"] = float(c)

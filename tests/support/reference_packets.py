@@ -35,6 +35,8 @@ class ReferencePackets(ReferenceState):
         limit = max(now, wall) + 5 * S
         packet.ts_trade = packet.ts_trade if 0 < packet.ts_trade <= limit else 0
         packet.ts_exchange = packet.ts_exchange if 0 < packet.ts_exchange <= limit else 0
+        if kind is VolumeKind.CUMULATIVE and math.isnan(packet.volume):
+            return  # the line stays as it is: if it waits for its snapshot, it goes on waiting
         event, flags = self._event(slot, kind, packet, now)
         if kind is VolumeKind.TRADES:
             self._trade(slot, record.stream_id, line, packet, event, flags, mono)
@@ -137,8 +139,6 @@ class ReferencePackets(ReferenceState):
             else:
                 moved = packet.price != slot.price
             return (True if moved and priced else None), NAN
-        if math.isnan(packet.volume):
-            return None, NAN
         date = self._volume_date(slot, packet, event)
         if math.isnan(slot.baseline):
             slot.baseline, slot.date = packet.volume, date
@@ -228,22 +228,17 @@ class ReferencePackets(ReferenceState):
             return
         date = self._volume_date(slot, packet, event)
         first = math.isnan(slot.baseline)
-        known = not math.isnan(packet.volume)
-        stale = (
-            known
-            and not first
-            and (date < slot.date or (date == slot.date and packet.volume < slot.baseline))
-        )
+        stale = not first and (date < slot.date or (date == slot.date and packet.volume < slot.baseline))
         if stale:
             self.counts["out_of_order"] += 1
         baseline = slot.baseline if date == slot.date and not first else 0.0
-        passed = 0.0 if stale else packet.volume - baseline  # NaN stays NaN
-        counts = counts and known and not stale and (packet.volume > baseline or date > slot.date or first)
+        passed = 0.0 if stale else packet.volume - baseline
+        counts = counts and not stale and (packet.volume > baseline or date > slot.date or first)
         size = NAN
         opening = self._first_session(slot, self._date(slot, packet.ts_trade)) if counts else None
         if opening is not None and line.subscribed_wall < opening:
             size, passed = passed, 0.0
-        if known and not stale:
+        if not stale:
             slot.baseline, slot.date, slot.falls = packet.volume, date, []
         start = self._snapshot_start(record, slot, packet, now)
         self._begin_uptime(slot, record.stream_id, start, passed, record.mono_ns)

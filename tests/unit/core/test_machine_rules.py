@@ -356,6 +356,18 @@ class TestRule7Snapshots:
         assert sure(story.candle(1, 5))["volume"] == 2
         assert sure(story.candle(1, 5))["state"] == State.PARTIAL  # of its second we heard a part
 
+    def test_a_packet_without_volume_is_no_snapshot(self, story: Story) -> None:
+        """Kite's shortest packets have a price alone: they don't tell what passed while we were away."""
+        story.kite(1).trade(1, 5, 101, 1010).at(9).disconnect(1).at(30).connect(2, KITE, subscription(1))
+        story.frame(2, packet(1, price=101)).at(32).frame(2, packet(1, price=101))
+        story.trade(1, 35, 102, 1100, stream=2).trade(1, 36, 103, 1103, stream=2).pass_to(40)
+
+        assert sure(story.candle(1, 35))["volume"] == 0
+        assert sure(story.candle(1, 35))["flags"] == Flag.SIZE_UNKNOWN
+        assert sure(story.candle(1, 36))["volume"] == 3
+        assert story.gaps(1) == [PREOPEN_GAP, (5.0, 36.0, "disconnect", 90.0)]
+        assert story.coverage(1) == [(1.0, 5.0), (36.0, math.inf)]
+
     def test_after_a_mute_spell_the_next_packet_is_a_snapshot_again(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010).at(25).silence(1)
         story.at(30).frame(1, packet(1, t=24, x=30, price=101, volume=1050))

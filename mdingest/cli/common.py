@@ -22,27 +22,32 @@ DATABASE_ONLY = ("alerts", "providers")
 class AddCommand(Protocol):
     """Adds a command and gives its parser."""
 
-    def __call__(self, name: str, text: str) -> ArgumentParser:
-        """``text`` is one line."""
+    def __call__(self, name: str, text: str, *, configured: bool = True) -> ArgumentParser:
+        """``text`` is one line; ``configured``: see `everywhere`."""
         ...
 
 
-def everywhere() -> ArgumentParser:
+def everywhere(*, configured: bool = True) -> ArgumentParser:
     """Options that may stand before or behind the command.
 
     A value that was not given is absent, so that the command does not undo what stood before it.
+    ``configured`` False: the command reads no configuration, so its help does not offer one.
     """
     options = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     group = options.add_argument_group("options of every command")
     group.add_argument(
         "--config",
         metavar="PATH",
-        help="default: $MDINGEST_CONFIG, else config/config.yaml, else built-in defaults",
+        help="default: $MDINGEST_CONFIG, else config/config.yaml, else built-in defaults"
+        if configured
+        else SUPPRESS,
     )
     group.add_argument(
         "--database",
         metavar="URL",
-        help="default: $MDINGEST_DATABASE, else database.url of the configuration",
+        help="default: $MDINGEST_DATABASE, else database.url of the configuration"
+        if configured
+        else SUPPRESS,
     )
     group.add_argument("--log-format", choices=("console", "json"), help="default: console on a terminal")
     group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: info")

@@ -10,7 +10,8 @@ _BAR = 30
 
 def add(command: AddCommand) -> None:
     """The commands of this group."""
-    copy = command("copy", "a SQLite database into PostgreSQL, verified; may be broken off and repeated")
+    said = "a SQLite database into PostgreSQL, verified; may be broken off and repeated"
+    copy = command("copy", said, configured=False)
     copy.add_argument("--from", required=True, metavar="URL", dest="source", help="sqlite:///path")
     copy.add_argument("--to", required=True, metavar="URL", dest="target", help="postgresql://user@host/name")
     copy.set_defaults(handler=_copy)

@@ -31,7 +31,7 @@ class _WithFaults(RawDescriptionHelpFormatter):
 
 def add(command: AddCommand) -> None:
     """The commands of this group."""
-    mock = command("mock", "a broker simulator that real client libraries can talk to")
+    mock = command("mock", "a broker simulator that real client libraries can talk to", configured=False)
     mock.formatter_class, mock.epilog = _WithFaults, _FAULTS
     mock.add_argument("broker", choices=("kite", "upstox"), help=f"upstox: {NOT_YET}")
     mock.add_argument("--host", type=_host, default="127.0.0.1")

@@ -50,10 +50,9 @@ def parser() -> ArgumentParser:
     top.add_argument("--version", action="version", version=f"mdingest {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
-    def command(name: str, text: str) -> ArgumentParser:
-        return commands.add_parser(
-            name, help=text, description=text, parents=[everywhere()], allow_abbrev=False
-        )
+    def command(name: str, text: str, *, configured: bool = True) -> ArgumentParser:
+        options = everywhere(configured=configured)
+        return commands.add_parser(name, help=text, description=text, parents=[options], allow_abbrev=False)
 
     for group in _GROUPS:
         group.add(command)

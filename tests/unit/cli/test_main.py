@@ -60,6 +60,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"    {command} " in said
 
 
+@pytest.mark.parametrize(("command", "told"), [("copy", 0), ("mock", 0), ("status", 2)])
+def test_help_offers_no_configuration_to_a_command_that_reads_none(
+    command: str, told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+
+    said = capsys.readouterr().out
+    assert ("--config" in said) + ("--database" in said) == told
+    assert "--log-level" in said
+
+
 def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys\n"

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from mdingest.core.events import CANDLE, Candles
+from mdingest.core.events import CANDLE, OPEN_END, Candles
 from mdingest.core.rank import BY_ID
 from mdingest.pipeline.replay import ReplayReport
 from mdingest.store.base import Store
 
 PAGE = 10_000
-_FIRST = 0
 
 
 async def compare(replayed: Store, stored: Store, report: ReplayReport, spans: list[tuple[int, int]]) -> None:
@@ -18,6 +17,7 @@ async def compare(replayed: Store, stored: Store, report: ReplayReport, spans: l
     source is counted, not compared: rank has replaced it.
     """
     ids = {instrument.symbol: instrument.id for instrument in await stored.instruments()}
+    first = min((low for low, _ in spans), default=OPEN_END)
     for row in await replayed.symbols():
         symbol = row.instrument.symbol
         if symbol not in ids:
@@ -25,14 +25,17 @@ async def compare(replayed: Store, stored: Store, report: ReplayReport, spans: l
             continue
         for interval_s, (_, last) in row.ranges.items():
             end = last + 1
-            while True:
-                ours = await replayed.candles(row.instrument.id, interval_s, _FIRST, end, PAGE)
-                if not len(ours):
-                    break
-                low, high = int(ours["ts"][0]) if len(ours) == PAGE else _FIRST, int(ours["ts"][-1]) + 1
-                theirs = await stored.candles(ids[symbol], interval_s, low, high, PAGE)
-                _compare(symbol, ours, theirs, report, spans)
+            while first < end:
+                ours = await replayed.candles(row.instrument.id, interval_s, first, end, PAGE)
+                theirs = await stored.candles(ids[symbol], interval_s, first, end, PAGE)
+                # A full page tells nothing of what lies before it, and history makes theirs the shorter one.
+                low = max(int(page["ts"][0]) if len(page) == PAGE else first for page in (ours, theirs))
+                _compare(symbol, _from(low, ours), _from(low, theirs), report, spans)
                 end = low
+
+
+def _from(low: int, rows: Candles) -> Candles:
+    return Candles(rows[rows["ts"] >= low])
 
 
 def _compare(

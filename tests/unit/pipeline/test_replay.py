@@ -17,6 +17,7 @@ from mdingest.core.control import (
 )
 from mdingest.core.instrument import Instrument
 from mdingest.core.records import Kind, Record
+from mdingest.pipeline import compare as compare_module
 from mdingest.pipeline import replay as replay_module
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.journal import Journal
@@ -25,6 +26,7 @@ from mdingest.pipeline.writer import coalesce
 from mdingest.store import open_store
 from mdingest.store.base import Store, Transaction
 from mdingest.store.migrate import migrate
+from tests.support.rows import RELIANCE, candle, ns, transaction
 from tests.support.tapes import EPOCH, S
 from tests.unit.pipeline.test_aggregate import make
 
@@ -120,6 +122,42 @@ async def test_a_replay_equals_itself(pair: tuple[Path, Store, Store]) -> None:
     await compare(again, stored, report, spans)
     assert report.compared == report.rows > 10
     assert (report.differences, report.not_comparable) == (0, [])
+
+
+@pytest.mark.parametrize("missed", [[], [6]], ids=["all are stored", "one is not"])
+async def test_what_history_put_between_hides_no_stored_row(
+    store_at: Opened, monkeypatch: pytest.MonkeyPatch, missed: list[int]
+) -> None:
+    """What fills holes makes a page of stored rows reach less far back than one of replayed rows."""
+    monkeypatch.setattr(compare_module, "PAGE", 4)
+    again, stored = await store_at("again.db"), await store_at("stored.db")
+    for store in (again, stored):
+        await store.ensure_instruments([RELIANCE])
+    live = range(0, 60, 3)
+    await again.commit(transaction(candles=[candle(n) for n in live]))
+    rows = [candle(n) for n in live if n not in missed]
+    rows += [candle(n, source="csv") for n in range(60) if n not in live]
+    await stored.commit(transaction(candles=rows))
+    report = ReplayReport("of rows")
+    await compare(again, stored, report, [(ns(0), ns(60))])
+    assert (report.compared, report.differences) == (len(live) - len(missed), len(missed))
+    assert all("replayed but not stored" in one for one in report.differing)
+
+
+async def test_a_stored_row_that_no_replay_gives_is_found_before_all_others(
+    store_at: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_module, "PAGE", 4)
+    again, stored = await store_at("again.db"), await store_at("stored.db")
+    for store in (again, stored):
+        await store.ensure_instruments([RELIANCE])
+    await again.commit(transaction(candles=[candle(50)]))
+    await stored.commit(transaction(candles=[candle(n) for n in (1, 2, 50)]))
+    await stored.commit(transaction(candles=[candle(n, source="csv") for n in range(30, 40)]))
+    report = ReplayReport("of rows")
+    await compare(again, stored, report, [(ns(2), ns(60))])
+    assert (report.compared, report.differences) == (1, 1)
+    assert "stored but not replayed" in report.differing[0]
 
 
 @pytest.mark.parametrize("column", ["open", "high", "close", "volume", "trades", "state", "flags"])

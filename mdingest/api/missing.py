@@ -73,7 +73,7 @@ def missing(
         found += _told(alone, [gap for gap in gaps if gap.source == source and gap.cause in _WITHIN_UPTIME])
     explained = union([*retained, *((hole.start, hole.end) for hole in told), settling])
     found += [Missing(*hole, UNRECORDED) for hole in subtract(uncovered, explained)]
-    return _joined(found)
+    return joined(found)
 
 
 def _told(spans: Sequence[Span], gaps: Iterable[GapRow]) -> list[Missing]:
@@ -115,17 +115,34 @@ def overlaps(holes: Sequence[Missing], start: int, end: int) -> bool:
     return first < len(holes) and holes[first].start < end
 
 
+def lost_ns(holes: Sequence[Missing], start: int, end: int) -> int:
+    """How much of ``[start, end)`` is in ``holes`` (ascending, disjoint)."""
+    return sum(hole.end - hole.start for hole in within(holes, [(start, end)]))
+
+
 def clipped(holes: Iterable[Missing], start: int, end: int) -> list[Missing]:
     """The parts of holes inside ``[start, end)``."""
     inside = (Missing(max(hole.start, start), min(hole.end, end), hole.cause) for hole in holes)
     return [hole for hole in inside if hole.start < hole.end]
 
 
-def _joined(holes: list[Missing]) -> list[Missing]:
-    joined: list[Missing] = []
+def within(holes: Sequence[Missing], spans: Iterable[Span]) -> list[Missing]:
+    """The parts of holes (ascending, disjoint) inside ``spans`` (the same)."""
+    found: list[Missing] = []
+    for start, end in spans:
+        for at in range(bisect_right(holes, start, key=_END), len(holes)):
+            if holes[at].start >= end:
+                break
+            found.append(Missing(max(holes[at].start, start), min(holes[at].end, end), holes[at].cause))
+    return found
+
+
+def joined(holes: Iterable[Missing]) -> list[Missing]:
+    """Sorted, touching ones of one cause joined."""
+    whole: list[Missing] = []
     for hole in sorted(holes):
-        if joined and joined[-1].end == hole.start and joined[-1].cause == hole.cause:
-            joined[-1] = joined[-1]._replace(end=hole.end)
+        if whole and whole[-1].end == hole.start and whole[-1].cause == hole.cause:
+            whole[-1] = whole[-1]._replace(end=hole.end)
         else:
-            joined.append(hole)
-    return joined
+            whole.append(hole)
+    return whole

@@ -1,20 +1,19 @@
 """A question for candles, answered with what is missing from the answer."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mdingest.api.missing import UNSETTLED_NS, Missing, clipped, missing, overlaps
+from mdingest.api.missing import UNSETTLED_NS, Missing, clipped, joined, overlaps
 from mdingest.api.rows import FORMING
-from mdingest.api.tails import Beside, Tail, Tails
-from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
+from mdingest.api.tails import Tail, Tails
+from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.events import Candles, State
-from mdingest.core.session import DAY_NS, SECOND_NS, Session
+from mdingest.core.session import DAY_NS, SECOND_NS
+from mdingest.core.spans import subtract, union
 
 _LIVELY_NS = 60 * SECOND_NS
-_STALE_NS = 60 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,24 +35,21 @@ class Reading:
         now: Callable[[], int],
         forming: Callable[[int, int], Candles] | None = None,
     ) -> None:
-        self._reader = reader
         self._tables = tables
         self._tails = Tails(reader, tables, forming)
         self._now = now
-        self._forgotten: dict[int, int] = {}
-        self._forgotten_at = EARLIEST
 
     async def read(self, wanted: Wanted) -> Found:
         """Raises StoreUnavailable."""
-        tail = await self._tails.last(wanted)
         now = self._now() // SECOND_NS * SECOND_NS  # a hole that lasts ends at a time that can be read
+        tail = await self._tails.last(wanted, now)
         start, end = self._range(wanted, tail, now)
         if not tail.made.any():
-            holes, _ = await self._missing(wanted, start, end, now, tail.beside)
+            holes, _ = await self._missing(wanted, start, end, now, tail)
         else:
             first, last = int(tail.starts[0]), int(tail.ends[-1])
             low, high = min(start, first), min(max(end, last), now)
-            holes, heard_until = await self._missing(wanted, low, high, now, tail.beside)
+            holes, heard_until = await self._missing(wanted, low, high, now, tail)
             judged = _judged(tail, self._last_trades(wanted, tail), holes, heard_until, now)
             tail = tail._replace(candles=judged)
         if tail.made.any() or len(tail.candles) > wanted.limit:
@@ -85,41 +81,21 @@ class Reading:
         return [inside[-1][1] if inside else end for inside, end in zip(windows, ends, strict=True)]
 
     async def _missing(
-        self, wanted: Wanted, start: int, end: int, now: int, beside: Beside
+        self, wanted: Wanted, start: int, end: int, now: int, tail: Tail
     ) -> tuple[list[Missing], int]:
-        """Holes in ``[start, end)``, and until when anybody listened live."""
+        """Holes in ``[start, end)``, and until when anybody listened live.
+
+        Of coarsened candles, what is missing from what they were made of; between them, from the series.
+        """
         if start >= end:
             return [], EARLIEST
-        table = self._tables.around(wanted.instrument, start, end)
-        sessions = (Session.REGULAR,) if wanted.hides_sessions else None
-        if not beside.start <= start <= end <= beside.end:
-            beside = await self._beside(wanted.instrument.id, start, end)
-        # history of days says nothing about minutes; that of minutes is what days are made of
-        coverage = [row for row in beside.coverage if row.interval_s <= wanted.interval.seconds]
-        holes = missing(
-            table.windows_between(start, end, sessions),
-            coverage,
-            beside.gaps,
-            interval_s=wanted.interval.seconds,
-            settling=(now - UNSETTLED_NS, LATEST),
-            forgotten=await self._dropped(now),
-        )
-        live = (row.end_ns for row in coverage if row.interval_s == 0)
-        return holes, max(live, default=EARLIEST)
-
-    async def _dropped(self, now: int) -> dict[int, int]:
-        """How far back retention has reached; it goes on once an hour."""
-        if abs(now - self._forgotten_at) > _STALE_NS:
-            self._forgotten = await self._reader.upkeep.forgotten()
-            self._forgotten_at = now
-        return self._forgotten
-
-    async def _beside(self, instrument_id: int, start: int, end: int) -> Beside:
-        """Where what was read with the candles does not reach: a day without any, a day's first hours."""
-        coverage, gaps = await asyncio.gather(
-            self._reader.coverage(instrument_id, start, end), self._reader.gaps(instrument_id, start, end)
-        )
-        return Beside(start, end, coverage, gaps)
+        record = self._tails.record
+        beside = await record.reaching(tail.beside, wanted.instrument.id, start, end)
+        made = union(zip(tail.starts[tail.made].tolist(), tail.ends[tail.made].tolist(), strict=True))
+        between = subtract(record.windows(wanted, start, end), made)
+        holes = await record.holes(between, beside, wanted.interval, now)
+        live = (row.end_ns for row in beside.coverage if row.interval_s == 0)
+        return joined([*clipped(tail.holes, start, end), *holes]), max(live, default=EARLIEST)
 
 
 def _judged(tail: Tail, last_trades: list[int], holes: list[Missing], heard_until: int, now: int) -> Candles:
@@ -144,4 +120,13 @@ def _shown(wanted: Wanted, tail: Tail) -> Tail:
     kept = np.flatnonzero(grown | wanted.forming)
     at = kept[-wanted.limit :]
     cut = tail.cut or len(kept) > wanted.limit
-    return Tail(Candles(tail.candles[at]), tail.starts[at], tail.ends[at], tail.made[at], cut, tail.beside)
+    return Tail(
+        Candles(tail.candles[at]),
+        tail.starts[at],
+        tail.ends[at],
+        tail.made[at],
+        tail.lacks[at],
+        cut,
+        tail.beside,
+        tail.holes,
+    )

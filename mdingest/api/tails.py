@@ -1,7 +1,8 @@
 """The last candles of a range: stored rows, and longer candles coarsened out of shorter ones.
 
-A stored row of the asked interval beats a coarsened one. Rows are read backwards, page by
-page, and no question looks at more than `SCAN_ROWS` of them.
+A stored row of the asked interval beats a coarsened one. What is stored in several lengths is
+coarsened from each until one has all of it; of a bucket the finest that lacks least is shown.
+Rows are read backwards, page by page, and of no length more than `SCAN_ROWS` for one question.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mdingest.api.missing import Missing, joined, lost_ns, within
+from mdingest.api.record import Beside, Record
 from mdingest.api.rows import FORMING
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.candles import coarsen
@@ -18,7 +21,7 @@ from mdingest.core.events import CANDLE, Candles, State
 from mdingest.core.interval import DAY, MINUTE, SECOND, WEEK, Buckets, Interval, buckets
 from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, Session, SessionTable
-from mdingest.store.base import CoverageRow, GapRow
+from mdingest.core.spans import Span, intersect, subtract, union
 
 SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
@@ -33,15 +36,6 @@ _OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where there are no minutes
 Times = NDArray[np.int64]
 
 
-class Beside(NamedTuple):
-    """All coverage and gaps that overlap ``[start, end)``, UTC ns: read together with the candles."""
-
-    start: int
-    end: int
-    coverage: list[CoverageRow]
-    gaps: list[GapRow]
-
-
 class Tail(NamedTuple):
     """Candles, ascending, the instants each covers, and whether older ones were left out."""
 
@@ -49,13 +43,15 @@ class Tail(NamedTuple):
     starts: Times
     ends: Times
     made: NDArray[np.bool_]  # coarsened just now, as opposed to stored
+    lacks: Times  # ns missing from what each was made of, 0 while it grows; -1: it is stored
     cut: bool
     beside: Beside
+    holes: list[Missing]  # in what coarsened ones were made of
 
 
 _NONE = np.empty(0, np.int64)
 _UNREAD = Beside(LATEST, EARLIEST, [], [])
-_NOTHING = Tail(Candles(np.empty(0, CANDLE)), _NONE, _NONE, np.empty(0, np.bool_), cut=False, beside=_UNREAD)
+_NOTHING = Tail(Candles(np.empty(0, CANDLE)), _NONE, _NONE, np.empty(0, np.bool_), _NONE, False, _UNREAD, [])
 
 
 class Tails:
@@ -67,9 +63,10 @@ class Tails:
         self._reader = reader
         self._tables = tables
         self._forming = forming
+        self.record = Record(reader, tables)
 
-    async def last(self, wanted: Wanted) -> Tail:
-        """The answer; coarsened candles don't know yet whether anything is missing from them.
+    async def last(self, wanted: Wanted, now: int) -> Tail:
+        """The answer; the states of coarsened candles are for the caller to give.
 
         A bucket that has a forming part, or may get one, is for the caller to judge; where those are
         not wanted there are up to two candles more than the limit.
@@ -79,12 +76,24 @@ class Tails:
         stored = await self._stored(wanted) if interval.seconds in _STORED_S else _NOTHING
         if interval == SECOND or (interval == MINUTE and len(stored.candles)):
             return stored
-        made = _NOTHING
+        tails = [stored]
         for base in [DAY] if interval == WEEK else _bases(interval):
-            made = await self._coarsened(wanted, base)
+            if base == SECOND and len(tails) > 1:  # minutes are made of them
+                continue
+            made = await self._coarsened(wanted, base, now)
             if len(made.candles):
-                break
-        return self._overlaid(wanted, stored, made) if len(stored.candles) else made
+                tails.append(made)
+                if self._answers(wanted, made, stored, now):
+                    break
+        return self._overlaid(wanted, tails)
+
+    def _answers(self, wanted: Wanted, made: Tail, stored: Tail, now: int) -> bool:
+        """Whether no other length could add anything to what was coarsened out of one."""
+        if wanted.start_ns is None and not made.cut:
+            return False
+        growing = [(start, end) for start, end in _spans(made) if self._grows(wanted, end, now)]
+        holes = [(hole.start, hole.end) for hole in made.holes]
+        return not subtract(holes, union([*_spans(stored), *growing]))
 
     async def _stored(self, wanted: Wanted) -> Tail:
         """Rows of the interval as they are, without those of hidden sessions."""
@@ -111,9 +120,11 @@ class Tails:
             rows = _joined(rows, _shown(wanted, Candles(fresh)))
         cut = more or len(rows) > wanted.limit
         rows = Candles(rows[-wanted.limit :])
-        return Tail(rows, *self._covered(wanted, rows["ts"]), np.zeros(len(rows), np.bool_), cut, beside)
+        lacks = np.full(len(rows), -1)
+        covered = self._covered(wanted, rows["ts"])
+        return Tail(rows, *covered, np.zeros(len(rows), np.bool_), lacks, cut, beside, [])
 
-    async def _coarsened(self, wanted: Wanted, base: Interval) -> Tail:
+    async def _coarsened(self, wanted: Wanted, base: Interval, now: int) -> Tail:
         """Candles of ``wanted`` out of those of ``base``."""
         interval, most = wanted.interval, _most(wanted)
         # A day's name and the instants it covers lie up to a day apart.
@@ -126,10 +137,10 @@ class Tails:
             limit=min((most + 2) * _per_bucket(interval, base), _PAGE_ROWS),
             all_sessions=not wanted.hides_sessions,
         )
-        rows, scanned, beside = _NOTHING.candles, 0, None
+        rows, scanned, parts = _NOTHING.candles, 0, []
         while True:
-            page = await (self.last(ask) if base == DAY else self._stored(ask))
-            beside = beside or page.beside
+            page = await (self.last(ask, now) if base == DAY else self._stored(ask))
+            parts.append(page)
             rows = _joined(page.candles, rows)
             scanned += len(page.candles)
             if not len(rows):
@@ -148,13 +159,50 @@ class Tails:
         cut = page.cut or len(made) > most
         made = Candles(made[-most:])
         made["session"] = self._sessions(wanted, made["ts"])
-        return Tail(made, of.starts[at], of.ends[at], np.ones(len(made), np.bool_), cut, beside)
+        coarse = np.ones(len(made), np.bool_)
+        tail = Tail(
+            made, of.starts[at], of.ends[at], coarse, np.zeros(len(made), np.int64), cut, parts[0].beside, []
+        )
+        return await self._weighed(wanted, tail, base, parts, now) if len(made) else tail
 
-    def _overlaid(self, wanted: Wanted, stored: Tail, made: Tail) -> Tail:
-        """Both, and where both have a candle the stored one."""
-        tails = [tail for tail in (stored, made) if len(tail.candles)]
+    async def _weighed(self, wanted: Wanted, tail: Tail, base: Interval, parts: list[Tail], now: int) -> Tail:
+        """The tail, knowing what of the asked range is missing from what it was made of, up to now."""
+        first, last = int(tail.starts[0]), int(tail.ends[-1])
+        low = first if wanted.start_ns is None or tail.cut else min(first, wanted.start_ns)
+        high = min(max(wanted.end_ns, last), now)
+        beside = await self.record.reaching(tail.beside, wanted.instrument.id, low, high)
+        windows = self.record.windows(wanted, low, high)
+        if base == DAY:
+            holes = await self._holes_of_days(windows, beside, parts, now)
+        else:
+            holes = await self.record.holes(windows, beside, base, now, stored=True)
+        lacks = [
+            0 if self._grows(wanted, end, now) else lost_ns(holes, start, end) for start, end in _spans(tail)
+        ]
+        return tail._replace(lacks=np.array(lacks, np.int64), beside=beside, holes=holes)
+
+    async def _holes_of_days(
+        self, windows: list[Span], beside: Beside, parts: list[Tail], now: int
+    ) -> list[Missing]:
+        """Of days each by itself: coarsened ones know theirs, and where none is, nothing may have traded."""
+        made = union(span for part in parts for span in _spans(part, part.made))
+        stored = subtract(union(span for part in parts for span in _spans(part, ~part.made)), made)
+        holes = within(joined(hole for part in parts for hole in part.holes), intersect(windows, made))
+        holes += await self.record.holes(intersect(windows, stored), beside, DAY, now, stored=True)
+        rest = subtract(subtract(windows, made), stored)
+        return joined(holes + await self.record.holes(rest, beside, DAY, now))
+
+    def _grows(self, wanted: Wanted, end: int, now: int) -> bool:
+        """Whether anything can still trade before ``end``: a day of NSE is over before midnight."""
+        return end > now and bool(self.record.windows(wanted, now, end))
+
+    def _overlaid(self, wanted: Wanted, tails: list[Tail]) -> Tail:
+        """All, and of each bucket the first of those that lack least."""
+        tails = [tail for tail in tails if len(tail.candles)]
+        if not tails:
+            return _NOTHING
         names = np.concatenate([tail.candles["ts"] for tail in tails])
-        order = np.argsort(names, kind="stable")
+        order = np.lexsort((np.concatenate([tail.lacks for tail in tails]), names))
         order = order[np.append(True, np.diff(names[order]) != 0)]
         # Before the first candle of a tail that was cut, its candles are absent by our doing.
         low = max((int(tail.candles["ts"][0]) for tail in tails if tail.cut), default=EARLIEST)
@@ -162,10 +210,15 @@ class Tails:
         most = _most(wanted)
         cut = any(tail.cut for tail in tails) or len(order) > most
         at = order[-most:]
-        columns = (np.concatenate(column)[at] for column in zip(*(tail[:4] for tail in tails), strict=True))
-        candles, starts, ends, coarse = columns
+        of = np.repeat(np.arange(len(tails)), [len(tail.candles) for tail in tails])[at]
+        columns = (np.concatenate(column)[at] for column in zip(*(tail[:5] for tail in tails), strict=True))
+        candles, starts, ends, coarse, lacks = columns
         beside = min((tail.beside for tail in tails), key=lambda beside: beside.start)
-        return Tail(Candles(candles), starts, ends, coarse, cut, beside)
+        shown = Tail(Candles(candles), starts, ends, coarse, lacks, cut, beside, [])
+        chosen = [
+            within(tail.holes, union(_spans(shown, coarse & (of == n)))) for n, tail in enumerate(tails)
+        ]
+        return shown._replace(holes=joined(hole for holes in chosen for hole in holes))
 
     def _covered(self, wanted: Wanted, names: Times) -> tuple[Times, Times]:
         """The instants covered by candles of these names."""
@@ -184,6 +237,11 @@ class Tails:
         if wanted.interval.is_daily_or_longer or not len(names):
             return np.full(len(names), Session.REGULAR, np.uint8)
         return self._tables.around(wanted.instrument, int(names[0]), int(names[-1])).session_of(names)
+
+
+def _spans(tail: Tail, which: NDArray[np.bool_] | slice = slice(None)) -> list[Span]:
+    """The instants that candles cover."""
+    return list(zip(tail.starts[which].tolist(), tail.ends[which].tolist(), strict=True))
 
 
 def _most(wanted: Wanted) -> int:

@@ -242,6 +242,7 @@ async def test_seconds_that_history_covers_are_still_missing(
     api: Api[FakeReader], reader: FakeReader
 ) -> None:
     reader.add(candles(OPEN, 3, 1))
+    reader.add(candles(OPEN, 1))
     reader.hear(OPEN, CLOSE, source="yfinance", interval_s=60)
 
     ask = "&start=2026-11-20T03:45:00Z&end=2026-11-20T03:45:03Z"

@@ -124,7 +124,7 @@ def _requests(args: Namespace) -> "tuple[Config, list[Wanted]]":
 def _code(symbols: "list[SymbolReport]") -> int:
     if all(said.failures and not said.rows for said in symbols):
         return _FAILED
-    return _INCOMPLETE if any(said.failed for said in symbols) else _DONE
+    return _INCOMPLETE if any(said.failed or said.out_of_reach for said in symbols) else _DONE
 
 
 def summary(reports: "list[Report]") -> dict[str, Any]:
@@ -150,7 +150,11 @@ def summary(reports: "list[Report]") -> dict[str, Any]:
         for said in symbols
     ]
     totals = {key: sum(getattr(said, key) for said in symbols) for key in ("rows", "changed", "rejected")}
-    return {"symbols": rows, **totals, "failed": [said.symbol for said in symbols if said.failed]}
+    return {
+        "symbols": rows,
+        **totals,
+        "failed": [said.symbol for said in symbols if said.failed or said.out_of_reach],
+    }
 
 
 def _print_plan(reports: "list[Report]") -> None:

@@ -83,7 +83,9 @@ def summary(report: SymbolReport) -> str:
     if report.failures and not report.rows:
         return f"{head} failed"
     if not report.requests:
-        return f"{head} nothing to fetch, everything is covered"
+        if report.beyond:
+            return f"{head} nothing to fetch: {report.provider} has none of what is missing"
+        return f"{head} nothing to fetch: what has settled is stored"
     said = [f"{report.rows:,} candles read"]
     if report.rows:
         said.append(
@@ -106,6 +108,8 @@ def complaints(report: SymbolReport) -> Iterator[str]:
     yield from report.rejects
     for failure in report.failures:
         yield f"mdingest: {report.symbol}: {failure}"
+    if report.out_of_reach:
+        yield f"mdingest: {report.symbol}: {report.out_of_reach}"
 
 
 def on_terminal(*, quiet: bool) -> Bars:

@@ -17,14 +17,18 @@ from typing import Any, TextIO
 
 import pytest
 
+from mdingest.app.scheduling import outcome_of
 from mdingest.cli import main
+from mdingest.cli.backfill import _code
+from mdingest.cli.backfill import summary as machine_readable
 from mdingest.cli.bars import Bars, complaints, summary
 from mdingest.core.interval import Interval
 from mdingest.core.session import DAY_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable, TransientError
-from mdingest.pipeline.history import Backfill, Chain, Order, SymbolReport
+from mdingest.pipeline.history import Backfill, Chain, Order, Report, SymbolReport
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.limits import Pace, Sparing
+from mdingest.pipeline.upkeep.schedule import Outcome
 from mdingest.providers.csvfile import CsvHistory, CsvOptions
 from mdingest.providers.history import Capabilities, History, Hours, Limits, Reach
 from mdingest.store import open_store
@@ -173,6 +177,29 @@ class TestANetworkProvider:
 
         assert "0.5 times" in said.failures[0]
 
+    async def test_what_is_further_back_than_the_provider_goes_is_told(self, db: Database) -> None:
+        history = ScriptedHistory(Capabilities({60: Reach(depth_s=86_400)}, settle_s=60))
+
+        said = await fetched(db, history)
+
+        assert said.requests == []
+        assert summary(said) == "RELIANCE.NS 1m: nothing to fetch: kite has none of what is missing"
+        (complaint,) = complaints(said)
+        assert complaint.startswith(
+            "mdingest: RELIANCE.NS: 1m of 2026-11-20 to 2026-11-20 is missing, and kite "
+        )
+        assert complaint.endswith(" goes back to 2026-11-22 only: another provider may have it")
+        assert _code([said]) == 3
+        assert machine_readable([Report([said])])["failed"] == ["RELIANCE.NS"]
+        assert outcome_of(Report([said])) == Outcome("1 symbol, 0 candles are new or changed")
+
+    async def test_a_range_as_long_as_the_provider_goes_back_is_all_it_has(self, db: Database) -> None:
+        history = ScriptedHistory(Capabilities({60: Reach(depth_s=3 * 86_400 - 120)}, settle_s=60))
+
+        said = await fetched(db, history)
+
+        assert (said.rows, said.out_of_reach, _code([said])) == (8, "", 0)
+
     async def test_a_refusal_for_now_is_tried_again(
         self, db: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -295,6 +322,13 @@ class TestSeveralProviders:
         assert [one.provider for one in said] == ["yfinance", "kite", "yfinance"]
         assert (said[-1].rows, [one.failures for one in said]) == (10, [[], [], []])
         assert self.waited == [60.0]
+
+    async def test_what_another_has_is_not_out_of_reach(self, db: Database) -> None:
+        shallow = ScriptedHistory(Capabilities({60: Reach(depth_s=86_400)}, settle_s=60))
+
+        first, second = await self.both(db, shallow, ScriptedHistory(NETWORK))
+
+        assert (first.out_of_reach, second.rows, _code([first, second])) == ("", 10, 0)
 
     async def test_its_own_wish_is_known_before_it_is_asked_in_a_hurry(self) -> None:
         pace = Pace(Limits(), lambda: 100.0)
@@ -640,7 +674,7 @@ def test_elsewhere_there_is_a_line_a_symbol() -> None:
     bars.advanced("TCS.NS", 0.5, 1_000)
     bars.finished(SymbolReport("TCS.NS", "1m", "kite"))
 
-    assert out.getvalue() == "TCS.NS 1m: nothing to fetch, everything is covered\n"
+    assert out.getvalue() == "TCS.NS 1m: nothing to fetch: what has settled is stored\n"
 
 
 def test_a_failed_symbol_says_so() -> None:

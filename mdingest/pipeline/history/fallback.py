@@ -57,7 +57,7 @@ class Chain:
                 failed += [(span, f"{backfill.name}: {why}") for span in said.left]
                 taken_over = f"{turns[at + 1].name} is asked for the rest"
                 said.notes += [f"{backfill.name}: {text}; {taken_over}" for text in said.failures]
-                said.failures = []
+                said.failures, said.out_of_reach = [], ""
                 order = replace(order, start_ns=left[0][0], end_ns=left[-1][1], only=left)
                 progress.finished(said)
                 continue

@@ -16,6 +16,7 @@ class SymbolReport:
     requests: list[str] = field(default_factory=list)  # done, or with --dry-run planned
     planned: list[Span] = field(default_factory=list)  # ranges, UTC ns
     beyond: list[Span] = field(default_factory=list)  # missing, and further back than the provider goes
+    out_of_reach: str = ""  # that of ``beyond``, in words, if nobody else is asked for it
     rows: int = 0  # good ones that were read
     changed: int = 0  # candles that are new or say something else now
     rejected: int = 0

@@ -83,7 +83,7 @@ class BhavcopyHistory:
         if market is None or day is None:
             raise PermanentError(_ELSEWHERE)
         remote = isinstance(reply.request, HttpRequest)
-        if remote and _is_absent(reply, day):
+        if remote and _is_absent(reply, page=_may_come(ask, day) or not day.known):
             yield _absent(ask, day, market, "there is no file")
             return
         file, name = _read(reply)
@@ -150,8 +150,11 @@ class BhavcopyHistory:
 _ELSEWHERE = "must end in .NS, .BO (shares), .NFO or .BFO (futures and options): others have no day file"
 
 
-def _is_absent(reply: Reply, day: TradeDay) -> bool:
-    """Whether the exchange has no file of a day. Raises TransientError if it says anything else."""
+def _is_absent(reply: Reply, *, page: bool) -> bool:
+    """Whether the exchange has no file of a day; ``page``: a web page says so too.
+
+    Raises TransientError if it says anything else.
+    """
     said = f"the exchange answered HTTP {reply.status}"
     if reply.status == _NOT_FOUND:
         return True
@@ -164,12 +167,16 @@ def _is_absent(reply: Reply, day: TradeDay) -> bool:
     if reply.status != OK:
         raise PermanentError(said)
     reply.body.seek(0)
-    return not day.known and reply.body.read(64).lstrip()[:1] == b"<"
+    return page and reply.body.read(64).lstrip()[:1] == b"<"
+
+
+def _may_come(ask: Ask, day: TradeDay) -> bool:
+    return ask.now_ns < day.end_ns + _PATIENCE_NS
 
 
 def _absent(ask: Ask, day: TradeDay, market: Market, why: str) -> Parsed:
     """A day without a file: no trade if it may have been a holiday, else an error."""
-    if ask.now_ns < day.end_ns + _PATIENCE_NS:
+    if _may_come(ask, day):
         raise NotYet(f"{market.name} {day.date}: {why}; it is not published yet")
     if day.known:
         raise PermanentError(

@@ -235,8 +235,9 @@ def test_the_archive_is_given_time_when_it_throttles(status: int, wait_s: float 
 def test_a_file_that_is_not_there_is_late_today_and_lost_later() -> None:
     day = D(2026, 11, 20)
 
-    with pytest.raises(NotYet, match="2026-11-20: there is no file; it is not published yet"):
-        parsed("", "XYZ.NS", day, status=404, now=day + dt.timedelta(days=1))
+    for body, status in (("", 404), ("<html>BSE</html>", 200)):
+        with pytest.raises(NotYet, match="2026-11-20: there is no file; it is not published yet"):
+            parsed(body, "XYZ.BO", day, status=status, now=day + dt.timedelta(days=1))
     with pytest.raises(PermanentError, match="2026-11-20: there is no file"):
         parsed("", "XYZ.NS", day, status=404, now=day + dt.timedelta(days=3))
 

@@ -1,16 +1,18 @@
 """Requests of history over real sockets: replies as they come, and no secret in any text."""
 
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mdingest.errors import PermanentError, TransientError
-from mdingest.pipeline.history import fetch
+from mdingest.pipeline.history import fetch, kept
 from mdingest.pipeline.history.fetch import Fetcher
-from mdingest.providers.history import FileRequest, HttpRequest, Keep
+from mdingest.providers.history import FileRequest, HttpRequest, Keep, Reply
 
 
 async def _answer(request: web.Request) -> web.Response:
@@ -84,6 +86,22 @@ async def test_what_is_not_there_is_remembered_for_a_while_and_then_forgotten(
         async with fetcher.reply(requests[2]) as reply:
             assert reply.status == 404
         assert list(fetcher._absent) == [requests[2].url]
+
+
+def test_two_may_keep_the_same_reply_at_once(tmp_path: Path) -> None:
+    keep = Keep(tmp_path / "day.csv", 1 << 20)
+
+    class Meanwhile(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if not keep.path.exists():
+                kept.store(keep, Reply(FileRequest(keep.path), io.BytesIO(b"day")))
+            return super().read(size)
+
+    with structlog.testing.capture_logs() as said:
+        kept.store(keep, Reply(FileRequest(keep.path), Meanwhile(b"day")))
+
+    assert said == []
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"day.csv": b"day"}
 
 
 async def test_a_file_is_a_reply_too(tmp_path: Path) -> None:

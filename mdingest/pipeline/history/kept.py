@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def store(keep: Keep, reply: Reply) -> None:
 
     A disk that refuses is logged and costs another request later, nothing else.
     """
-    temporary = keep.path.with_name(f".{keep.path.name}.{os.getpid()}")
+    temporary = keep.path.with_name(f".{keep.path.name}.{uuid.uuid4().hex}")  # others may keep the same one
     try:
         keep.path.parent.mkdir(parents=True, exist_ok=True)
         reply.body.seek(0)
@@ -47,8 +48,9 @@ def _shrink(folder: Path, max_bytes: int) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                stat = entry.stat(follow_symlinks=False)
-                files.append((stat.st_mtime_ns, stat.st_size, entry.path))
+                with suppress(FileNotFoundError):  # another's temporary file, which has its name by now
+                    stat = entry.stat(follow_symlinks=False)
+                    files.append((stat.st_mtime_ns, stat.st_size, entry.path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
         if total <= max_bytes:

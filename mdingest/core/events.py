@@ -122,7 +122,7 @@ class Cause(IntEnum):
     UNDECODABLE = 7
     SHED = 8
     QUARANTINE = 9
-    TRADE_ID = 10  # ids of single trades skipped
+    TRADE_ID = 10  # the feed's own count does not join: a trade's id, or a day's volume that was corrected
     UNSUBSCRIBED = 11
     PARKED = 12
     JOURNAL_LOST = 13

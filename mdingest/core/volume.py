@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdingest.core.events import Flag
+from mdingest.core.events import Cause, Flag
 from mdingest.core.units import DAY_NS, NS
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Volume:
                 return 0.0
         baseline = float(columns["volume"][slot])
         if p.volume < baseline:
-            self._fell(p, slot, mono)
+            self._fell(p, slot, event, mono)
             return None
         if math.isnan(p.price) and p.volume > baseline:
             self._feed.counts["no_price"] += 1
@@ -141,8 +141,11 @@ class Volume:
         columns["volume"][slot] = 0.0
         columns["fall_n"][slot] = 0
 
-    def _fell(self, p: Packet, slot: int, mono: int) -> None:
-        """A smaller total: out of order, until enough of them in a row make it a correction."""
+    def _fell(self, p: Packet, slot: int, event: int, mono: int) -> None:
+        """A smaller total: out of order, until enough of them in a row make it a correction.
+
+        What was traded since the last packet that counted can't be told from the correction.
+        """
         feed, columns = self._feed, self._feed.slots
         feed.counts["out_of_order"] += 1
         if not columns["fall_n"][slot] or p.volume < columns["fall_volume"][slot]:
@@ -155,6 +158,10 @@ class Volume:
         feed.counts["corrections"] += 1
         columns["volume"][slot] = p.volume
         columns["fall_n"][slot] = 0
+        before = int(columns["event"][slot])
+        start, end = min(before, event) // NS * NS, (max(before, event) // NS + 1) * NS
+        feed.log.gap(slot, Cause.TRADE_ID, start, end, math.nan)
+        feed.log.mark(slot, start, end, partial=True)
         second = int(columns["mover"][slot])
         if second >= 0:
             feed.book.flag(slot, second, int(Flag.VOLUME_SUSPECT))

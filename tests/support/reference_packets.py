@@ -86,15 +86,11 @@ class ReferencePackets(ReferenceState):
                 since = event if clock is None else max(event, clock)
                 self._begin_uptime(slot, stream_id, floor(since) + S, NAN, mono)
         elif known and not joins:
-            start = floor(min(slot.trade_event, event))
-            end = floor(max(slot.trade_event, event)) + S
-            self._gap(slot, start, end, Cause.TRADE_ID, NAN)
-            self._mark(slot, start, end, partial=True)
+            self._doubt(slot, event, Cause.TRADE_ID)
         line.seen = True
         if packet.trade_id >= 0:
             slot.trade_id = packet.trade_id
-        slot.trade_event = event
-        self._accept(slot, packet)
+        self._accept(slot, packet, event)
         self._move(slot, packet, event, flags, packet.size, packet.price, packet.price)
 
     def _ordinary(
@@ -111,7 +107,7 @@ class ReferencePackets(ReferenceState):
         moves, size = self._moves(mono, slot, line, packet, event)
         if moves is None:
             return
-        self._accept(slot, packet)
+        self._accept(slot, packet, event)
         high = low = packet.price
         if extremes and moves:
             if packet.day_high > line.high:
@@ -149,7 +145,7 @@ class ReferencePackets(ReferenceState):
         if date > slot.date:
             slot.baseline, slot.date, slot.falls = 0.0, date, []
         if packet.volume < slot.baseline:
-            self._fell(mono, slot, packet.volume)
+            self._fell(mono, slot, packet.volume, event)
             return None, NAN
         size = packet.volume - slot.baseline
         if size > 0 and not priced:
@@ -157,7 +153,7 @@ class ReferencePackets(ReferenceState):
         slot.baseline, slot.falls = packet.volume, []
         return size > 0, size
 
-    def _fell(self, mono: int, slot: Slot, volume: float) -> None:
+    def _fell(self, mono: int, slot: Slot, volume: float, event: int) -> None:
         self.counts["out_of_order"] += 1
         if slot.falls and volume < slot.falls[-1][1]:
             slot.falls = []
@@ -165,6 +161,7 @@ class ReferencePackets(ReferenceState):
         if len(slot.falls) < CORRECTION_PACKETS or mono - slot.falls[0][0] < CORRECTION_NS:
             return
         slot.baseline, slot.falls = volume, []
+        self._doubt(slot, event, Cause.TRADE_ID)
         if slot.last_mover is not None:
             slot.suspect.add(slot.last_mover)
             self._mark(slot, slot.last_mover, slot.last_mover + S, flags=Flag.VOLUME_SUSPECT)
@@ -206,7 +203,7 @@ class ReferencePackets(ReferenceState):
                     NAN,
                     record.mono_ns,
                 )
-                self._accept(slot, packet)
+                self._accept(slot, packet, event)
                 if counts:
                     self._move(slot, packet, packet.ts_trade, 0, NAN, packet.price, packet.price)
         else:
@@ -242,7 +239,7 @@ class ReferencePackets(ReferenceState):
             slot.baseline, slot.date, slot.falls = packet.volume, date, []
         start = self._snapshot_start(record, slot, packet, now)
         self._begin_uptime(slot, record.stream_id, start, passed, record.mono_ns)
-        self._accept(slot, packet)
+        self._accept(slot, packet, event)
         if counts:
             flags = Flag.SIZE_UNKNOWN if math.isnan(size) else 0
             self._move(slot, packet, packet.ts_trade, flags, size, packet.price, packet.price)
@@ -256,7 +253,14 @@ class ReferencePackets(ReferenceState):
             bases.append(floor(packet.ts_exchange))
         return max(bases) + S
 
-    def _accept(self, slot: Slot, packet: Packet) -> None:
+    def _doubt(self, slot: Slot, event: int, cause: Cause) -> None:
+        """Both seconds, and all between: that of the last packet that counted, and of this one."""
+        seconds = sorted((floor(slot.last_event), floor(event)))
+        self._gap(slot, seconds[0], seconds[1] + S, cause, NAN)
+        self._mark(slot, seconds[0], seconds[1] + S, partial=True)
+
+    def _accept(self, slot: Slot, packet: Packet, event: int) -> None:
+        slot.last_event = event
         slot.trade_time = max(slot.trade_time, packet.ts_trade)
         slot.exchange_time = max(slot.exchange_time, packet.ts_exchange)
         if not math.isnan(packet.price):

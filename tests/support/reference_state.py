@@ -76,7 +76,7 @@ class Slot:
     price: float = NAN
     falls: list[tuple[int, float]] = field(default_factory=list)
     trade_id: int = -1
-    trade_event: int = 0
+    last_event: int = 0  # of the last packet that counted
     last_mover: int | None = None  # its second
     covered_until: int | None = None
     up_start: int | None = None

@@ -212,6 +212,19 @@ class TestRule6Size:
         assert sure(story.candle(1, 0, 60))["flags"] & Flag.VOLUME_SUSPECT
         assert story.ledger.counts["out_of_order"] == 3
 
+    def test_what_a_correction_swallowed_is_a_gap(self, story: Story) -> None:
+        """Minutes of a thin instrument pass before its new total is believed."""
+        story.kite(1).trade(1, 5, 101, 1500)
+        for at, volume in ((70, 1400), (130, 1401), (190, 1402)):
+            story.trade(1, at, 101, volume)
+        story.trade(1, 195, 102, 1405).trade(1, 245, 102, 1406).pass_to(303)
+
+        assert (5.0, 191.0, "trade_id", None) in story.gaps(1)
+        assert sure(story.candle(1, 0, 60))["state"] == State.PARTIAL  # told before
+        assert sure(story.candle(1, 180, 60))["state"] == State.PARTIAL
+        assert sure(story.candle(1, 195))["state"] == State.FINAL
+        assert sure(story.candle(1, 240, 60))["state"] == State.FINAL
+
     @pytest.mark.parametrize(
         "falls",
         [

@@ -167,6 +167,7 @@ class TestANetworkProvider:
         said = await fetched(db, ScriptedHistory(NETWORK))
 
         assert "closes are 0.5 times the stored ones (2026-11-20 to 2026-11-20)" in said.failures[0]
+        assert "or take this series into a database of its own (--database)" in said.failures[0]
         assert {close for _, close, _ in await stored(db)} == {200}
         assert (await fetched(db, ScriptedHistory(NETWORK))).requests
 

@@ -48,7 +48,9 @@ class Storing:
         if ratio is not None:
             raise PermanentError(
                 f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
-                "one of the two series is adjusted, and they can't be mixed; nothing of it was stored"
+                "one of the two series is adjusted, and they can't be mixed; nothing of it was stored",
+                "Ask a provider whose prices are like the stored ones, or take this series into a database "
+                "of its own (--database)",
             )
 
     async def write(self, ask: Ask, rows: Candles, spans: list[Span], said: SymbolReport) -> None:

@@ -118,6 +118,7 @@ class Series:
         self._forming = forming
         self._built = b""
         self._changes = changes
+        self._touched = LATEST  # by commits, since the last read that went well
         self._lock = asyncio.Lock()
         self._looked_ns = self._deep_ns = self._deep_before = _NEVER
         self._version = 0
@@ -154,15 +155,16 @@ class Series:
     async def _look(self) -> None:
         mono = self._mono()
         deep = mono - self._deep_ns >= _DEEP_NS
-        touched = LATEST
         if self._changes is not None:
-            touched = self._changes.take(self._wanted.instrument.id, self)
+            self._touched = min(self._touched, self._changes.take(self._wanted.instrument.id, self))
+        touched = self._touched
         if self._changes is not None and touched == LATEST and not deep:
             await self._glance()
         else:
             # Should the database not answer, everything is read once it does.
             self._deep_ns = _NEVER
             await self._read(self._depth if deep or touched != LATEST else _NEWEST, touched)
+            self._touched = LATEST
             self._deep_ns = mono if deep else self._deep_before
         self._looked_ns = mono
         self._deep_before = self._deep_ns

@@ -197,6 +197,19 @@ async def test_a_change_of_what_is_not_followed_says_so(reader: FakeReader) -> N
         assert await client.next("reload") == {"type": "reload"}
 
 
+async def test_a_change_of_what_is_not_followed_outlasts_a_database_that_is_down(reader: FakeReader) -> None:
+    changes = Changes()
+    async with served(reader, now=NOW, changes=changes) as api, listening(api) as client:
+        await client.next()
+
+        reader.down = True
+        changes.committed(transaction(candles=[tuple(candles(at("09:15:00"), 1)[0])]), 0.0)
+        assert await client.silent()
+        reader.down = False
+
+        assert await client.next("reload") == {"type": "reload"}
+
+
 async def test_those_who_look_at_the_same_share_one_look(reader: FakeReader) -> None:
     async with served(reader, now=NOW) as api, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(listening(api)) for _ in range(5)]

@@ -143,18 +143,18 @@ class Machine:
             self.last_stream = max(self.last_stream, stream_id)
         else:
             for stream in self._streams.values() if stream_id == 0 else self._of(stream_id):
-                self._stream_control(kind, stream, payload, wall, mono)
+                self._stream_control(kind, stream, payload, wall)
 
-    def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int, mono: int) -> None:
+    def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int) -> None:
         feed = self._feeds[stream.feed]
         if kind == Kind.SUBSCRIBE:
             subs = decode_subscribe(payload)
-            self._drop(stream, [sub.key for sub in subs], wall, mono)
+            self._drop(stream, [sub.key for sub in subs])
             for sub in subs:
                 index = self._table(sub.session_class)
                 stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall, stream.id))
         elif kind == Kind.UNSUBSCRIBE:
-            self._drop(stream, decode_keys(payload), wall, mono)
+            self._drop(stream, decode_keys(payload))
         elif kind in LOST:
             self._restart(stream, stream.heard, LOST[kind], wall)
         elif kind == Kind.DISCONNECT:
@@ -173,11 +173,11 @@ class Machine:
         feed.end_lines(stream.lines, heard, cause, stored_until=stored_until)
         feed.lines["subscribed"][stream.lines] = wall
 
-    def _drop(self, stream: Stream, keys: list[str], wall: int, mono: int) -> None:
-        """The stream carries these no more."""
+    def _drop(self, stream: Stream, keys: list[str]) -> None:
+        """The stream carries these no more, and was heard up to its last frame."""
         feed = self._feeds[stream.feed]
         lines = [line for key in keys if (line := stream.remove(key)) is not None]
-        feed.end_lines(lines, feed.clock.project(mono, wall), Cause.UNSUBSCRIBED)
+        feed.end_lines(lines, stream.heard, Cause.UNSUBSCRIBED)
         feed.free(lines)
 
     def _start(self, payload: bytes, mono: int) -> None:

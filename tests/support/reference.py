@@ -126,10 +126,9 @@ class Reference(ReferencePackets):
 
     def _drop(self, record: Record, keys: list[str]) -> None:
         stream = self.streams[record.stream_id]
-        now = self.clocks[stream.feed].projection(record.wall_ns, record.mono_ns)
         for instrument, line in list(stream.lines.items()):
             if line.sub.key in keys:
-                self._end_line(record.stream_id, instrument, floor(now), Cause.UNSUBSCRIBED)
+                self._end_line(record.stream_id, instrument, floor(stream.heard), Cause.UNSUBSCRIBED)
                 del stream.lines[instrument]
 
     def _end_stream(self, stream_id: int, cause: Cause, *, silence: bool) -> None:

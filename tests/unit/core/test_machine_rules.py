@@ -778,7 +778,7 @@ class TestRule11Coverage:
         assert story.gaps(1) == []
 
     def test_an_instrument_that_was_not_wanted_for_a_while_has_that_gap(self, story: Story) -> None:
-        story.kite(1, 2).trade(1, 5, 101, 1010).pass_to(10).unsubscribe(1, subscription(1))
+        story.kite(1, 2).trade(1, 5, 101, 1010).at(10).frame(1).unsubscribe(1, subscription(1))
         assert story.gaps(1) == [PREOPEN_GAP]
 
         story.at(50).subscribe(1, subscription(1))
@@ -786,6 +786,14 @@ class TestRule11Coverage:
 
         assert story.gaps(1) == [PREOPEN_GAP, (10.0, 51.0, "unsubscribed", 20.0)]
         assert story.coverage(1) == [(1.0, 10.0), (51.0, math.inf)]
+
+    def test_silence_before_an_unsubscription_is_not_claimed_as_heard(self, story: Story) -> None:
+        story.kite(1).trade(1, 5, 101, 1010)
+        for at in range(6, 26):
+            story.pass_to(at)
+        story.unsubscribe(1, subscription(1))
+
+        assert story.coverage(1) == [(1.0, 5.0)]
 
     def test_trade_ids_that_join_prove_that_nothing_was_missed(self, story: Story) -> None:
         coin = subscription(1, VolumeKind.TRADES)

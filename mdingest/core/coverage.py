@@ -140,6 +140,8 @@ class CoverageLog:
         c["cause"][slot] = cause
         # What the mark may meet, and what has movers already, stays in doubt even if the gap
         # turns out to be empty: a row must not depend on when it was published.
+        # Of a row that reaches beyond the end and has movers before it, that holds as well: for
+        # this the range may end before it begins.
         self._recent[slot] += [[until, max(closing, (int(c["top"][slot]) + 1) * NS)], [until, OPEN_END]]
         self._recent[slot].sort(key=lambda gap: gap[1])
         self._counted(slot)

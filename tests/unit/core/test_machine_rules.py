@@ -27,6 +27,8 @@ from tests.support.tapes import (
     PREOPEN_S,
     UPSTOX,
     Story,
+    Tape,
+    cut,
     ns,
     packet,
     subscription,
@@ -913,6 +915,24 @@ def test_what_passed_in_a_hole_of_the_log_lies_in_its_gap_however_early_the_stre
     assert sure(story.candle(1, 3))["flags"] == Flag.SIZE_UNKNOWN
     assert sure(story.candle(1, 5))["volume"] == 3
     assert story.gaps(1)[-1] == (PREOPEN_S + 6, 4.0, "journal_lost", 5_000.0)
+
+
+@pytest.mark.parametrize("steps", ["one batch", "one by one"])
+def test_a_minute_that_an_uptime_ended_in_is_partial_whenever_it_is_told(steps: str) -> None:
+    """Even if trade ids prove afterwards that nothing was missed: it may have been told before."""
+    tape = Tape()
+    tape.start().connect(1, BINANCE, subscription(1, VolumeKind.TRADES))
+    for at, number in ((5, 7), (65, 8)):
+        tape.at(at).frame(1, packet(1, t=at, x=at, price=100, size=1.0, trade_id=number))
+    tape.at(70).frame(1).disconnect(1).at(130).tick()
+    tape.connect(2, BINANCE, subscription(1, VolumeKind.TRADES))
+    tape.frame(2, packet(1, t=130, x=130, price=100, size=1.0, trade_id=9)).at(190).tick()
+    told = Story(Machine(CandleSettings()))
+    for step in cut(tape.entries, [] if steps == "one batch" else range(len(tape.entries))):
+        told.ledger.apply(told.machine.step(*step))
+
+    assert sure(told.candle(1, 60, 60))["state"] == State.PARTIAL
+    assert sure(told.candle(1, 120, 60))["state"] == State.FINAL
 
 
 def test_a_calendar_in_another_zone_takes_the_place_of_the_one_before() -> None:

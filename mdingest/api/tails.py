@@ -32,7 +32,7 @@ _HIDDEN[[Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE]] = True
 """By session code: whether intraday reads leave it out."""
 _STORED_S = frozenset((1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800))
 """Lengths that every store keeps; it refuses to be asked for others."""
-_OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where there are no minutes
+_OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where minutes lack something
 Times = NDArray[np.int64]
 
 

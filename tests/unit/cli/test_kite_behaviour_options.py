@@ -16,7 +16,7 @@ from mdingest.telemetry.clock import parse_clock
 
 def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    mock.add(lambda *_: parser)
+    mock.add(lambda *_, **__: parser)
     return parser.parse_args(["kite", *words])
 
 

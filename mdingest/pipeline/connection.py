@@ -9,6 +9,7 @@ gets into any of them. All times in this module are real seconds, whatever the c
 import asyncio
 import email.utils
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from mdingest.core import control
 from mdingest.core.control import Subscription
 from mdingest.core.records import Kind
 from mdingest.errors import JournalError, MdingestError, PermanentError, TransientError
+from mdingest.pipeline.backoff import Turnstile
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.pulse import LOOK_S, Pulse
 from mdingest.pipeline.tail import JournalFull
@@ -48,7 +50,7 @@ class Wire:
 
     open_timeout_s: float = 10.0
     close_timeout_s: float = 1.0
-    ping_s: float | None = 20.0  # our own pings; no pong for as long ends the connection
+    ping_s: float = 20.0  # to peers that may be silent; no pong for as long ends the connection
     max_frame_bytes: int = 4 << 20
 
 
@@ -69,6 +71,7 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
 
     Raises TransientError or PermanentError, without credentials.
     """
+    ping_s = wire.ping_s if math.isinf(protocol.silence_s) else None
     try:
         return await connect(
             protocol.url(subs),
@@ -78,8 +81,8 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
             compression=None,
             open_timeout=wire.open_timeout_s,
             close_timeout=wire.close_timeout_s,
-            ping_interval=wire.ping_s,
-            ping_timeout=wire.ping_s,
+            ping_interval=ping_s,
+            ping_timeout=ping_s,
             max_size=wire.max_frame_bytes,
             logger=_WIRE_LOG,
         )
@@ -138,6 +141,7 @@ class Connection:
         self._on_frame = on_frame
         self._subs: dict[str, Subscription] = {}  # what is wanted now
         self._talk = asyncio.Lock()  # what is said goes out in the order it was recorded
+        self._turns = Turnstile(protocol.spacing_s)
 
     async def run(self, subs: Sequence[Subscription]) -> None:
         """Record and answer until the stream ends, which it does by an error.
@@ -190,12 +194,15 @@ class Connection:
                 if remove:
                     keys = control.encode_keys([sub.key for sub in remove])
                     self._intake.add(Kind.UNSUBSCRIBE, self.stream_id, keys)
-                    for message in self._protocol.farewell(remove):
-                        await self._socket.send(message)
+                    await self._say(self._protocol.farewell(remove))
                 if add:
                     self._intake.add(Kind.SUBSCRIBE, self.stream_id, control.encode_subscribe(list(add)))
-                    for message in self._protocol.greeting(add):
-                        await self._socket.send(message)
+                    await self._say(self._protocol.greeting(add))
+
+    async def _say(self, messages: Sequence[str | bytes]) -> None:
+        for message in messages:
+            await self._turns.turn()
+            await self._socket.send(message)
 
     async def _listen(self) -> None:
         while True:
@@ -241,8 +248,7 @@ class Connection:
             self._intake.add(Kind.FRAME, self.stream_id, raw)
         self._on_frame(len(raw), heard)
         with suppress(ConnectionClosed):  # frames that came before the end are still to be read
-            for reply in heard.replies:
-                await self._socket.send(reply)
+            await self._say(heard.replies)
         if heard.reconnect:
             raise PeerLeft(heard.reconnect, at_once=True)
         if not heard.data and (why := self._pulse.dead(now)):
@@ -254,8 +260,7 @@ class Connection:
             return
         async with self._talk:
             with suppress(ConnectionClosed):
-                for message in self._protocol.greeting(list(self._subs.values())):
-                    await self._socket.send(message)
+                await self._say(self._protocol.greeting(list(self._subs.values())))
 
     def _record_silence(self) -> None:
         """What is missing begins at the last frame with data, whatever came since."""

@@ -86,7 +86,10 @@ class LiveProtocol(Protocol):
 
     feed: str  # name in candles.source
     resolution_ns: int  # step of the feed's exchange stamps
-    silence_s: float  # real seconds without any frame after which the socket is dead
+    silence_s: float
+    """Real seconds without any frame after which the socket is dead. inf: a peer with nothing to tell
+    sends none, so it is pinged; who beats by itself is not."""
+    spacing_s: float  # real seconds between two messages to it; 0: it takes them as they come
     answers: bool  # every subscription is answered with data, at any hour
     max_instruments: int  # per connection
     max_connections: int

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.pulse import Pulse
 from mdingest.providers.base import Heard
 from mdingest.telemetry.clock import Clock
-from tests.support.fake_exchange import STAY, Close, FakeExchange, Heed, Refuse
+from tests.support.fake_exchange import DEAF, STAY, Close, FakeExchange, Heed, Refuse
 
 SECRET = "s3cr3t"
 
@@ -40,6 +41,7 @@ class Plain:
     feed = "plain_ws"
     resolution_ns = 1
     answers = False
+    spacing_s = 0.0
     max_instruments = 10
     max_connections = 2
 
@@ -104,19 +106,22 @@ class Scene:
         self,
         *keys: str,
         silence_s: float = 30.0,
+        spacing_s: float = 0.0,
         healthy_s: float = 60.0,
         waits: Callable[[], Iterator[float]] | None = None,
         recheck: Callable[[], bool] | None = None,
     ) -> None:
         options = FeedOptions(
-            wire=Wire(open_timeout_s=2.0, close_timeout_s=0.2, max_frame_bytes=10_000),
+            wire=Wire(open_timeout_s=2.0, close_timeout_s=0.2, ping_s=0.1, max_frame_bytes=10_000),
             waits=waits or self.waits,
             healthy_s=healthy_s,
             recheck_s=0.01,
         )
+        protocol = Plain(self.url, silence_s)
+        protocol.spacing_s = spacing_s
         self.feed = Feed(
             "plain_ws",
-            Plain(self.url, silence_s),
+            protocol,
             [sub(key) for key in keys],
             self.intake,
             stream_ids=itertools.count(1).__next__,
@@ -253,6 +258,42 @@ async def test_frames_that_come_in_time_keep_a_connection(tmp_path: Path) -> Non
             beat.set()
             await s.records(Kind.FRAME, n + 1)
         assert len(exchange.requests) == 1
+
+
+async def test_a_peer_that_may_say_nothing_is_pinged_and_kept_while_it_answers(tmp_path: Path) -> None:
+    deaf = asyncio.Event()
+    exchange = FakeExchange(["a", deaf, DEAF, STAY], ["b", STAY])
+    async with scene(exchange, tmp_path) as s:
+        s.start("1", silence_s=math.inf)
+        await s.records(Kind.FRAME, 1)
+        await asyncio.sleep(0.4)  # real time is what this is about: four pings
+        assert len(exchange.requests) == 1
+        deaf.set()
+        await s.records(Kind.FRAME, 2)
+    assert s.story()[2:4] == [("FRAME", 1, b"a"), ("DISCONNECT", 1, cause("disconnect"))]
+
+
+async def test_who_beats_by_itself_is_not_pinged(tmp_path: Path) -> None:
+    """The broker's own clients never do: whether each of its servers answers nobody knows."""
+    exchange = FakeExchange(["a", DEAF, STAY])
+    async with scene(exchange, tmp_path) as s:
+        s.start("1", silence_s=30.0)
+        await s.records(Kind.FRAME, 1)
+        await asyncio.sleep(0.4)  # a ping and its patience would long be over
+        assert s.feed.status.state is FeedState.LIVE
+
+
+async def test_messages_keep_the_distance_that_the_peer_wants(tmp_path: Path) -> None:
+    async with scene(FakeExchange([STAY]), tmp_path) as s:
+        s.start("1", "2", spacing_s=0.1)
+        came = []
+        for count in range(1, 5):
+            if count == 3:
+                await s.feed.change([sub("3")], [sub("1")])
+            await s.exchange.heard(0, count)
+            came.append(time.monotonic())
+    assert (await s.exchange.heard(0, 4)) == ["+1", "+2", "-1", "+3"]
+    assert came[-1] - came[0] >= 0.25, "three distances, less what a loaded machine was late for the first"
 
 
 @contextmanager

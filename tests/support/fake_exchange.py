@@ -39,9 +39,14 @@ class Stay:
     """A step: say nothing more, and don't hang up."""
 
 
-STAY = Stay()
+class Deaf:
+    """A step: read nothing more, so that pings stay unanswered."""
 
-Step = str | bytes | Heed | Close | Stay | asyncio.Event
+
+STAY = Stay()
+DEAF = Deaf()
+
+Step = str | bytes | Heed | Close | Stay | Deaf | asyncio.Event
 Session = Refuse | Sequence[Step]
 
 
@@ -116,6 +121,8 @@ class FakeExchange:
             await client.close(step.code, step.reason)
         elif isinstance(step, Stay):
             await client.wait_closed()
+        elif isinstance(step, Deaf):
+            client.transport.pause_reading()
         elif isinstance(step, asyncio.Event):
             await step.wait()
         else:

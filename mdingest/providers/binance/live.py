@@ -9,6 +9,7 @@ Facts from binance/binance-spot-api-docs a5e0bc3 (2026-07-21), web-socket-stream
 address with 1,024 names is longer than proxies accept, and symbols can be added later.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
@@ -32,7 +33,7 @@ _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 _MAX_NUMBER = 1e15
 _MAX_MS = 1 << 43  # the year 2248: fits into int64 ns, and microseconds do not pass for it
 _MAX_ID = 1 << 62
-_STREAMS_A_MESSAGE = 256  # four messages for 1,024: five a second are allowed, pongs included
+_STREAMS_A_MESSAGE = 256
 _TEXT_LIMIT = 200
 _TRADE = Heard(data=True)
 _RETRY_BANNED_S = 300.0  # attempts are counted over five minutes
@@ -160,7 +161,8 @@ class BinanceLive:
 
     feed = "binance_ws"
     resolution_ns = _MS
-    silence_s = 60.0  # the server pings every 20 s; a quiet market sends nothing else
+    silence_s = math.inf  # a quiet market sends nothing but pings, which are no frames
+    spacing_s = 0.35  # three a second: five are allowed, a ping and a pong included
     answers = False  # a symbol that does not trade says nothing
     max_instruments = 1024
     max_connections = 10  # none documented; 300 attempts in five minutes are

@@ -27,6 +27,7 @@ class KiteLive:
     feed = "kite_ws"
     resolution_ns = NS
     silence_s = 8.0  # the server beats every second or two, at any hour
+    spacing_s = 0.0
     answers = True
     max_instruments = 3000
     max_connections = 3

@@ -1,4 +1,5 @@
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 
 from mdingest.core.control import Subscription, VolumeKind
 from mdingest.errors import DecodeError, PermanentError, TransientError
+from mdingest.pipeline.pulse import Pulse
 from mdingest.providers.base import Decoded
 from mdingest.providers.binance import BinanceDecoder, BinanceLive, BinanceOptions, resolve
 from tests.support.frames import FIRST_REC, frames
@@ -35,6 +37,18 @@ def decode(*messages: bytes | str | dict[str, Any]) -> Decoded:
 
 def live() -> BinanceLive:
     return BinanceLive(BinanceOptions())
+
+
+def test_a_quiet_market_is_no_dead_socket() -> None:
+    """A pair without a trade for minutes sends nothing but pings, which are no frames."""
+    pulse = Pulse(lambda: math.inf)
+    pulse.connected(0.0, live().silence_s)
+
+    assert [pulse.dead(float(second)) for second in range(3_600)] == [""] * 3_600
+
+
+def test_messages_keep_within_five_a_second_with_a_ping_and_a_pong_among_them() -> None:
+    assert 3 * live().spacing_s > 1.0
 
 
 def test_a_trade_is_a_packet_with_its_own_size() -> None:

@@ -184,6 +184,19 @@ async def test_a_provider_that_settles_later_is_asked_later_and_no_attempt_is_lo
     assert late.repair == "repaired"
 
 
+async def test_minutes_that_settle_one_after_another_are_two_requests_and_no_more(mending: Mending) -> None:
+    mending.history.capabilities = Capabilities({60: Reach()}, settle_s=900)
+    await cut(mending.db, 130, 550)
+    mending.now = ns(900 + 240)
+
+    (early,) = await mending.look()
+    mending.now = early.retry_ns
+    (late,) = await mending.look()
+
+    assert (early.repair, early.retry_ns) == ("open", ns(600 + 900))
+    assert (late.repair, len(mending.history.asked)) == ("repaired", 2)
+
+
 async def test_a_failure_is_tried_again_later_and_later_and_not_for_ever(mending: Mending) -> None:
     await cut(mending.db)
     mending.refuses = TransientError("kite does not answer")

@@ -66,6 +66,10 @@ class Backfill:
         why = self._capabilities.lacks(interval)
         return why and f"{self._name} {why}"
 
+    def settle_s(self, interval: Interval) -> float:
+        """After how many seconds a bar of this length stands."""
+        return self._capabilities.settle_of(interval)
+
     async def run(self, order: Order, progress: Progress) -> Report:
         """All symbols, one after another. What fails for one does not touch the others.
 

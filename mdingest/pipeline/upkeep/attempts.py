@@ -56,13 +56,17 @@ def nobody(gap: GapRow, feed: str, now_ns: int) -> GapRow:
     return _later(gap, why, now_ns, _NO_PROVIDER_WAIT_S)
 
 
-def unsettled(gap: GapRow, names: str, now_ns: int) -> GapRow:
-    """Some may still change what they say: no attempt is counted."""
-    return _later(gap, f"{EARLY}: {names} may still change it", now_ns, _UNSETTLED_WAIT_S)
+def unsettled(gap: GapRow, names: str, now_ns: int, stands_ns: int) -> GapRow:
+    """Some may still change what they say, until ``stands_ns``: no attempt is counted.
+
+    The last of it is waited for: minute by minute as they settle would be a request for each.
+    """
+    wait_s = min(max((stands_ns - now_ns) / SECOND_NS, _UNSETTLED_WAIT_S), _LONGEST_WAIT_S)
+    return _later(gap, f"{EARLY}: {names} may still change it", now_ns, wait_s)
 
 
-def _later(gap: GapRow, why: str, now_ns: int, wait_s: int) -> GapRow:
-    return replace(gap, repair="open", reason=_short(why), retry_ns=now_ns + wait_s * SECOND_NS)
+def _later(gap: GapRow, why: str, now_ns: int, wait_s: float) -> GapRow:
+    return replace(gap, repair="open", reason=_short(why), retry_ns=now_ns + round(wait_s * SECOND_NS))
 
 
 def _short(text: str) -> str:

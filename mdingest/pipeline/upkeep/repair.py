@@ -35,8 +35,8 @@ from mdingest.pipeline.upkeep.holes import (
     settled,
     still_partial,
     table_around,
-    told,
 )
+from mdingest.pipeline.upkeep.verdicts import judged
 from mdingest.providers.history import Hours
 from mdingest.store.base import Committed, CoverageRow, GapRow, Store, Transaction
 from mdingest.store.upkeep import OPEN, REPAIRED, UNFILLABLE
@@ -169,8 +169,7 @@ class Repairer:
         found = [(gap, minutes) for gap, minutes in found if minutes]
         if not found:
             return None, easy
-        missing = await self._missing(feed, instrument, [minutes for _, minutes in found])
-        coverage, lacks = missing
+        coverage, lacks = await self._missing(feed, instrument, [minutes for _, minutes in found])
         work = _Work(instrument, [])
         for gap, minutes in found:
             left = intersect(minutes, lacks)
@@ -219,13 +218,13 @@ class Repairer:
             done = await self._say([attempts.failed(gap, str(exc), now) for gap in gaps])
             self._note(feed, done)
             return done
-        done, judged, said_at = [], [], time.monotonic()
+        done, ended, said_at = [], [], time.monotonic()
         for work in works:
             report = await self._fetch(asked, work, ", ".join(names))
-            judged += await self._judged(feed, work, report)
+            ended += await self._judged(feed, work, report, asked.chain.settle_s(MINUTE))
             if work is works[-1] or time.monotonic() - said_at >= _SAY_S:
-                done += await self._say(judged)
-                judged, said_at = [], time.monotonic()
+                done += await self._say(ended)
+                ended, said_at = [], time.monotonic()
         self._note(feed, done)
         return done
 
@@ -250,30 +249,11 @@ class Repairer:
         finally:
             del self._minutes[work.instrument.id]
 
-    async def _judged(self, feed: str, work: _Work, report: Report) -> list[GapRow]:
+    async def _judged(self, feed: str, work: _Work, report: Report, settle_s: float) -> list[GapRow]:
         """How the gaps stand now."""
-        coverage, lacks = await self._missing(feed, work.instrument, [minutes for _, minutes in work.gaps])
-        failures = dict.fromkeys(text for said in report.symbols for text in (*said.failures, *said.rejects))
-        beyond = union(span for said in report.symbols for span in said.beyond)
-        local = any(said.requests and not said.planned for said in report.symbols)  # reads all of it
-        planned = union(span for said in report.symbols for span in said.planned)
-        names = ", ".join(said.provider for said in report.symbols)
+        known = await self._missing(feed, work.instrument, [minutes for _, minutes in work.gaps])
         self.status.rows += sum(said.changed for said in report.symbols)
-        now = self._now_ns()
-        done = []
-        for gap, minutes in work.gaps:
-            left = intersect(minutes, lacks)
-            if not left:
-                done.append(attempts.repaired(gap, names_of(coverage, feed, minutes)))
-            elif not subtract(left, beyond):
-                done.append(attempts.unfillable(gap, f"{told(left)}: further back than {names} goes"))
-            elif failures:
-                done.append(attempts.failed(gap, "; ".join(failures), now))
-            elif not local and subtract(left, union([*planned, *beyond])):
-                done.append(attempts.unsettled(gap, names, now))
-            else:
-                done.append(attempts.lacking(gap, f"{told(left)}: {names} has none", now))
-        return done
+        return judged(work.gaps, report, known, feed=feed, now_ns=self._now_ns(), settle_s=settle_s)
 
     # -- into the store -----------------------------------------------------------------
 

@@ -53,15 +53,16 @@ _IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 _IST_NS = 19_800 * SECOND_NS
 _DAY_S, _WEEK_S = 86_400, 604_800
 _UNITS = {
-    60: ("minutes/1", 30),
-    300: ("minutes/5", 30),
-    900: ("minutes/15", 30),
-    1_800: ("minutes/30", 89),
-    3_600: ("hours/1", 89),
+    60: ("minutes/1", 27),
+    300: ("minutes/5", 27),
+    900: ("minutes/15", 27),
+    1_800: ("minutes/30", 88),
+    3_600: ("hours/1", 88),
     _DAY_S: ("days/1", 1_800),
     _WEEK_S: ("weeks/1", None),
 }
-"""What an interval is called, and how many days one request may span."""
+"""What an interval is called, and how many days one request may span: a month and a quarter of the
+calendar are told, so the shortest of them count, and both ends do."""
 _MINUTES_SINCE, _DAYS_SINCE = dt.date(2022, 1, 1), dt.date(2000, 1, 1)
 _BAD_TOKEN = "UDAPI100050"  # noqa: S105 - a code
 _NO_INSTRUMENT = ("UDAPI100011", "UDAPI1021")

@@ -1,5 +1,6 @@
 """Upstox's historical candles V3, from upstox.com/developer/api-documentation."""
 
+import calendar
 import datetime as dt
 import gzip
 import json
@@ -12,13 +13,14 @@ from aiohttp import web
 from tests.support.vendors.base import DAY, IST, MINUTE, SECOND, SECRET, Vendor
 
 _LENGTHS = {
-    "minutes/1": (MINUTE, 31),
-    "minutes/5": (5 * MINUTE, 31),
-    "minutes/15": (15 * MINUTE, 31),
-    "minutes/30": (30 * MINUTE, 92),
-    "hours/1": (60 * MINUTE, 92),
-    "days/1": (DAY, 1_826),
+    "minutes/1": (MINUTE, 1),
+    "minutes/5": (5 * MINUTE, 1),
+    "minutes/15": (15 * MINUTE, 1),
+    "minutes/30": (30 * MINUTE, 3),
+    "hours/1": (60 * MINUTE, 3),
+    "days/1": (DAY, 60),
 }
+"""And how many months of the calendar one request may span: a February is one, too."""
 RELIANCE = "NSE_EQ|INE002A01018"
 _FUTURE = {
     "weekly": False,
@@ -121,14 +123,14 @@ class UpstoxVendor(Vendor):
             return _refused(400, "UDAPI100011", "Invalid Instrument key")
         if f"{unit}/{interval}" not in _LENGTHS:
             return _refused(400, "UDAPI1147", "Invalid interval")
-        length, days = _LENGTHS[f"{unit}/{interval}"]
+        length, months = _LENGTHS[f"{unit}/{interval}"]
         today = dt.datetime.fromtimestamp(self.now_ns // SECOND, IST).date()
         first = last = today
         if not is_today:
             last, first = (dt.date.fromisoformat(text) for text in dates)
             if last < first:
                 return _refused(400, "UDAPI1015", "To date should be greater than or equal to from date")
-            if (last - first).days + 1 > days:
+            if last >= later(first, months):
                 return _refused(400, "UDAPI1148", "Invalid date range")
             last = min(last, today - dt.timedelta(days=1))
         rows = [
@@ -142,6 +144,13 @@ class UpstoxVendor(Vendor):
 
     def refused(self) -> web.Response:
         return _refused(401, "UDAPI100050", f"Invalid token used to access API: {SECRET}-token")
+
+
+def later(date: dt.date, months: int) -> dt.date:
+    """The same day of a later month, or its last one."""
+    years, month = divmod(date.month - 1 + months, 12)
+    last = calendar.monthrange(date.year + years, month + 1)[1]
+    return dt.date(date.year + years, month + 1, min(date.day, last))
 
 
 def _midnight(date: dt.date) -> int:

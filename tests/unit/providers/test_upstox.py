@@ -1,3 +1,4 @@
+import datetime as dt
 import gzip
 import io
 import json
@@ -17,7 +18,7 @@ from mdingest.providers.upstox.options import UpstoxOptions
 from tests.support.history import BOOK
 from tests.support.rows import ns
 from tests.support.vendors.base import SECRET
-from tests.support.vendors.upstox import MASTER, RELIANCE
+from tests.support.vendors.upstox import MASTER, RELIANCE, later
 
 OPTIONS = UpstoxOptions.model_validate({"access_token": SECRET})
 MIDNIGHT = ns(0) - (9 * 60 + 15) * 60 * 10**9  # of 2026-11-20 in India
@@ -63,6 +64,18 @@ def test_one_request_where_one_does() -> None:
     assert paths(ask(ns(0), ns(600), key="NSE_INDEX|Nifty 50")) == [
         "intraday/NSE_INDEX%7CNifty%2050/minutes/1"
     ]
+
+
+@pytest.mark.parametrize(("interval", "months"), [("1m", 1), ("15m", 1), ("30m", 3), ("1h", 3)])
+def test_the_longest_request_is_within_months_of_the_calendar(interval: str, months: int) -> None:
+    """A February too: what spans more is refused for good."""
+    span_s = UpstoxHistory.capabilities.intervals[Interval.parse(interval).seconds].span_s
+    assert span_s is not None
+    for days_ago in range(120, 900):
+        start = ns(-86_400 * days_ago)
+        (path,) = paths(ask(start, start + int(span_s) * 10**9, interval))
+        last, first = map(dt.date.fromisoformat, path.split("/")[-2:])
+        assert last < later(first, months), path
 
 
 def test_rows_come_newest_first_and_with_interest_where_there_is_some() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from mdingest.api.missing import UNSETTLED_NS, Missing, clipped, joined, overlaps
 from mdingest.api.rows import FORMING
-from mdingest.api.tails import Tail, Tails
+from mdingest.api.tail import Tail
+from mdingest.api.tails import Tails
 from mdingest.api.wanted import EARLIEST, Reader, Tables, Wanted
 from mdingest.core.events import Candles, State
 from mdingest.core.session import DAY_NS, SECOND_NS

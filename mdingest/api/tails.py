@@ -1,23 +1,27 @@
 """The last candles of a range: stored rows, and longer candles coarsened out of shorter ones.
 
 A stored row of the asked interval beats a coarsened one. What is stored in several lengths is
-coarsened from each until one has all of it; of a bucket the finest that lacks least is shown.
+coarsened from each until one has all of it, and a bucket that none has alone is put together out of
+several; of each the finest that lacks least is shown.
 Rows are read backwards, page by page, and of no length more than `SCAN_ROWS` for one question.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.api.missing import Missing, joined, lost_ns, within
+from mdingest.api.mixing import Length, mixed
 from mdingest.api.record import Beside, Record
 from mdingest.api.rows import FORMING
+from mdingest.api.tail import NOTHING, Tail, Times, overlaid
 from mdingest.api.wanted import EARLIEST, LATEST, Reader, Tables, Wanted
 from mdingest.core.candles import coarsen
-from mdingest.core.events import CANDLE, Candles, State
+from mdingest.core.events import Candles, State
 from mdingest.core.interval import DAY, MINUTE, SECOND, WEEK, Buckets, Interval, buckets
 from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, Session, SessionTable
@@ -33,25 +37,14 @@ _HIDDEN[[Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE]] = True
 _STORED_S = frozenset((1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800))
 """Lengths that every store keeps; it refuses to be asked for others."""
 _OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where minutes lack something
-Times = NDArray[np.int64]
 
 
-class Tail(NamedTuple):
-    """Candles, ascending, the instants each covers, and whether older ones were left out."""
+class Made(NamedTuple):
+    """Candles coarsened out of one length, and the rows that they were made of, ascending."""
 
-    candles: Candles
-    starts: Times
-    ends: Times
-    made: NDArray[np.bool_]  # coarsened just now, as opposed to stored
-    lacks: Times  # ns missing from what each was made of, 0 while it grows; -1: it is stored
-    cut: bool
-    beside: Beside
-    holes: list[Missing]  # in what coarsened ones were made of
-
-
-_NONE = np.empty(0, np.int64)
-_UNREAD = Beside(LATEST, EARLIEST, [], [])
-_NOTHING = Tail(Candles(np.empty(0, CANDLE)), _NONE, _NONE, np.empty(0, np.bool_), _NONE, False, _UNREAD, [])
+    tail: Tail
+    base: Interval
+    rows: Candles
 
 
 class Tails:
@@ -73,27 +66,20 @@ class Tails:
         Raises StoreUnavailable.
         """
         interval = wanted.interval
-        stored = await self._stored(wanted) if interval.seconds in _STORED_S else _NOTHING
+        stored = await self._stored(wanted) if interval.seconds in _STORED_S else NOTHING
         if interval == SECOND or (interval == MINUTE and len(stored.candles)):
             return stored
-        tails = [stored]
+        made: list[Made] = []
         for base in [DAY] if interval == WEEK else _bases(interval):
-            if base == SECOND and len(tails) > 1:  # minutes are made of them
+            if base == SECOND and made:  # minutes are made of them
                 continue
-            made = await self._coarsened(wanted, base, now)
-            if len(made.candles):
-                tails.append(made)
-                if self._answers(wanted, made, stored, now):
-                    break
-        return self._overlaid(wanted, tails)
-
-    def _answers(self, wanted: Wanted, made: Tail, stored: Tail, now: int) -> bool:
-        """Whether no other length could add anything to what was coarsened out of one."""
-        if wanted.start_ns is None and not made.cut:
-            return False
-        growing = [(start, end) for start, end in _spans(made) if self._grows(wanted, end, now)]
-        holes = [(hole.start, hole.end) for hole in made.holes]
-        return not subtract(holes, union([*_spans(stored), *growing]))
+            found = await self._coarsened(wanted, base, now)
+            if len(found.rows):
+                made.append(found)
+                if _answers(wanted, found.tail, stored):
+                    return overlaid([stored, *(one.tail for one in made)], _most(wanted))
+        together = await self._together(wanted, made, now)
+        return overlaid([stored, together, *(one.tail for one in made)], _most(wanted))
 
     async def _stored(self, wanted: Wanted) -> Tail:
         """Rows of the interval as they are, without those of hidden sessions."""
@@ -124,7 +110,7 @@ class Tails:
         covered = self._covered(wanted, rows["ts"])
         return Tail(rows, *covered, np.zeros(len(rows), np.bool_), lacks, cut, beside, [])
 
-    async def _coarsened(self, wanted: Wanted, base: Interval, now: int) -> Tail:
+    async def _coarsened(self, wanted: Wanted, base: Interval, now: int) -> Made:
         """Candles of ``wanted`` out of those of ``base``."""
         interval, most = wanted.interval, _most(wanted)
         # A day's name and the instants it covers lie up to a day apart.
@@ -137,14 +123,14 @@ class Tails:
             limit=min((most + 2) * _per_bucket(interval, base), _PAGE_ROWS),
             all_sessions=not wanted.hides_sessions,
         )
-        rows, scanned, parts = _NOTHING.candles, 0, []
+        rows, scanned, parts = NOTHING.candles, 0, []
         while True:
             page = await (self.last(ask, now) if base == DAY else self._stored(ask))
             parts.append(page)
             rows = _joined(page.candles, rows)
             scanned += len(page.candles)
             if not len(rows):
-                return _NOTHING
+                return Made(NOTHING, base, rows)
             of = self._buckets(wanted, base, rows["ts"])
             # The oldest bucket may lack its beginning if there is more to read.
             whole = of.names != of.names[0] if page.cut else np.full(len(rows), fill_value=True)
@@ -154,19 +140,56 @@ class Tails:
                 break
             ask = replace(ask, end_ns=int(page.candles["ts"][0]), limit=_PAGE_ROWS, forming=False)
         rows, of = Candles(rows[inside]), Buckets(*(column[inside] for column in of))
-        made = coarsen(_as_if_final(rows), of.names, interval.seconds)
-        at = np.searchsorted(of.names, made["ts"])[-most:]
-        cut = page.cut or len(made) > most
-        made = Candles(made[-most:])
-        made["session"] = self._sessions(wanted, made["ts"])
-        coarse = np.ones(len(made), np.bool_)
-        tail = Tail(
-            made, of.starts[at], of.ends[at], coarse, np.zeros(len(made), np.int64), cut, parts[0].beside, []
-        )
-        return await self._weighed(wanted, tail, base, parts, now) if len(made) else tail
+        tail, at = self._merged(wanted, rows, of, parts[0].beside)
+        tail = tail._replace(cut=tail.cut or page.cut)
+        return Made(await self._weighed(wanted, tail, base, parts, now), base, Candles(rows[at:]))
+
+    async def _together(self, wanted: Wanted, made: Sequence[Made], now: int) -> Tail:
+        """Candles that several lengths fill together, where no single one has all of them."""
+        if len(made) < 2:  # noqa: PLR2004 - one has nothing to be mixed with
+            return NOTHING
+        tails = [one.tail for one in made]
+        starts = [int(tail.starts[0]) for tail in tails]
+        # What lies before the first candle of a tail that was cut is absent by our doing.
+        low = max((start for start, tail in zip(starts, tails, strict=True) if tail.cut), default=min(starts))
+        high = min(max(int(tail.ends[-1]) for tail in tails), now)
+        nearest = min((tail.beside for tail in tails), key=lambda beside: beside.start)
+        beside = await self.record.reaching(nearest, wanted.instrument.id, low, high)
+        windows = self.record.windows(wanted, low, high)
+        lengths = [
+            Length(
+                Candles(one.rows[one.rows["ts"] >= low]),
+                await self.record.holes(windows, beside, one.base, now, stored=True),
+                partial(self._buckets, replace(wanted, interval=one.base), one.base),
+            )
+            for one in made
+        ]
+        rows, holes, filled = mixed(windows, lengths)
+        if not filled or not len(rows):
+            return NOTHING
+        of = self._buckets(wanted, MINUTE, rows["ts"])
+        tail, _ = self._merged(wanted, rows, of, beside)
+        lacks = self._lacks(wanted, tail, holes, now)
+        better = np.array([bool(intersect(filled, [span])) for span in tail.spans()])
+        candles, starts, ends, coarse, lacks = (column[better] for column in (*tail[:4], lacks))
+        return Tail(Candles(candles), starts, ends, coarse, lacks, False, beside, holes)
+
+    def _merged(self, wanted: Wanted, rows: Candles, of: Buckets, beside: Beside) -> tuple[Tail, int]:
+        """The last candles out of rows that fall into ``of``, and the first of the rows that they hold."""
+        candles, most = coarsen(_as_if_final(rows), of.names, wanted.interval.seconds), _most(wanted)
+        if not len(candles):
+            return NOTHING, 0
+        at = np.searchsorted(of.names, candles["ts"])[-most:]
+        cut = len(candles) > most
+        candles = Candles(candles[-most:])
+        candles["session"] = self._sessions(wanted, candles["ts"])
+        made, lacks = np.ones(len(candles), np.bool_), np.zeros(len(candles), np.int64)
+        return Tail(candles, of.starts[at], of.ends[at], made, lacks, cut, beside, []), int(at[0])
 
     async def _weighed(self, wanted: Wanted, tail: Tail, base: Interval, parts: list[Tail], now: int) -> Tail:
         """The tail, knowing what of the asked range is missing from what it was made of, up to now."""
+        if not len(tail.candles):
+            return tail
         first, last = int(tail.starts[0]), int(tail.ends[-1])
         low = first if wanted.start_ns is None or tail.cut else min(first, wanted.start_ns)
         high = min(max(wanted.end_ns, last), now)
@@ -176,17 +199,20 @@ class Tails:
             holes = await self._holes_of_days(windows, beside, parts, now)
         else:
             holes = await self.record.holes(windows, beside, base, now, stored=True)
-        lacks = [
-            0 if self._grows(wanted, end, now) else lost_ns(holes, start, end) for start, end in _spans(tail)
-        ]
-        return tail._replace(lacks=np.array(lacks, np.int64), beside=beside, holes=holes)
+        return tail._replace(lacks=self._lacks(wanted, tail, holes, now), beside=beside, holes=holes)
+
+    def _lacks(self, wanted: Wanted, tail: Tail, holes: list[Missing], now: int) -> Times:
+        """How much of each candle is in holes. ``(n,)``."""
+        spans = tail.spans()
+        lost = [0 if self._grows(wanted, end, now) else lost_ns(holes, start, end) for start, end in spans]
+        return np.array(lost, np.int64)
 
     async def _holes_of_days(
         self, windows: list[Span], beside: Beside, parts: list[Tail], now: int
     ) -> list[Missing]:
         """Of days each by itself: coarsened ones know theirs, and where none is, nothing may have traded."""
-        made = union(span for part in parts for span in _spans(part, part.made))
-        stored = subtract(union(span for part in parts for span in _spans(part, ~part.made)), made)
+        made = union(span for part in parts for span in part.spans(part.made))
+        stored = subtract(union(span for part in parts for span in part.spans(~part.made)), made)
         holes = within(joined(hole for part in parts for hole in part.holes), intersect(windows, made))
         holes += await self.record.holes(intersect(windows, stored), beside, DAY, now, stored=True)
         rest = subtract(subtract(windows, made), stored)
@@ -195,30 +221,6 @@ class Tails:
     def _grows(self, wanted: Wanted, end: int, now: int) -> bool:
         """Whether anything can still trade before ``end``: a day of NSE is over before midnight."""
         return end > now and bool(self.record.windows(wanted, now, end))
-
-    def _overlaid(self, wanted: Wanted, tails: list[Tail]) -> Tail:
-        """All, and of each bucket the first of those that lack least."""
-        tails = [tail for tail in tails if len(tail.candles)]
-        if not tails:
-            return _NOTHING
-        names = np.concatenate([tail.candles["ts"] for tail in tails])
-        order = np.lexsort((np.concatenate([tail.lacks for tail in tails]), names))
-        order = order[np.append(True, np.diff(names[order]) != 0)]
-        # Before the first candle of a tail that was cut, its candles are absent by our doing.
-        low = max((int(tail.candles["ts"][0]) for tail in tails if tail.cut), default=EARLIEST)
-        order = order[names[order] >= low]
-        most = _most(wanted)
-        cut = any(tail.cut for tail in tails) or len(order) > most
-        at = order[-most:]
-        of = np.repeat(np.arange(len(tails)), [len(tail.candles) for tail in tails])[at]
-        columns = (np.concatenate(column)[at] for column in zip(*(tail[:5] for tail in tails), strict=True))
-        candles, starts, ends, coarse, lacks = columns
-        beside = min((tail.beside for tail in tails), key=lambda beside: beside.start)
-        shown = Tail(Candles(candles), starts, ends, coarse, lacks, cut, beside, [])
-        chosen = [
-            within(tail.holes, union(_spans(shown, coarse & (of == n)))) for n, tail in enumerate(tails)
-        ]
-        return shown._replace(holes=joined(hole for holes in chosen for hole in holes))
 
     def _covered(self, wanted: Wanted, names: Times) -> tuple[Times, Times]:
         """The instants covered by candles of these names."""
@@ -239,9 +241,11 @@ class Tails:
         return self._tables.around(wanted.instrument, int(names[0]), int(names[-1])).session_of(names)
 
 
-def _spans(tail: Tail, which: NDArray[np.bool_] | slice = slice(None)) -> list[Span]:
-    """The instants that candles cover."""
-    return list(zip(tail.starts[which].tolist(), tail.ends[which].tolist(), strict=True))
+def _answers(wanted: Wanted, made: Tail, stored: Tail) -> bool:
+    """Whether no other length could add anything to what was coarsened out of one."""
+    if wanted.start_ns is None and not made.cut:
+        return False
+    return not subtract([(hole.start, hole.end) for hole in made.holes], union(stored.spans()))
 
 
 def _most(wanted: Wanted) -> int:

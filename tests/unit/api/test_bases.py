@@ -1,4 +1,4 @@
-"""What is stored in several lengths: each coarse candle is made of the one that has all of it."""
+"""What is stored in several lengths: each coarse candle is made of the one, or those, that have all of it."""
 
 from itertools import pairwise
 
@@ -66,7 +66,7 @@ async def test_later_minutes_hide_no_older_five_minutes(
     assert document["missing"] == []
 
 
-async def test_a_candle_of_which_no_length_has_all_is_partial_and_says_what_it_lacks(
+async def test_a_candle_that_two_lengths_fill_together_is_final(
     always: Api[FakeReader], reader: FakeReader
 ) -> None:
     fetched(reader, MIDNIGHT - 4 * HOUR, MIDNIGHT + HOUR, 3_600)
@@ -74,22 +74,51 @@ async def test_a_candle_of_which_no_length_has_all_is_partial_and_says_what_it_l
 
     document = await always.json(f"{QUERY}4h&end=2026-11-20T08:00:00Z")
 
-    assert column(document, "state") == ["final", "partial", "final"]
-    assert column(document, "volume") == [4 * 3_600, 3 * 3_600, 4 * 3_600]
-    assert document["missing"] == [["2026-11-20T00:00:00Z", "2026-11-20T01:00:00Z", "unrecorded"]]
+    assert column(document, "state") == ["final"] * 3
+    assert column(document, "volume") == [4 * 3_600] * 3
+    assert column(document, "open") == [100.0, 104.0, 280.0]  # of the hour, and then of the minutes
+    assert column(document, "close") == [104.0, 280.0, 520.0]
+    assert document["missing"] == []
 
 
-async def test_live_hours_do_not_vouch_for_history_of_another_length(
+async def test_a_candle_that_no_lengths_fill_together_is_partial_and_says_what_it_lacks(
     always: Api[FakeReader], reader: FakeReader
 ) -> None:
-    fetched(reader, MIDNIGHT, MIDNIGHT + 3 * HOUR, 3_600)
-    reader.hear(MIDNIGHT + 3 * HOUR, MIDNIGHT + 4 * HOUR, "binance_ws", BITCOIN)
-    reader.add(candles(MIDNIGHT + 3 * HOUR, 60, instrument_id=BITCOIN.id))
+    fetched(reader, MIDNIGHT, MIDNIGHT + HOUR, 3_600)
+    fetched(reader, MIDNIGHT + HOUR, MIDNIGHT + 3 * HOUR, 60)
 
     document = await always.json(f"{QUERY}4h&end=2026-11-20T04:00:00Z")
 
     assert column(document, "state") == ["partial"]
+    assert column(document, "volume") == [3 * 3_600]
     assert document["missing"] == [["2026-11-20T03:00:00Z", "2026-11-20T04:00:00Z", "unrecorded"]]
+
+
+async def test_live_minutes_end_what_was_fetched_in_hours(
+    always: Api[FakeReader], reader: FakeReader
+) -> None:
+    fetched(reader, MIDNIGHT, MIDNIGHT + 3 * HOUR, 3_600)
+    reader.hear(MIDNIGHT + 3 * HOUR, MIDNIGHT + 4 * HOUR, "binance_ws", BITCOIN)
+    reader.add(candles(MIDNIGHT + 3 * HOUR, 60, instrument_id=BITCOIN.id, source=BY_NAME["binance_ws"].id))
+
+    document = await always.json(f"{QUERY}4h&end=2026-11-20T04:00:00Z")
+
+    assert column(document, "state") == ["final"]
+    assert column(document, "volume") == [3 * 3_600 + 60 * 10]
+    assert column(document, "source") == ["mixed"]
+    assert document["missing"] == []
+
+
+async def test_a_longer_candle_stands_for_all_of_its_minutes_and_none_counts_twice(
+    always: Api[FakeReader], reader: FakeReader
+) -> None:
+    fetched(reader, MIDNIGHT, MIDNIGHT + 90 * 60 * SECOND_NS, 60)  # ends inside an hour
+    fetched(reader, MIDNIGHT + HOUR, MIDNIGHT + 4 * HOUR, 3_600)
+
+    document = await always.json(f"{QUERY}4h&end=2026-11-20T04:00:00Z")
+
+    assert column(document, "state") == ["final"]
+    assert column(document, "volume") == [4 * 3_600]
 
 
 async def test_a_range_is_filled_from_its_start_and_no_further(
@@ -140,7 +169,9 @@ async def test_days_that_were_fetched_vouch_for_no_day_made_of_minutes(
     assert document["missing"][-1] == ["2026-11-20T03:30:00Z", "2026-11-20T05:45:00Z", "unrecorded"]
 
 
-async def test_a_growing_candle_stays_with_the_minutes(make_api: MakeApi, reader: FakeReader) -> None:
+async def test_a_growing_candle_has_its_first_hours_and_its_last_minutes(
+    make_api: MakeApi, reader: FakeReader
+) -> None:
     fetched(reader, MIDNIGHT - 4 * HOUR, MIDNIGHT + 2 * HOUR, 3_600)
     reader.hear(MIDNIGHT + 2 * HOUR, MIDNIGHT + 3 * HOUR, "binance_ws", BITCOIN)
     reader.add(candles(MIDNIGHT + 2 * HOUR, 60, instrument_id=BITCOIN.id, close=1_000, high=1_000))
@@ -149,7 +180,7 @@ async def test_a_growing_candle_stays_with_the_minutes(make_api: MakeApi, reader
     document = await api.json(f"{QUERY}4h&forming=true")
 
     assert column(document, "state") == ["final", "forming"]
-    assert document["candles"][-1]["close"] == 1_000.0
+    assert (document["candles"][-1]["open"], document["candles"][-1]["close"]) == (104.0, 1_000.0)
 
 
 async def test_pages_out_of_several_lengths_meet_without_a_seam(

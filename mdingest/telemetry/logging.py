@@ -2,14 +2,16 @@
 
 A person at a terminal gets a console, anything else gets a JSON object a line. Whatever a
 caller hands in, what looks like a credential leaves masked; that is a net below the rule
-that secrets are never handed in at all.
+that secrets are never handed in at all. Nor is a line worth the process: one that can't be written is lost.
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -48,7 +50,7 @@ def configure(fmt: str | None = None, level: str = "info") -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=_Lines(sys.stderr)),  # type: ignore[arg-type] # all it uses
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(shared, render, threshold)
@@ -56,7 +58,7 @@ def configure(fmt: str | None = None, level: str = "info") -> None:
 
 def _adopt_libraries(shared: list[Processor], render: list[Processor], threshold: int) -> None:
     """Lines that libraries write through `logging` look like our own."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Lines(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -86,6 +88,37 @@ def _mask(_logger: object, _method: str, event: EventDict) -> MutableMapping[str
         elif isinstance(value, str):
             event[key] = mask(value)
     return event
+
+
+class _Lines:
+    """Text on its way to a stream. A full disk or a reader that left must not end who writes.
+
+    A stream of the system is written to past its buffer, which would try again at the exit and fail.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._text = ""
+        self._torn = False
+
+    def write(self, text: str) -> None:
+        """Keep it until the `flush`."""
+        self._text += text
+
+    def flush(self) -> None:
+        """Write what was kept, or lose it."""
+        text, self._text = self._text, ""
+        try:
+            fd = self._stream.fileno()
+        except OSError:  # not the system's: a test reads along
+            self._stream.write(text)
+            return
+        raw = ("\n" * self._torn + text).encode(errors="backslashreplace")
+        begun = len(raw)
+        with suppress(OSError):
+            while raw:
+                raw = raw[os.write(fd, raw) :]
+        self._torn = 0 < len(raw) < begun or (self._torn and len(raw) == begun)
 
 
 class Repeats:

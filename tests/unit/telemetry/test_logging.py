@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -55,6 +57,27 @@ def test_libraries_write_the_same_kind_of_line(capsys: pytest.CaptureFixture[str
     (line,) = lines(capsys)
     assert line["logger"] == "aiohttp.server"
     assert line["event"] == "went wrong for token=***"
+
+
+@pytest.mark.parametrize("lost", ["a full disk", "a reader that left"])
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(lost: str) -> None:
+    program = """
+import logging, structlog
+from mdingest.telemetry.logging import configure
+configure("json")
+structlog.get_logger().warning("disk.parked")
+logging.getLogger("aiohttp.server").error("went wrong")
+print("went on")
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("wb") as full:
+        stderr = full.fileno() if lost == "a full disk" else writer
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=stderr, text=True, check=False
+        )
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
 @pytest.mark.parametrize("fmt", ["json", "console"])

@@ -5,6 +5,7 @@
 ``TransientError``      retried with full jitter, capped at 60 s
 ``NotYet``              left for a later run; nothing else of that provider waits for it
 ``PermanentError``      this feed is parked, health shows it, the others run
+``NotThere``            the same, because there is no such thing: nobody asks again for some minutes
 ``Unauthorized``        the same, because of its credentials: they are read again when they change
 ``DecodeError``         counted, the frame is sampled into the log, go on
 ``StoreUnavailable``    the writer retries the same batch; frames wait in the journal
@@ -51,6 +52,10 @@ class PermanentError(MdingestError):
     def __init__(self, reason: str, todo: str = "") -> None:
         super().__init__(f"{reason.removesuffix('.')}. {todo}" if todo else reason)
         self.reason, self.todo = reason, todo
+
+
+class NotThere(PermanentError):
+    """What was asked for does not exist, though it should."""
 
 
 class Unauthorized(PermanentError):

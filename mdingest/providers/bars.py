@@ -58,6 +58,7 @@ class Parsed:
     empty: int = 0  # rows that say that nothing traded
     notes: list[str] = field(default_factory=list)  # what was guessed, for people
     answered: Span | None = None  # what the reply answers for, if less than it was asked for
+    absent: bool = False  # the reply says that there is no such thing: it is not worth keeping
     unseen: str = ""  # that an answer for a whole market does not have the instrument, in a sentence
     wait_s: float = 0.0  # the provider wants no other request for so long
 

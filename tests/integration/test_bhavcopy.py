@@ -131,6 +131,34 @@ async def test_a_holiday_that_the_calendar_missed_is_told(archive: Archive) -> N
     assert "the file of 2026-11-17 came instead" in said.failures[0]
 
 
+async def test_a_web_page_in_place_of_a_file_is_asked_for_once_for_all_symbols(archive: Archive) -> None:
+    archive.vendor.now_ns = ns(10 * 3_600)  # 19:15 in Mumbai
+    real, late = archive.vendor.has, {dt.date(2026, 11, 18), dt.date(2026, 11, 20)}
+    archive.vendor.has = lambda date: date not in late and real(date)  # type: ignore[method-assign]
+
+    for symbol in ("RELIANCE.BO", "500325.BO"):
+        said = await archive.fetch(symbol, -3, 1)
+        assert (said.rows, len(said.failures)) == (2, 2)
+        assert "BSE.CM 2026-11-18: there is no file. If it was a holiday" in said.failures[0]
+        assert "2026-11-20: there is no file; it is not published yet" in said.failures[1]
+
+    assert len(archive.vendor.asked) == 4
+
+
+async def test_of_a_day_that_no_calendar_knows_no_web_page_is_kept(archive: Archive) -> None:
+    day = (dt.date(2033, 3, 8) - dt.date(2026, 11, 20)).days
+    archive.vendor.now_ns = ns((day + 4) * DAY_S)
+    archive.vendor.has = lambda _: False  # type: ignore[method-assign]
+
+    for symbol in ("RELIANCE.BO", "500325.BO"):
+        said = await archive.fetch(symbol, day, day + 1)
+        assert (said.rows, said.failures, archive.kept) == (0, [], [])
+
+    assert len(archive.vendor.asked) == 2
+    archive.fetcher._absent.clear()  # ten minutes later
+    assert (await archive.fetch("500325.BO", day, day + 1)).requests == []  # nothing traded on it
+
+
 async def test_a_file_that_was_damaged_on_disk_is_fetched_again(archive: Archive) -> None:
     await archive.fetch("RELIANCE.NS", 0, 1)
     (file,) = archive.kept

@@ -279,6 +279,8 @@ class Backfill:
                 heard(reading.share)
                 if part.wait_s:
                     self._pace.hold(part.wait_s)
+        if reading.absent:
+            self._fetcher.absent(reply.request)
         if reading.unseen:
             said.unseen.append((reading.unseen, reading.end()))
             return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import orjson
 
-from mdingest.errors import PermanentError, TransientError
+from mdingest.errors import NotThere, NotYet, PermanentError, TransientError
 from mdingest.pipeline.history import kept
 from mdingest.pipeline.history.child import MAX_REPLY_BYTES, Child, program
 from mdingest.providers.asking import FileRequest, HttpRequest, LibraryRequest, Reply, Request
@@ -60,8 +60,8 @@ class Fetcher:
         """The reply, open while the block runs.
 
         Raises PermanentError for a file that can't be read, TransientError for an address that
-        does not answer. What a status means is the adapter's business. Cancelling ends the
-        library that is being waited for.
+        does not answer. What a status means is the adapter's business; if the block raises NotYet or
+        NotThere, that is remembered. Cancelling ends the library that is being waited for.
         """
         if isinstance(request, FileRequest):
             body = _open(request)  # not in a thread: a cancel would lose the open file
@@ -80,7 +80,12 @@ class Fetcher:
         elif self.has(request):
             yield Reply(request, io.BytesIO(), _NOT_FOUND)
         else:
-            yield await self._get(request)
+            reply = await self._get(request)
+            try:
+                yield reply
+            except (NotYet, NotThere):
+                self.absent(request)
+                raise
 
     def has(self, request: Request) -> bool:
         """Whether nobody has to be asked."""
@@ -93,10 +98,15 @@ class Fetcher:
     async def understood(self, reply: Reply) -> None:
         """The reply was what it should be: keep it, if its request wants that and it is new."""
         request = reply.request
-        if not isinstance(request, HttpRequest) or request.keep is None or reply.status == _NOT_FOUND:
+        if not isinstance(request, HttpRequest) or request.keep is None or self._is_absent(request.url):
             return
         if not request.keep.path.exists():
             await asyncio.to_thread(kept.store, request.keep, reply)
+
+    def absent(self, request: Request) -> None:
+        """The reply said that there is no such thing: nobody asks again for some minutes."""
+        if isinstance(request, HttpRequest) and request.keep is not None:
+            self._remember_absent(request.url)
 
     def misunderstood(self, request: Request) -> None:
         """The reply was not: one that was kept is fetched again."""

@@ -38,6 +38,7 @@ class Reading:
         self._unnamed = 0
         self._before: Span | None = None
         self._holes: list[Span] = []
+        self.absent = False  # there is no such thing
         self.unseen = ""  # that an answer for a whole market lacks the instrument
         self._answered: list[Span] | None = None  # None: the whole wish, as far as we were told
 
@@ -51,6 +52,7 @@ class Reading:
         self._unnamed += part.rejected - len(part.rejects)
         self._holes += self._lost(part)
         self.unseen = part.unseen or self.unseen
+        self.absent |= part.absent
         if part.answered is not None:
             self._answered = [*(self._answered or []), part.answered]
         near = max(

@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 
 from mdingest.core.interval import DAY, Interval
 from mdingest.core.session import SECOND_NS, TradeDay
-from mdingest.errors import NotYet, PermanentError, TransientError
+from mdingest.errors import NotThere, NotYet, PermanentError, TransientError
 from mdingest.providers.answers import FORBIDDEN, OK, SERVER_ERROR, TOO_MANY, retry_after_s
 from mdingest.providers.bars import parsed_rows
 from mdingest.providers.bhavcopy.forms import DayFile
@@ -83,7 +83,7 @@ class BhavcopyHistory:
         if market is None or day is None:
             raise PermanentError(_ELSEWHERE)
         remote = isinstance(reply.request, HttpRequest)
-        if remote and _is_absent(reply, page=_may_come(ask, day) or not day.known):
+        if remote and _is_absent(reply, page=_may_come(ask, day) or market.exchange == "BSE"):
             yield _absent(ask, day, market, "there is no file")
             return
         file, name = _read(reply)
@@ -179,11 +179,11 @@ def _absent(ask: Ask, day: TradeDay, market: Market, why: str) -> Parsed:
     if _may_come(ask, day):
         raise NotYet(f"{market.name} {day.date}: {why}; it is not published yet")
     if day.known:
-        raise PermanentError(
+        raise NotThere(
             f"{market.name} {day.date}: {why}",
             "If it was a holiday, say so in calendar.file",
         )
-    return Parsed(answered=(day.start_ns, day.end_ns))
+    return Parsed(answered=(day.start_ns, day.end_ns), absent=True)
 
 
 def _unseen(file: DayFile, name: str, day: TradeDay) -> str:

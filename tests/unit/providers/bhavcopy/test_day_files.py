@@ -245,10 +245,12 @@ def test_a_file_that_is_not_there_is_late_today_and_lost_later() -> None:
 def test_a_day_that_no_calendar_knows_may_have_been_a_holiday() -> None:
     day = D(2012, 8, 15)
 
-    for body, status in (("", 404), ("<html>BSE</html>", 200)):
-        part = parsed(body, "XYZ.NS", day, status=status)
-        assert not len(part.bars)
-        assert part.answered == (ask_for("XYZ.NS", day).start_ns, ask_for("XYZ.NS", day).end_ns)
+    for symbol, body, status in (("XYZ.NS", "", 404), ("XYZ.BO", "<html>BSE</html>", 200)):
+        part = parsed(body, symbol, day, status=status)
+        assert (len(part.bars), part.absent) == (0, True)
+        assert part.answered == (ask_for(symbol, day).start_ns, ask_for(symbol, day).end_ns)
+    with pytest.raises(TransientError, match="is a web page"):  # NSE has 404 for that
+        parsed("<html>Maintenance</html>", "XYZ.NS", day)
 
 
 def test_the_file_of_another_day_is_not_taken_for_this_one() -> None:

@@ -6,7 +6,7 @@ backwards. A stamp that jumps ahead needs a witness: the wall clock, or other in
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from mdingest.core.units import NS
 JUMP_NS = 5 * NS  # further ahead than this a stamp needs a witness
 AGREE_NS = NS  # how near other instruments' stamps must be to bear witness
 WITNESSES = 3
+STEADY_NS = 60 * NS  # all that speak suffice, if for so long nobody confirmed the clock
+FORGET_NS = 3_600 * NS  # clocks may run apart by a third of a second in it
+CANDIDATES = 64  # remembered at most, the latest: three honest ones are soon among them
 UNSET = -(1 << 62)  # in columns: the clock has no value yet
 
 
@@ -46,6 +49,18 @@ class ClockRun:
         return shown if self.fresh[at] else max(shown, wall)
 
 
+class Candidate(NamedTuple):
+    """What one instrument said last, and nobody believed yet. ns."""
+
+    stamp: int
+    mono: int  # when it said so
+    since: int  # monotonic: its stamps have gone with that clock since then
+
+    def agrees(self, stamp: int, mono: int) -> bool:
+        """Whether another stamp lies as far from this one as the time that passed between them."""
+        return abs((stamp - self.stamp) - (mono - self.mono)) <= AGREE_NS
+
+
 @dataclass(slots=True, eq=False)
 class FeedClock:
     """``value`` is None until something sets it. All UTC ns; ``anchor_mono`` monotonic ns."""
@@ -55,7 +70,7 @@ class FeedClock:
     anchor_mono: int = 0
     fresh: bool = False  # set by the feed itself since this process began
     has_exchange: bool = False
-    candidates: dict[int, int] = field(default_factory=dict)  # slot to its unbelieved stamp
+    candidates: dict[int, Candidate] = field(default_factory=dict)  # by slot, the latest last
 
     def project(self, mono: int, wall: int) -> int:
         """Where the clock stands at a monotonic instant.
@@ -102,15 +117,32 @@ class FeedClock:
         if self.value is not None and stamp <= self.value:
             return
         near = self.value is not None and stamp - self.value <= JUMP_NS
-        if not (near or abs(stamp - wall) <= JUMP_NS):
-            self.candidates[slot] = stamp
-            witnesses = sum(abs(other - stamp) <= AGREE_NS for other in self.candidates.values())
-            if witnesses < min(WITNESSES, instruments()):
-                return
+        if not (near or abs(stamp - wall) <= JUMP_NS or self._witnessed(stamp, slot, mono, instruments)):
+            return
         if not near:
             self.candidates.clear()
         self.has_exchange = True
         self._take(stamp, mono)
+
+    def _witnessed(self, stamp: int, slot: int, mono: int, instruments: Callable[[], int]) -> bool:
+        """Whether enough instruments bear the stamp out, which is remembered if not.
+
+        On a thin feed minutes may pass between them. Where few of many instruments speak at
+        all, those that do are enough for a clock that nobody has confirmed, if none of them
+        disagrees for a minute: else their candles would never close.
+        """
+        for other in [key for key, one in self.candidates.items() if mono - one.mono > FORGET_NS]:
+            del self.candidates[other]
+        before = self.candidates.pop(slot, None)
+        since = before.since if before is not None and before.agrees(stamp, mono) else mono
+        self.candidates[slot] = Candidate(stamp, mono, since)
+        if len(self.candidates) > CANDIDATES:
+            del self.candidates[next(iter(self.candidates))]
+        agreeing = [one for one in self.candidates.values() if one.agrees(stamp, mono)]
+        if len(agreeing) >= min(WITNESSES, instruments()):
+            return True
+        steady = mono - min(one.since for one in agreeing) >= STEADY_NS
+        return steady and not self.fresh and len(agreeing) == len(self.candidates)
 
     def _take(self, value: int, mono: int) -> None:
         self.value = self.anchor_value = value
@@ -191,4 +223,5 @@ class FeedClock:
     @classmethod
     def load(cls, plain: dict[str, Any]) -> "FeedClock":
         """The opposite of `dump`."""
-        return cls(**{**plain, "candidates": dict(plain["candidates"])})
+        candidates = {slot: Candidate(*one) for slot, one in plain["candidates"]}
+        return cls(**{**plain, "candidates": candidates})

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 3  # another one is refused, and recovery steps from an older place instead
+FORMAT = 4  # another one is refused, and recovery steps from an older place instead
 
 Saved = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 """JSON values and arrays of one feed."""

@@ -33,7 +33,8 @@ STREAMS: dict[int, tuple[str, tuple[int, ...]]] = {
     5: (BINANCE, (5,)),
 }
 UNSTAMPED = (UPSTOX,)
-STARTS = (60.0, -2_400.0, -903.0, 52_190.0, 71_995.0)  # the last two: a trade date is about to end
+STARTS = (60.0, -2_400.0, -903.0, 52_190.0, 71_995.0, 60.0, 60.0)  # two: a trade date is about to end
+WALL_ERRORS = (*[0.0] * 5, 45.0, -45.0)  # at each of them
 WAITS = (0.05, 0.4, 1.0, 2.6, 3.1, 1.0, 5.5, 0.4, 13.5, 70.0)
 DELAYS = (3, 4, 1, 5, 9, 12, 14, 20)
 AHEAD = (4.0, 6.0, 100.0, 86_400.0)
@@ -259,7 +260,8 @@ class Market:
 
 def tape_of(start: int, ops: list[Op]) -> list[Entry]:
     """The records that those numbers stand for."""
-    market = Market(Tape(STARTS[start % len(STARTS)]))
+    market = Market(Tape(STARTS[start]))
+    market.tape.wall_error = WALL_ERRORS[start]
     market.restart()
     for stream in (1, 3, 4):
         market.connect(stream)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mdingest.core.feedclock import FeedClock
+from mdingest.core.feedclock import CANDIDATES, Candidate, FeedClock
 from tests.support.tapes import S
 
 
@@ -13,7 +13,7 @@ from tests.support.tapes import S
     "clock",
     [
         FeedClock(),
-        FeedClock(1, 2, 3, fresh=True, has_exchange=False, candidates={4: 5}),
+        FeedClock(1, 2, 3, fresh=True, has_exchange=False, candidates={4: Candidate(5, 6, 7)}),
         FeedClock(1, 2, 3, fresh=False, has_exchange=True, candidates={}),
     ],
 )
@@ -28,7 +28,7 @@ def test_one_strange_stamp_does_not_make_all_later_packets_slow(monkeypatch: pyt
     """What one instrument said once and nobody bore out must not cost a day of row-by-row work."""
     clock = FeedClock(100 * S, 100 * S, 0, fresh=True, has_exchange=True)
     clock.hear(90_000 * S, 9, 100 * S, 0, lambda: 5)
-    assert clock.candidates == {9: 90_000 * S}
+    assert clock.candidates == {9: Candidate(90_000 * S, 0, 0)}
     monkeypatch.delattr(FeedClock, "hear")
 
     def run(*seconds: int) -> list[int]:
@@ -40,3 +40,13 @@ def test_one_strange_stamp_does_not_make_all_later_packets_slow(monkeypatch: pyt
     assert clock.candidates
     assert run(104, 203, 150) == [104, 203, 203]
     assert not clock.candidates, "a jump that the wall clock bears out"
+
+
+def test_what_is_remembered_of_unbelieved_stamps_is_bounded() -> None:
+    clock = FeedClock(100 * S, 100 * S, 0, fresh=True, has_exchange=True)
+    for slot in range(1_000):
+        clock.hear((90_000 + 10 * slot) * S, slot, 100 * S, 0, lambda: 1_000)
+    assert list(clock.candidates) == list(range(1_000 - CANDIDATES, 1_000))
+
+    clock.hear(99_999_999 * S, 7, 100 * S, 7_200 * S, lambda: 1_000)
+    assert list(clock.candidates) == [7], "an hour later nobody knows them"

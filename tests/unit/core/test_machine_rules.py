@@ -479,6 +479,62 @@ class TestRule9Closing:
 
         assert story.trade(1, 100, 101, 1011).emitted(1) == [5]
 
+    def test_witnesses_need_not_speak_at_once(self, story: Story) -> None:
+        """A thin feed on a host whose wall clock is wrong: no two stamps within a second."""
+        story.tape.wall_error = 30.0
+        story.kite(1, 2, 3, 4)
+        story.trade(1, 4, 101, 1010).trade(2, 8, 101, 1010)
+        assert story.pass_to(11).emitted(1) == []
+
+        assert story.trade(3, 12, 101, 1010).emitted(1) == [4]
+        assert story.pass_to(15).emitted(3) == [12]
+
+    def test_one_wrong_stamp_told_again_and_again_is_no_time(self, story: Story) -> None:
+        """It stands still, as no clock does, whoever tells it."""
+        story.kite(1, 2, 3, 4).trade(1, 5, 101, 1010)
+        for number, at in ((1, 6), (2, 8), (3, 10), (4, 12)):
+            story.at(at).frame(1, packet(number, t=-5, x=90_000, price=101, volume=1010))
+
+        story.trade(1, 13, 102, 1011).pass_to(15.9)
+        assert story.candle(1, 13) is None
+        assert story.pass_to(16).emitted(1) == [13]
+
+    def test_a_witness_of_two_hours_ago_is_none(self, story: Story) -> None:
+        story.kite(1, 2, 3, 4).trade(1, 5, 101, 1010)
+        story.at(6).frame(1, packet(1, t=-5, x=96, price=101, volume=1010))
+        for number in (2, 3):
+            story.at(7_200).frame(1, packet(number, t=-5, x=7_290, price=101, volume=1000))
+        story.at(7_200).frame(1, packet(4, t=7_200, x=7_200, price=101, volume=1010))
+
+        assert story.emitted(4) == []
+        assert story.pass_to(7_203).emitted(4) == [7_200]
+
+    def test_the_only_instrument_that_speaks_is_believed_after_a_minute(self, story: Story) -> None:
+        story.tape.wall_error = 30.0
+        story.kite(1, 2, 3, 4)
+        for at in range(4, 64, 4):
+            assert story.trade(1, at, 101, 1000 + at).emitted(1) == []
+
+        assert story.trade(1, 64, 101, 1064).emitted(1) == list(range(4, 62, 4))
+        assert story.pass_to(67).emitted(1) == [64]
+        assert story.coverage(1) == [(31.0, math.inf)]  # nobody can tell that the wall is fast
+
+    def test_but_not_against_another_or_a_clock_that_the_feed_confirmed(self, story: Story) -> None:
+        story.tape.wall_error = 30.0
+        story.kite(1, 2, 3, 4)
+        for at in range(4, 100, 4):
+            story.trade(1, at, 101, 1000 + at)
+            if at < 60:
+                story.frame(1, packet(2, t=at - 20, x=at - 20, price=101, volume=1000 + at))
+        assert story.candle(1, 4) is None
+
+        story.tape.wall_error = 0.0
+        story.trade(3, 100, 101, 1001)  # the wall clock agrees
+        for at in range(104, 200, 4):
+            story.at(at).frame(1, packet(4, t=-5, x=at + 900, price=101, volume=1000))
+        assert story.trade(3, 200, 101, 1002).emitted(3) == [100]
+        assert story.pass_to(203).emitted(3) == [200]
+
     def test_a_snapshot_never_sets_the_clock(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010).connect(2, KITE, subscription(2))
         story.at(9).frame(2, packet(2, t=8, x=9, price=50, volume=1000))

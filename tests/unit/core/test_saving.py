@@ -61,7 +61,7 @@ def test_what_is_not_a_state_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match="not a state"):
         unpack(out.getvalue().replace(b"MDMS", b"MDST"))
     with pytest.raises(ValueError, match="format"):
-        unpack(out.getvalue().replace(b"MDMS\x03", b"MDMS\x02"))
+        unpack(out.getvalue().replace(b"MDMS\x04", b"MDMS\x03"))
     with pytest.raises(ValueError, match="bytes"):
         unpack(out.getvalue() + b"more")
 

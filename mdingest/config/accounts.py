@@ -1,6 +1,6 @@
 """Providers of history in a configuration: where they are named, and what they take over from live feeds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pydantic import BaseModel
 
@@ -9,20 +9,43 @@ from mdingest.config.model import Config
 from mdingest.core.interval import Interval
 from mdingest.providers import HISTORY
 
+Named = tuple[tuple[str | int, ...], str]
 
-def histories_named(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
-    """Each place where a provider of history is named, and the name."""
-    found: list[tuple[tuple[str | int, ...], str]] = [
+
+def feeds_named(config: Config, raw: Mapping[str, object], wrong: Collection[str]) -> list[Named]:
+    """Each place where a live feed is named, and the name; as written where the section is ``wrong``."""
+    found: list[Named] = [
+        (("realtime", i, "provider"), entry.provider) for i, entry in enumerate(config.realtime)
+    ]
+    return [*found, *_written(raw, "realtime", wrong)]
+
+
+def histories_named(
+    config: Config, raw: Mapping[str, object] = {}, wrong: Collection[str] = ()
+) -> list[Named]:
+    """Each place where a provider of history is named, and the name; `feeds_named` has the rest."""
+    found: list[Named] = [
         (("backfill", i, "provider"), name)
         for i, request in enumerate(config.backfill)
         for name in request.providers
     ]
     found += [(("reconcile", i, "provider"), entry.provider) for i, entry in enumerate(config.reconcile)]
+    found += [*_written(raw, "backfill", wrong), *_written(raw, "reconcile", wrong)]
     return found + [
         (("repair", "providers", feed), name)
         for feed, names in config.repair.providers.items()
         for name in names
     ]
+
+
+def _written(raw: Mapping[str, object], key: str, wrong: Collection[str]) -> Iterator[Named]:
+    """The names in a section with mistakes, which must not hide those in its names."""
+    entries = raw.get(key) if key in wrong else None
+    for i, entry in enumerate(entries if isinstance(entries, list) else []):
+        given = entry if isinstance(entry, dict) else {}
+        name, names = given.get("provider"), given.get("providers")
+        said = name.split(",") if isinstance(name, str) else names if isinstance(names, list) else []
+        yield from (((key, i, "provider"), one.strip()) for one in said if isinstance(one, str))
 
 
 def unanswered(config: Config, providers: Mapping[str, BaseModel]) -> list[Mistake]:

@@ -10,7 +10,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mdingest import calendars
-from mdingest.config.accounts import histories_named, own_histories, told_at_account, unanswered, with_account
+from mdingest.config.accounts import (
+    feeds_named,
+    histories_named,
+    own_histories,
+    told_at_account,
+    unanswered,
+    with_account,
+)
 from mdingest.config.environment import Environment
 from mdingest.config.mistakes import Mistake, mistakes_of, nearest, report
 from mdingest.config.model import Config
@@ -164,19 +171,16 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     empty = [key for key in raw if raw[key] is None and key in Config.model_fields]  # all of it a comment
     given = raw.get("providers")
     sections = given if isinstance(given, dict) else {}
-    config = Config()
-    try:
-        config = Config.model_validate({key: raw[key] for key in raw if key not in ("providers", *empty)})
-    except ValidationError as exc:
-        mistakes += mistakes_of(exc, Config, ())
+    config, wrong = _sections({key: raw[key] for key in raw if key not in ("providers", *empty)}, mistakes)
     if given is not None and not isinstance(given, dict):
         mistakes.append((("providers",), "must map a provider's name to what it is told"))
+    for place, name in feeds_named(config, raw, wrong):
+        if said := _unknown_provider(name):
+            mistakes.append((place, said))
     for i, entry in enumerate(config.realtime):
-        if said := _unknown_provider(entry.provider):
-            mistakes.append((("realtime", i, "provider"), said))
-        elif not config.symbols_of(entry):
+        if not (_unknown_provider(entry.provider) or config.symbols_of(entry) or "symbols" in wrong):
             mistakes.append((("realtime", i, "symbols"), "no symbols: list them here or under symbols"))
-    asked = histories_named(config)
+    asked = histories_named(config, raw, wrong)
     known = sorted(HISTORY)
     mistakes += [
         (place, f"no history provider of this name; known: {', '.join(known)}")
@@ -213,6 +217,16 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     _check_calendars(config, checked, mistakes)
     mistakes[:] = told_at_account([*mistakes, *unanswered(config, checked)], sections)
     return config.model_copy(update={"providers": checked})
+
+
+def _sections(raw: dict[str, Any], mistakes: list[Mistake]) -> tuple[Config, set[str]]:
+    """All but the providers, and the sections that have mistakes: they stand at their defaults."""
+    try:
+        return Config.model_validate(raw), set()
+    except ValidationError as exc:
+        mistakes += mistakes_of(exc, Config, ())
+        wrong = {str(error["loc"][0]) for error in exc.errors(include_url=False, include_input=False)}
+    return Config.model_validate({key: value for key, value in raw.items() if key not in wrong}), wrong
 
 
 def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistakes: list[Mistake]) -> None:

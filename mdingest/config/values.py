@@ -10,6 +10,7 @@ from mdingest.core.interval import Interval
 
 _SYMBOL = re.compile(r"[^\s,;/?#]+(?: [^\s,;/?#]+)*")
 _SYMBOL_MAX = 64
+_NAMED = 5  # wrong symbols; a file of another kind has thousands
 _TOKEN = re.compile(r"[!-~]+")
 _AT = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
@@ -24,16 +25,26 @@ def is_loopback(host: str) -> bool:
         return False  # a name may resolve to anything
 
 
-def _symbol(text: str) -> str:
-    if len(text) > _SYMBOL_MAX or not _SYMBOL.fullmatch(text):
-        raise ValueError("a symbol looks like RELIANCE.NS")
-    return text
+def _is_symbol(item: object) -> bool:
+    return isinstance(item, str) and len(item) <= _SYMBOL_MAX and bool(_SYMBOL.fullmatch(item))
 
 
 def _symbols(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ValueError("must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}")
-    return tuple(dict.fromkeys(_symbol(item) for item in value))
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}")  # noqa: TRY004 - for pydantic
+    wrong = [f"[{i}] is {_shown(item)}" for i, item in enumerate(value) if not _is_symbol(item)]
+    if wrong:
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise ValueError(f"a symbol looks like RELIANCE.NS, but {', '.join(wrong[:_NAMED])}{more}")
+    return tuple(dict.fromkeys(value))
+
+
+def _shown(item: object) -> str:
+    """Nothing cut or escaped: a secret that got here by mistake must still be found and hidden."""
+    if not isinstance(item, str | int | float):
+        return "no text"
+    text = " ".join(str(item).split())
+    return f"'{text}'" if len(text) <= _SYMBOL_MAX else f"longer than {_SYMBOL_MAX} characters"
 
 
 def _which(value: object) -> tuple[str, ...] | Literal["all"]:

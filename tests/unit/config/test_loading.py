@@ -95,9 +95,43 @@ realtime: [{provider: kite}]
         "  api.port: must be less than or equal to 65535",
         "  candles.intervals.0: must be 1s, any Nm or Nh below a day like 1m, 15m or 4h, 1d or 1w, was '1x'",
         "  databse: unknown key; did you mean database?",
+        "  realtime.0.provider: no provider of this name; did you mean kite_ws?",
+        "  providers.kite_ws.api_key: is missing: write it here, or ${NAME} to take it from the environment",
     ]
 
 
+def test_a_mistake_hides_none_beside_it(refused: Refuse) -> None:
+    assert refused(
+        """
+symbols: [A, 'B,C']
+realtime: [{provider: kitews}, {provider: binance_ws, symbols: some}, 5]
+backfill: [{provider: 'csv, yfinanc', at: 4pm}, {providers: [kitee], interval: 1m}]
+reconcile: [{provider: csv, interval: 5m}, {provider: bse}]
+"""
+    ) == [
+        "c.yaml:",
+        "  symbols: a symbol looks like RELIANCE.NS, but [1] is 'B,C'",
+        f"  realtime.1.symbols: {SYMBOLS}",
+        "  realtime.2: must be a mapping of keys",
+        '  backfill.0.at: must be a time of day like "16:15"',
+        "  reconcile.0.interval: must be 1m or 1d",
+        "  realtime.0.provider: no provider of this name; did you mean kite_ws?",
+        f"  backfill.0.provider: no history provider of this name; {HISTORY}",
+        f"  backfill.1.provider: no history provider of this name; {HISTORY}",
+        f"  reconcile.1.provider: no history provider of this name; {HISTORY}",
+    ]
+
+
+def test_wrong_symbols_are_named_by_their_place_and_never_with_a_secret(refused: Refuse) -> None:
+    text = "symbols: [A, 1, {b: c}, '${TOKEN}', 'x;', '/', '#', '?']"
+
+    _, said = refused(text, {"TOKEN": "hunter,22"})
+    assert said.startswith("  symbols: a symbol looks like RELIANCE.NS, but [1] is '1', [2] is no text, ")
+    assert said.endswith("[3] is '${TOKEN}', [4] is 'x;', [5] is '/' and 2 more")
+    assert refused(f"symbols: ['{'x' * 65}']")[1].endswith("but [0] is longer than 64 characters")
+
+
+SYMBOLS = "must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}"
 WEBHOOK = "must look like https://host/path"
 LIVE = "live candles are 1s and 1m; all others are made on read"
 HISTORY = "known: alphavantage, bhavcopy, binance, csv, kite, upstox, yfinance"
@@ -118,8 +152,8 @@ ADDRESS = "must look like sqlite:///data/mdingest.db or postgresql://user@host/n
         ),
         ("providers: {csv: {files: 5}}", "providers.csv.files", "must be text; put a number into quotes"),
         ("alerts: {webhook: hooks.example}", "alerts.webhook", f"{WEBHOOK}; leave it out for no alerts"),
-        ("symbols: [1]", "symbols", "must be a list of symbols like [RELIANCE.NS, TCS.NS], or {file: PATH}"),
-        ("symbols: ['A B,C']", "symbols", "a symbol looks like RELIANCE.NS"),
+        ("symbols: A.NS", "symbols", SYMBOLS),
+        ("symbols: ['A B,C']", "symbols", "a symbol looks like RELIANCE.NS, but [0] is 'A B,C'"),
         ("candles: {intervals: []}", "candles.intervals", LIVE),
         ("candles: {intervals: [5m]}", "candles.intervals", LIVE),
         ("candles: {lateness_s: 0}", "candles.lateness_s", "must be greater than 0"),

@@ -57,7 +57,7 @@ LINE_COLUMNS: dict[str, int | float | bool] = {
     "high": np.nan,  # day's extremes in the line's previous packet
     "low": np.nan,
     "event": 0,  # ns, event time of the line's previous packet
-    "subscribed": 0,  # wall ns of the SUBSCRIBE record, or of a SILENCE since
+    "subscribed": 0,  # ns of the SUBSCRIBE record, or of a SILENCE since, see `latest`
     "doubt": 0,  # ns; a damaged frame at this time may have held what the next packet tells
     "doubt_end": 0,
     "stream": 0,
@@ -93,7 +93,15 @@ class Feed:
         self.clock.restart(mono)
         self.slots["fall_n"][: self.slots.n] = 0
 
-    def subscribe(self, sub: Subscription, class_index: int, wall: int, stream: int) -> int:
+    def latest(self, wall: int, mono: int) -> int:
+        """What time it is at most, as far as the wall clock and the feed's own can tell.
+
+        Either may be slow: the one is set wrong, the other stands while the machine is suspended.
+        A trade that either calls old is not taken for one since a SUBSCRIBE.
+        """
+        return max(wall, self.clock.project(mono, wall))
+
+    def subscribe(self, sub: Subscription, class_index: int, wall: int, mono: int, stream: int) -> int:
         """A new line for an instrument; its index."""
         slot = self.slot_of.get(sub.instrument_id)
         if slot is None:
@@ -104,7 +112,7 @@ class Feed:
         line = self.free_lines.pop() if self.free_lines else self.lines.add()
         self.lines.reset(line)
         self.lines["slot"][line] = slot
-        self.lines["subscribed"][line] = wall
+        self.lines["subscribed"][line] = self.latest(wall, mono)
         self.lines["stream"][line] = stream
         self._surveyed = False
         return line

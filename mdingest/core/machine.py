@@ -94,15 +94,15 @@ class Machine:
         """Where each feed's clock stands, UTC ns."""
         return {name: feed.clock.value for name, feed in self._feeds.items()}
 
-    def hole(self, wall: int) -> None:
+    def hole(self, wall: int, mono: int) -> None:
         """A part of the log is lost: what every stream said in it is unknown.
 
         The streams go on, from their next packets as from a first one. What was stored of it
         before it was lost is in doubt, too. To be called before the step of the batch behind
-        the hole, which begins at ``wall`` (UTC ns).
+        the hole, which begins at ``wall`` (UTC ns) and ``mono``.
         """
         for stream in self._streams.values():
-            self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall, stored_until=wall)
+            self._restart(stream, stream.heard, Cause.JOURNAL_LOST, wall, mono, stored_until=wall)
 
     # -- damage and control records -----------------------------------------------------
 
@@ -143,35 +143,38 @@ class Machine:
             self.last_stream = max(self.last_stream, stream_id)
         else:
             for stream in self._streams.values() if stream_id == 0 else self._of(stream_id):
-                self._stream_control(kind, stream, payload, wall)
+                self._stream_control(kind, stream, payload, wall, mono)
 
-    def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int) -> None:
+    def _stream_control(self, kind: int, stream: Stream, payload: bytes, wall: int, mono: int) -> None:
         feed = self._feeds[stream.feed]
         if kind == Kind.SUBSCRIBE:
             subs = decode_subscribe(payload)
             self._drop(stream, [sub.key for sub in subs])
             for sub in subs:
                 index = self._table(sub.session_class)
-                stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall, stream.id))
+                stream.add(sub.key, sub.instrument_id, feed.subscribe(sub, index, wall, mono, stream.id))
         elif kind == Kind.UNSUBSCRIBE:
             self._drop(stream, decode_keys(payload))
         elif kind in LOST:
-            self._restart(stream, stream.heard, LOST[kind], wall)
+            self._restart(stream, stream.heard, LOST[kind], wall, mono)
         elif kind == Kind.DISCONNECT:
             self._end_stream(stream, cause_of(decode_disconnect(payload).cause))
         elif kind == Kind.SILENCE:
-            self._restart(stream, stream.heard_data, cause_of(decode_disconnect(payload).cause), wall)
+            cause = cause_of(decode_disconnect(payload).cause)
+            self._restart(stream, stream.heard_data, cause, wall, mono)
 
     def _of(self, stream_id: int) -> list[Stream]:
         """That stream, if it is open."""
         stream = self._streams.get(stream_id)
         return [] if stream is None else [stream]
 
-    def _restart(self, stream: Stream, heard: int, cause: Cause, wall: int, *, stored_until: int = 0) -> None:
+    def _restart(
+        self, stream: Stream, heard: int, cause: Cause, wall: int, mono: int, *, stored_until: int = 0
+    ) -> None:
         """An open stream says nothing from ``heard`` on; its next packets are as first ones."""
         feed = self._feeds[stream.feed]
         feed.end_lines(stream.lines, heard, cause, stored_until=stored_until)
-        feed.lines["subscribed"][stream.lines] = wall
+        feed.lines["subscribed"][stream.lines] = feed.latest(wall, mono)
 
     def _drop(self, stream: Stream, keys: list[str]) -> None:
         """The stream carries these no more, and was heard up to its last frame."""

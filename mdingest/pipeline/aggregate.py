@@ -96,7 +96,7 @@ class Aggregator:
         """One batch through decoder and machine."""
         if self.status.lsn and batch.lsn != self.status.lsn:
             log.error("journal.hole", lsn=self.status.lsn, resumed_lsn=batch.lsn)
-            self.machine.hole(int(batch.wall_ns[0]))
+            self.machine.hole(int(batch.wall_ns[0]), int(batch.mono_ns[0]))
         with self._stepping(batch.lsn):
             understood = self._decoder.decode(batch)
             events = self.machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])

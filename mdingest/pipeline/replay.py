@@ -120,7 +120,7 @@ async def replay(
         _note_start(batch, report, spans, running)
         await names.learn(batch)
         if batch.lsn != end:
-            machine.hole(int(batch.wall_ns[0]))
+            machine.hole(int(batch.wall_ns[0]), int(batch.mono_ns[0]))
         end, last_ns = batch.end, int(batch.wall_ns[-1])
         understood = decoder.decode(batch)
         events = machine.step(batch, understood.packets, [bad.rec for bad in understood.bad])

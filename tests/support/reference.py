@@ -119,10 +119,15 @@ class Reference(ReferencePackets):
         subs = control.decode_subscribe(record.payload)
         self._drop(record, [sub.key for sub in subs])
         for sub in subs:
-            stream.lines[sub.instrument_id] = Line(sub, record.wall_ns)
+            stream.lines[sub.instrument_id] = Line(sub, self._latest_now(record, record.stream_id))
             key = (stream.feed, sub.instrument_id)
             slot = self.slots.setdefault(key, Slot(*key, sub.volume, sub.session_class))
             slot.volume, slot.session_class = sub.volume, sub.session_class
+
+    def _latest_now(self, record: Record, stream_id: int) -> int:
+        """No clock that is slow may make an old trade one since the SUBSCRIBE."""
+        feed_time = self.clocks[self.streams[stream_id].feed].projection(record.wall_ns, record.mono_ns)
+        return max(feed_time, record.wall_ns)
 
     def _drop(self, record: Record, keys: list[str]) -> None:
         stream = self.streams[record.stream_id]
@@ -140,7 +145,7 @@ class Reference(ReferencePackets):
     def _begin_anew(self, record: Record, stream_id: int, cause: Cause, *, silence: bool) -> None:
         self._end_stream(stream_id, cause, silence=silence)
         for line in self.streams[stream_id].lines.values():
-            line.subscribed_wall = record.wall_ns
+            line.subscribed = self._latest_now(record, stream_id)
 
     def _frame(self, record: Record, packets: list[Packet], *, damaged: bool) -> None:
         stream = self.streams[record.stream_id]

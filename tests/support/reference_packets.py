@@ -190,7 +190,7 @@ class ReferencePackets(ReferenceState):
         flags: int,
         now: int,
     ) -> None:
-        counts = packet.ts_trade >= line.subscribed_wall and not math.isnan(packet.price)
+        counts = packet.ts_trade >= line.subscribed and not math.isnan(packet.price)
         line.seen = True
         if slot.up_start is not None and counts:
             self._ordinary(record.mono_ns, slot, line, packet, event, flags, extremes=False)
@@ -233,7 +233,7 @@ class ReferencePackets(ReferenceState):
         counts = counts and not stale and (packet.volume > baseline or date > slot.date or first)
         size = NAN
         opening = self._first_session(slot, self._date(slot, packet.ts_trade)) if counts else None
-        if opening is not None and line.subscribed_wall < opening:
+        if opening is not None and line.subscribed < opening:
             size, passed = passed, 0.0
         if not stale:
             slot.baseline, slot.date, slot.falls = packet.volume, date, []

@@ -53,7 +53,7 @@ class Line:
     """An instrument on a stream, from its SUBSCRIBE on."""
 
     sub: Subscription
-    subscribed_wall: int
+    subscribed: int
     seen: bool = False
     high: float = NAN
     low: float = NAN

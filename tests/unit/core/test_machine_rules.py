@@ -26,6 +26,7 @@ from tests.support.tapes import (
     OPEN_S,
     PREOPEN_S,
     UPSTOX,
+    S,
     Story,
     Tape,
     cut,
@@ -346,6 +347,18 @@ class TestRule7Snapshots:
         assert (candle["close"], candle["volume"], candle["flags"]) == (101, 0, Flag.SIZE_UNKNOWN)
         assert candle["state"] == State.PARTIAL
         assert story.gaps(1) == [(PREOPEN_S, 6.0, "start", 400.0)]
+
+    @pytest.mark.parametrize("wrong", ["an hour slow", "an hour fast", "monotonic stood still"])
+    def test_no_clock_that_is_wrong_makes_a_trade_of_the_outage_one_since_the_subscription(
+        self, story: Story, wrong: str
+    ) -> None:
+        story.kite(1).trade(1, 5, 101, 1010).at(9).disconnect(1)
+        story.tape.wall_error = {"an hour slow": -3_600.0, "an hour fast": 3_600.0}.get(wrong, 0.0)
+        story.tape.mono_zero += 3_600.0 if wrong == "monotonic stood still" else 0.0
+        story.at(3_609).kite_again(1, 1100, t=3_600).pass_to(3_700)
+
+        assert story.candle(1, 3_600) is None
+        assert [(gap[2], gap[3]) for gap in story.gaps(1)] == [("start", 1000.0), ("disconnect", 90.0)]
 
     def test_it_counts_with_its_size_if_subscribed_before_the_first_session(self, story: Story) -> None:
         story.at(PREOPEN_S - 60).connect(1, KITE, subscription(1))
@@ -964,7 +977,7 @@ def test_what_passed_in_a_hole_of_the_log_lies_in_its_gap_however_early_the_stre
     machine = Machine(CandleSettings())
     story = Story(machine, now=PREOPEN_S - 60).start().kite(1)
     story.trade(1, PREOPEN_S + 5, 100, 1010).trade(1, PREOPEN_S + 6, 100, 1020).pass_to(PREOPEN_S + 20)
-    machine.hole(ns(0))
+    machine.hole(ns(0), round(-story.tape.mono_zero * S))
     story.trade(1, 3, 101, 6_020).trade(1, 5, 101, 6_023).pass_to(10)
 
     assert sure(story.candle(1, 3))["volume"] == 0

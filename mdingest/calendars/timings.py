@@ -61,14 +61,23 @@ def learnt(
 
 
 def kept(
-    rows: Iterable[str], since: dt.date, asked: Collection[dt.date], spoken: Collection[tuple[str, dt.date]]
+    rows: Iterable[str],
+    since: dt.date,
+    today: dt.date,
+    asked: Collection[dt.date],
+    spoken: Collection[tuple[str, dt.date]],
 ) -> list[str]:
-    """Rows of an earlier file that were learnt of dates, from one on, that were not asked for this time."""
+    """Rows of an earlier file that still hold, from a date on.
+
+    Timings that were not asked for this time; and what a list said of dates that are over, since
+    one of a new year speaks of them no more. What this time's list speaks of is left to it.
+    """
     found = []
     for row in rows:
-        _, scope, date, *_, note = row.split(",")
-        day = dt.date.fromisoformat(date) if note == NOTE else None
-        if day is not None and day >= since and day not in asked and (scope, day) not in spoken:
+        kind, scope, date, until, *_, note = row.split(",")
+        day = dt.date.fromisoformat(until if kind == "known" else date)
+        holds = day not in asked if note == NOTE else day < today
+        if holds and day >= since and (scope, day) not in spoken:
             found.append(row)
     return found
 

@@ -81,8 +81,9 @@ class TradingDays:
         found += timed
         before = await asyncio.to_thread(self._rows)
         now = dt.datetime.fromtimestamp(self._clock.wall_ns() // SECOND_NS, dt.UTC)
-        still = kept(before, (now - _REMEMBERED).date(), asked, spoken)
-        rows = [*(change.row for change in found), *still]
+        still = kept(before, (now - _REMEMBERED).date(), self._today(known), asked, spoken)
+        rows = [change.row for change in found]
+        rows += [row for row in still if row not in rows]
         text = as_file(rows, self._url, now)
         try:
             check_rows("list", text)
@@ -107,7 +108,7 @@ class TradingDays:
         self, known: Calendars, spoken: Collection[tuple[str, dt.date]]
     ) -> tuple[list[dt.date], list[Change]]:
         """Dates whose timings could be had, and what they change."""
-        today = dt.datetime.fromtimestamp(self._clock.wall_ns() // SECOND_NS, known.zone(_INDIA)).date()
+        today = self._today(known)
         documents: dict[dt.date, object] = {}
         try:
             for date in (today + dt.timedelta(days=n) for n in range(_DAYS_AHEAD)):
@@ -122,6 +123,9 @@ class TradingDays:
             )
         return list(documents), timed
 
+    def _today(self, known: Calendars) -> dt.date:
+        return dt.datetime.fromtimestamp(self._clock.wall_ns() // SECOND_NS, known.zone(_INDIA)).date()
+
     async def _fetch(self, path: str) -> object:
         import aiohttp
         import orjson
@@ -132,9 +136,13 @@ class TradingDays:
                 aiohttp.ClientSession(timeout=timeout, headers={"Accept": "application/json"}) as session,
                 session.get(f"{self._url}{path}") as reply,
             ):
-                body = await reply.content.read(_MAX_BYTES)
-                if reply.status != _OK or not reply.content.at_eof():
+                if reply.status != _OK:
                     raise TransientError(f"{self._url}{path} answered HTTP {reply.status}")
+                body = bytearray()
+                async for piece in reply.content.iter_any():  # a read may return a part
+                    body += piece
+                    if len(body) > _MAX_BYTES:
+                        raise TransientError(f"{self._url}{path}: more than {_MAX_BYTES >> 20} MiB")
         except (aiohttp.ClientError, TimeoutError) as exc:
             raise TransientError(f"{self._url}{path}: {type(exc).__name__}") from exc
         try:

@@ -18,6 +18,7 @@ from mdingest.app.parts import calendars_of
 from mdingest.app.trading_days import trading_days_of
 from mdingest.config import Config, load
 from mdingest.core.records import Kind
+from mdingest.core.session import DAY_NS
 from mdingest.errors import TransientError
 from mdingest.pipeline.announce import Announcer
 from mdingest.pipeline.trading_days import TradingDays
@@ -130,10 +131,10 @@ def _array(instant: int) -> Any:  # noqa: ANN401 - an array
     return np.array([instant], np.int64)
 
 
-def keeper(publisher: Publisher, path: Path, told: list[int]) -> TradingDays:
+def keeper(publisher: Publisher, path: Path, told: list[int], now_ns: int = ns(0)) -> TradingDays:
     from mdingest import calendars
 
-    clock = Clock(ns(0), time.monotonic_ns(), shifted=True)
+    clock = Clock(now_ns, time.monotonic_ns(), shifted=True)
     return TradingDays(publisher.url, path, clock, known=calendars.load, changed=lambda: told.append(1))
 
 
@@ -204,6 +205,27 @@ async def test_nobody_is_told_of_a_list_that_says_the_same(tmp_path: Path, publi
     publisher.says = listed(KNOWN)  # the election was called off
     await days.renew()
     assert told == [1, 1]
+
+
+async def test_the_list_of_a_new_year_reopens_no_holiday_of_the_old_one(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    told: list[int] = []
+    path = tmp_path / "upstox.csv"
+    publisher.says = listed(KNOWN, ELECTION)
+    await keeper(publisher, path, told).renew()
+    rows = path.read_text().splitlines()[2:]
+
+    publisher.says = listed(entry("2027-03-05", ["CDS"]))
+    (settlement,) = await keeper(publisher, path, told, now_ns=NOON + 40 * DAY_NS).renew()
+
+    assert path.read_text().splitlines()[2:] == [settlement.row, *rows]
+
+
+async def test_a_long_list_comes_in_pieces(tmp_path: Path, publisher: Publisher) -> None:
+    publisher.says = listed(ELECTION | {"description": "x" * 1_000_000})
+
+    assert await keeper(publisher, tmp_path / "upstox.csv", []).renew()
 
 
 async def test_a_fresh_list_is_not_fetched_again(

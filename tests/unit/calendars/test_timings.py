@@ -120,6 +120,10 @@ def test_what_was_learnt_of_a_date_stays_when_the_date_is_over() -> None:
     )
     rows = [past, ahead, "closed,NSE.EQ,2026-12-02,,,,,election", f"normal,NSE.EQ,2024-03-02,,,,,{NOTE}"]
 
-    assert kept(rows, dt.date(2025, 1, 1), [], ()) == [past, ahead]
-    assert kept(rows, dt.date(2025, 1, 1), [SATURDAY], ()) == [past]  # asked again: it says so, or not
-    assert kept(rows, dt.date(2025, 1, 1), [], {("NSE.EQ", dt.date(2026, 11, 28))}) == [ahead]
+    since = (
+        dt.date(2025, 1, 1),
+        dt.date(2026, 12, 2),
+    )  # what the list said of today is the list's to say again
+    assert kept(rows, *since, [], ()) == [past, ahead]
+    assert kept(rows, *since, [SATURDAY], ()) == [past]  # asked again: it says so, or not
+    assert kept(rows, *since, [], {("NSE.EQ", dt.date(2026, 11, 28))}) == [ahead]

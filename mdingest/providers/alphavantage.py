@@ -5,6 +5,7 @@ One address, ``GET /query?function=...``, and HTTP 200 for everything, refusals 
     {"Meta Data": {"2. Symbol": "IBM", "6. Time Zone": "US/Eastern", ...},
      "Time Series (1min)": {"2026-11-20 19:55:00": {"1. open": "300.1000", ..., "5. volume": "123"}, ...}}
     {"Information": "... our standard API rate limit is 25 requests per day. ..."}
+    {}
 
 Stamps are naive, of the zone that the reply names, and open their bars; minutes without a
 trade are left out. Asked for with ``adjusted=false``, prices are as traded; daily and weekly
@@ -146,7 +147,10 @@ class AlphaVantageHistory:
             if reply.status == TOO_MANY or reply.status >= SERVER_ERROR:
                 raise TransientError(said, retry_after_s(reply))
             raise PermanentError(said)
-        document = mapping(json_of(reply, "AlphaVantage"))
+        whole = json_of(reply, "AlphaVantage")
+        if whole == {}:  # not worth one more of the few requests
+            raise PermanentError("AlphaVantage answered with an empty document: it has nothing there")
+        document = mapping(whole)
         series = next((value for key, value in document.items() if "Time Series" in key), None)
         if not isinstance(series, dict):
             raise self._refusal(document, ask.now_ns)

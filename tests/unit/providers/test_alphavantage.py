@@ -70,7 +70,7 @@ def test_stamps_follow_daylight_saving(stamp: str, utc: str) -> None:
         ({"Information": "Something new"}, TransientError, 60.0),
         ({"Error Message": "Invalid API call. Please retry."}, PermanentError, None),
         ({"Error Message": f"the parameter apikey is invalid or missing: {SECRET}"}, Unauthorized, None),
-        ({}, TransientError, None),
+        ({}, PermanentError, None),  # each try is one of 25 a day
         ([], TransientError, None),
         ({"Time Series (5min)": "none"}, TransientError, None),
     ],

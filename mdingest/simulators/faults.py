@@ -43,9 +43,9 @@ LASTING = {
     "stale": "who subscribes sees the state at its beginning, and at its end everybody is told that again",
     "conflate": "connections open then tell of each instrument once a second at most",
     "burst": "twenty times as much trades",
-    "403": "every new connection is refused, as one of an app without market data",
+    "403": "every new connection is refused, as one of an app without market data; candles are, too",
     "429": "every new connection is refused: too many; Retry-After says for how long",
-    "503": "every new connection is refused: the server is down for maintenance",
+    "503": "every new connection, and each call of REST, is refused with a web page: down for maintenance",
 }
 
 _UNITS = {"ms": S // 1000, "s": S, "m": 60 * S, "h": 3600 * S}

@@ -25,8 +25,9 @@ from mdingest.telemetry.clock import Clock
 _REFUSALS = {
     "403": (HTTPStatus.FORBIDDEN, "Incorrect `api_key` or `access_token`.", "TokenException"),
     "429": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "NetworkException"),
-    "503": (HTTPStatus.SERVICE_UNAVAILABLE, "Down for maintenance", "NetworkException"),
 }
+_NO_DATA = (HTTPStatus.FORBIDDEN, "Insufficient permission for that call.", "PermissionException")
+_DOWN = "<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>"  # of who stands before it
 
 
 class KiteRest:
@@ -58,6 +59,8 @@ class KiteRest:
         return self._reply(method, path.split("/"), query, request.headers)
 
     def _reply(self, method: str, path: list[str], query: dict[str, str], headers: Headers) -> Response:
+        if self._exchange.troubles.lasts("503", self._now_ns()):
+            return _down()
         match method, *path:
             case "GET", "connect", "login":
                 reply = self._login(query)
@@ -85,6 +88,8 @@ class KiteRest:
         while (refusal := troubles.refusal(self._now_ns())) is not None:
             kind, left_ns = refusal
             left_s = self._clock.real_s(left_ns / S)
+            if kind == "503":
+                return _down()
             if kind != HANG:
                 return _error(*_REFUSALS[kind], retry_s=left_s if kind == "429" else None)
             await asyncio.sleep(left_s)  # the client has long given up
@@ -107,6 +112,8 @@ class KiteRest:
     def _historical(self, headers: Headers, token: str, interval: str, asked: dict[str, str]) -> Response:
         if not self._knows(headers):
             return _error(*_REFUSALS["403"])
+        if self._exchange.troubles.lasts("403", self._now_ns()):
+            return _error(*_NO_DATA)
         self._exchange.turn(self._now_ns())
         try:
             return _success(self._exchange.bars.answer(token, interval, asked))
@@ -129,6 +136,10 @@ def _success(data: object) -> Response:
 
 def _csv(text: str) -> Response:
     return _response(HTTPStatus.OK, "text/csv", text)
+
+
+def _down() -> Response:
+    return _response(HTTPStatus.SERVICE_UNAVAILABLE, "text/html", _DOWN)
 
 
 def _error(status: HTTPStatus, why: str, kind: str, *, retry_s: float | None = None) -> Response:

@@ -49,6 +49,10 @@ class Troubles:
         left = {kind: until - now_ns for kind, until in self._closed_until.items() if until > now_ns}
         return max(left.items(), default=None, key=lambda item: item[1])
 
+    def lasts(self, refusal: str, now_ns: int) -> bool:
+        """Whether this status is what new connections meet now, be it beside others."""
+        return self._closed_until.get(refusal, 0) > now_ns
+
     def apply(self, due: Due, at_ns: int) -> None:
         """A fault happens now."""
         log.info("simulator.fault", fault=due.kind)

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from kiteconnect import KiteConnect
+from kiteconnect.exceptions import DataException, PermissionException
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 
@@ -188,6 +190,27 @@ async def test_a_window_of_403_refuses_new_connections_and_leaves_the_others() -
             await client_of(sim)
         await subscribe(socket, [INFY])
         assert len(packets_of(await data_frame(socket))) == 1
+
+
+async def test_an_app_without_market_data_gets_no_candles_either_and_has_a_good_token() -> None:
+    async with KiteSimulator(clock=Clock()) as sim:
+        sim.inject("403", 60)
+        client = KiteConnect("key", "good", root=sim.http_url)
+        with pytest.raises(PermissionException):
+            await asyncio.to_thread(client.historical_data, INFY, "2026-11-20", "2026-11-20", "minute")
+        assert (await asyncio.to_thread(client.profile))["broker"] == "ZERODHA"
+
+
+async def test_a_server_that_is_down_answers_everything_with_a_page_of_another() -> None:
+    async with KiteSimulator(clock=Clock()) as sim:
+        sim.inject("503", 60)
+        with pytest.raises(InvalidStatus, match="503") as refused:
+            await client_of(sim)
+        client = KiteConnect("key", "good", root=sim.http_url)
+        for call in (client.profile, client.instruments):
+            with pytest.raises(DataException, match="text/html"):
+                await asyncio.to_thread(call)
+    assert bytes(refused.value.response.body or b"").startswith(b"<html>")
 
 
 async def test_instruments_are_served_in_the_brokers_format() -> None:

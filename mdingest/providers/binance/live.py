@@ -122,6 +122,17 @@ def _event(raw: memoryview) -> dict[str, Any] | None:
     raise DecodeError("an object that is no event")
 
 
+def _unwrapped(frame: str | bytes) -> dict[str, Any] | None:
+    """The object in a frame, out of its stream's wrapper; None if there is none."""
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return None
+    inner = message.get("data") if isinstance(message, dict) else None
+    found: dict[str, Any] | None = inner if isinstance(inner, dict) else message
+    return found if isinstance(found, dict) else None
+
+
 def _trade(event: dict[str, Any]) -> tuple[int, int, float, float, int]:
     """Exchange time, trade time (ns), price, size, id. Every number is bounded both ways."""
     return (
@@ -196,14 +207,11 @@ class BinanceLive:
         """Trades, and what nobody understands, are kept; answers and announcements are not."""
         if ('"e":"trade"' if isinstance(frame, str) else b'"e":"trade"') in frame:  # type: ignore[operator]
             return _TRADE
-        try:
-            message = orjson.loads(frame)
-        except orjson.JSONDecodeError:
+        message = _unwrapped(frame)
+        if message is None:
             return Heard()  # the decoder will count it as damage
-        if isinstance(message, dict) and isinstance(message.get("data"), dict):
-            message = message["data"]
-        if not isinstance(message, dict):
-            return Heard()
+        if message.get("e") == "trade":  # spelt with blanks, say by a proxy
+            return _TRADE
         if message.get("e") == "serverShutdown":
             return Heard(journal=False, reconnect="the server announced its shutdown")
         error = message.get("error", message if "code" in message else None)

@@ -100,7 +100,7 @@ def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator
     """
     lines = csv.reader(_lines(instruments) if isinstance(instruments, str) else instruments)
     bad = 0
-    _check_header(lines)
+    width = _width(lines)
     while True:
         try:
             cells = next(lines, None)
@@ -109,7 +109,7 @@ def read_rows(instruments: str | Iterable[str], problems: list[str]) -> Iterator
         else:
             if cells is None:
                 break
-            said = _mistake(cells)
+            said = _mistake(cells, width)
         if said is None and cells:
             yield Row(int(cells[0]), cells[2], cells[3], cells[9], cells[10], cells[11], *cells[5:9])
         elif said is not None:
@@ -180,21 +180,23 @@ def _resolved(symbol: str, row: Row, options: KiteOptions, *, with_derivatives: 
     )
 
 
-def _check_header(lines: Iterator[list[str]]) -> None:
+def _width(lines: Iterator[list[str]]) -> int:
+    """How many columns the list has: those we know, and perhaps newer ones behind them."""
     try:
         header = next(lines, [])
     except csv.Error:  # not even lines
         header = []
-    if [name.strip().lstrip("\ufeff") for name in header] != HEADER.split(","):
+    if [name.strip().lstrip("\ufeff") for name in header[:_COLUMNS]] != HEADER.split(","):
         raise ConfigError(f"not Kite's instrument list: its first line should be {HEADER}")
+    return len(header)
 
 
-def _mistake(cells: list[str]) -> str | None:
+def _mistake(cells: list[str], width: int) -> str | None:
     """What is wrong with a line, or None. An empty line is no mistake."""
     if not cells:
         return None
-    if len(cells) != _COLUMNS:
-        return f"{len(cells)} columns instead of {_COLUMNS}"
+    if len(cells) != width:
+        return f"{len(cells)} columns instead of {width}"
     token = cells[0]
     if not (token.isascii() and token.isdigit() and 0 < int(token[:11]) <= _MAX_TOKEN):
         return f"instrument_token {token[:20]!r} is no token"

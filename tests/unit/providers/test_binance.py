@@ -178,6 +178,7 @@ def test_trades_and_riddles_are_kept_and_answers_are_not() -> None:
 
     assert all(live().receive(frame).journal for frame in kept)
     assert not any(live().receive(frame).journal for frame in dropped)
+    assert [live().receive(frame).data for frame in kept] == [True, True, False, False, False]
 
 
 def test_a_shutdown_is_left_at_once() -> None:

@@ -157,6 +157,18 @@ def test_a_symbol_listed_twice_is_reported_and_the_first_kept() -> None:
     assert problems == ["RELIANCE.NS: listed twice, tokens 738561 and 1"]
 
 
+def test_columns_that_the_broker_adds_behind_the_known_ones_do_not_matter() -> None:
+    wider = LIST.replace("\n", ",INE0\n").replace(",INE0", ",isin", 1)
+    problems: list[str] = []
+
+    found = resolve(
+        ["RELIANCE.NS", "BOND1.NEWEX"], OPTIONS, wider + "9,9,X,X,0,,0,0,1,EQ,NSE,NSE\n", problems=problems
+    )
+
+    assert found == resolve(["RELIANCE.NS", "BOND1.NEWEX"], OPTIONS, LIST)
+    assert [problem.split(": ")[1] for problem in problems] == ["12 columns instead of 13"]
+
+
 @pytest.mark.parametrize("other", ["", "<html>\n", "\n\n", "a,b,c\n1,2,3\n", "\x00", "x" * 200_000])
 def test_another_file_is_refused(other: str) -> None:
     with pytest.raises(ConfigError, match="not Kite's instrument list"):

@@ -10,7 +10,7 @@ import datetime as dt
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -54,6 +54,7 @@ class _All:
 
     rows: list[tuple[int, KnownRow | DayRow]] = field(default_factory=list)
     declared: dict[str, ClassRow] = field(default_factory=dict)
+    ranks: int = 0  # how many files
     classes: dict[str, _Class] = field(default_factory=dict)
 
     def built(self, name: str, problems: list[str]) -> _Class:
@@ -86,23 +87,29 @@ class Calendars:
     for: a daemon has use for few of them.
     """
 
-    def __init__(self, files: Iterable[tuple[str, str]], *, trusted: int = 0) -> None:
-        """Put together from (name, CSV text) pairs, later ones outranking earlier ones.
+    def __init__(
+        self, files: Iterable[tuple[str, str]], *, over: Calendars | None = None, trusted: bool = False
+    ) -> None:
+        """Put together from (name, CSV text) pairs, later ones outranking earlier ones, all of them ``over``.
 
-        The first ``trusted`` files are known to be good. Raises `ConfigError` with a line
-        ``name:line: reason`` for each bad row of the others.
+        Raises `ConfigError` with a line ``name:line: reason`` for each bad row. What is wrong with
+        good rows beside each other is not looked for in ``trusted`` files.
         """
         problems: list[str] = []
         self.version = 0  # how often they became others
         self._table = lru_cache(maxsize=_TABLES)(self._made)
-        self._all = _All()
-        for rank, (name, text) in enumerate(files):
+        below = _All() if over is None else over._all  # noqa: SLF001 - another of these
+        self._all: _All = _All(below.rows[:], dict(below.declared), below.ranks)
+        for name, text in files:
             for row in read(text, name, problems):
                 if isinstance(row, ClassRow):
                     self._all.declared[row.name] = row  # the later zone and weekdays
                 else:
-                    self._all.rows.append((rank, row))
-        checked = [row for rank, row in self._all.rows if rank >= trusted]
+                    self._all.rows.append((self._all.ranks, row))
+            self._all.ranks += 1
+        if self._all.ranks == below.ranks:
+            self._all.classes = below.classes  # of the same rows
+        checked = [] if trusted else [row for _, row in self._all.rows[len(below.rows) :]]
         known = ", ".join(self.classes)
         for row in checked:
             problems += [
@@ -159,7 +166,7 @@ class Calendars:
     def ordinary(self, session_class: str) -> list[list[Hours]]:
         """The ordinary days that a class has had, from the first on."""
         of = self._class(session_class)
-        return [of.ordinary[date].hours for date in of.eras]
+        return [of.ordinary[date].hours[:] for date in of.eras]
 
     def table(self, session_class: str, start: dt.date, end: dt.date) -> SessionTable:
         """Every trade date from ``start`` to before ``end``, about 25 us each. The last few are kept."""
@@ -195,29 +202,30 @@ class Calendars:
 def load(overrides: Path | None = None, *, fetched: tuple[str, str] | None = None) -> Calendars:
     """The shipped calendars, corrected by a file of the user's in the same form.
 
-    ``fetched`` is the name and text of another such file, which the user's outranks. Reads about
-    30 kB and takes about five milliseconds. Raises `ConfigError` with a line ``file:line: reason``
-    for each bad row, or if the user's file can't be read.
+    ``fetched`` is the name and text of another such file, which the user's outranks. The first call
+    in a process reads the shipped files, about 30 kB, which takes some five milliseconds. Raises
+    `ConfigError` with a line ``file:line: reason`` for each bad row, or if the user's file can't be read.
     """
-    files = _shipped()
-    if fetched is not None:
-        files.append(fetched)
+    files = [fetched] if fetched is not None else []
     if overrides is not None:
         try:
             files.append((str(overrides), overrides.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{overrides}: can't be read as a calendar: {exc}") from exc
-    return Calendars(files, trusted=len(_SHIPPED))
+    return Calendars(files, over=_shipped())
 
 
 def check_rows(name: str, text: str) -> None:
     """Raises `ConfigError`, with a line for each bad row, unless the text corrects the shipped calendars."""
-    Calendars([*_shipped(), (name, text)], trusted=len(_SHIPPED))
+    Calendars([(name, text)], over=_shipped())
 
 
-def _shipped() -> list[tuple[str, str]]:
+@cache
+def _shipped() -> Calendars:
+    """The shipped files by themselves. Not given away: others are put together over them."""
     folder = Path(__file__).parent / "data"
-    return [(name, (folder / name).read_text(encoding="utf-8")) for name in _SHIPPED]
+    files = [(name, (folder / name).read_text(encoding="utf-8")) for name in _SHIPPED]
+    return Calendars(files, trusted=True)
 
 
 def _reaches(scope: str, name: str) -> bool:

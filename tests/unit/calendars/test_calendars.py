@@ -410,6 +410,24 @@ def test_an_override_outranks_what_is_shipped_even_with_a_shorter_scope(tmp_path
     assert hours(calendars, "MCX.FO", D(2026, 10, 2)) == "regular 09:00-23:30"
 
 
+def test_what_one_is_told_the_others_do_not_hear(tmp_path: Path) -> None:
+    """The shipped files are read once for all."""
+    before, day = load(), D(2026, 12, 2)
+    closed = corrected(tmp_path, "closed,NSE.FO,2026-12-02,,,,,", "class,XX.EQ,,,Asia/Kolkata,Mon,Fri,")
+    lent = before.ordinary("NSE.FO")
+    lent[0].clear()
+    became = load()
+    became.become(closed)
+
+    for other in (before, load()):
+        assert hours(other, "NSE.FO", day) == "preopen 09:00-09:15, regular 09:15-15:40"
+        assert "XX.EQ" not in other.classes
+        assert all(other.ordinary("NSE.FO"))
+    for other in (closed, became):
+        assert hours(other, "NSE.FO", day) == ""
+        assert "XX.EQ" in other.classes
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_within_a_file_the_longer_scope_wins_in_any_order(tmp_path: Path, order: int) -> None:
     rows = [

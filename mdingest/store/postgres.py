@@ -94,7 +94,9 @@ class PostgresStore:
         self._connection: Pool | None = None
         if not read_only:
             settings = {"statement_timeout": _ms(write_s), "lock_timeout": _ms(write_s / 2)}
-            self._connection = Pool(url, 1, settings, prepare=self._begin_session, deadline_s=write_s)
+            self._connection = Pool(
+                url, 1, settings, prepare=lambda session: session.execute(sql.STAGING), deadline_s=write_s
+            )
         self._writer = Writer(source_order)
         self._wants_role = False
         self._holder: asyncpg.Connection | None = None
@@ -114,11 +116,13 @@ class PostgresStore:
         if self._connection is not None:
             names = [(source.id, source.name) for source in SOURCES]
             await self._connection.run(lambda connection: connection.executemany(sql.ADD_SOURCE, names))
+            self._connection.entered = True
+        self._readers.entered = True
 
     async def close(self) -> None:
         """Give the ingest role back, release connections. Twice is once."""
-        for pool in filter(None, (self._readers, self._connection)):
-            await pool.close()
+        pools = filter(None, (self._readers, self._connection))
+        await asyncio.gather(*(pool.close() for pool in pools))
 
     # -- writing ----------------------------------------------------------------------
 
@@ -200,9 +204,6 @@ class PostgresStore:
             self._holder = connection
             return True
         return False
-
-    async def _begin_session(self, connection: asyncpg.Connection) -> None:
-        await connection.execute(sql.STAGING)
 
     @property
     def _writing(self) -> Pool:

@@ -16,9 +16,10 @@ import asyncpg
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 
 T = TypeVar("T")
-Prepare = Callable[[asyncpg.Connection], Awaitable[None]]
+Prepare = Callable[[asyncpg.Connection], Awaitable[object]]
 
 CONNECT_S = 5.0
+CLOSE_S = 1.0  # all connections of a pool together
 HOLD_S = 30.0  # how long the server waits for a client that fell silent inside a transaction
 _SETTINGS = {
     "application_name": "mdingest",
@@ -61,17 +62,22 @@ def is_outage(exc: BaseException) -> bool:
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turn what the world does to a database into errors of ours, without its password."""
+def translated(url: str, entered: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Turn what the world does to a database into errors of ours, without its password.
+
+    A refusal after we had ``entered``, say to a database that was renamed or a password that was
+    changed, is an outage like another: whoever runs waits until a person has mended it.
+    """
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
         silent = isinstance(exc, TimeoutError) and not str(exc)
         text = "it does not answer in time" if silent else str(exc).strip() or type(exc).__name__
         text = f"PostgreSQL: {_without_password(text, url)}"
-        if is_outage(exc):
+        refused = isinstance(exc, _NO_WAY_IN)
+        if is_outage(exc) or (refused and entered()):
             raise StoreUnavailable(text) from exc
-        if isinstance(exc, _NO_WAY_IN):
+        if refused:
             raise PermanentError(text) from exc
         raise
 
@@ -130,10 +136,13 @@ class Pool:
     ) -> None:
         self.url = url
         self.size = size
+        self.entered = False
+        """Set by who has seen that the database lets us in; see `translated`."""
         self._settings = settings
         self._prepare = prepare
         self._deadline_s = deadline_s
         self._closed = False
+        self._given_up = False  # nobody waits for what is still lent
         self._slots: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._slots.put_nowait(None)
@@ -143,7 +152,7 @@ class Pool:
         """One connection, as good as can be told. Raises StoreUnavailable."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        with translated(self.url):
+        with translated(self.url, lambda: self.entered):
             async with asyncio.timeout(self._deadline_s):
                 connection = await self._slots.get()
                 try:
@@ -157,6 +166,8 @@ class Pool:
                         connection = None
                     raise
                 finally:
+                    if connection is not None and self._given_up:
+                        connection.terminate()
                     self._slots.put_nowait(connection)
 
     async def run(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
@@ -170,18 +181,27 @@ class Pool:
             async with self.lent() as connection:
                 return await work(connection)
 
-    async def close(self, timeout_s: float = 2.0) -> None:
-        """Let go of all connections, after what they are doing; twice is once."""
+    async def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Let go of all connections, after what they are doing; twice is once.
+
+        One whose other side is silent is cut off, or left to whoever still waits for it.
+        """
         if self._closed:
             return
         self._closed = True
-        for _ in range(self.size):
-            connection = await self._slots.get()
-            if connection is not None and not connection.is_closed():
-                try:
-                    await connection.close(timeout=timeout_s)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    connection.terminate()
+        await asyncio.gather(*(self._close_one(timeout_s) for _ in range(self.size)))
+        self._given_up = True
+
+    async def _close_one(self, timeout_s: float) -> None:
+        connection = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._slots.get()
+                if connection is not None and not connection.is_closed():
+                    await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            if connection is not None:
+                connection.terminate()
 
 
 def _is_answer(exc: BaseException) -> bool:

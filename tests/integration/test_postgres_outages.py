@@ -23,6 +23,7 @@ from tests.support.rows import JOURNAL, NIFTY, RELIANCE, candle, ns, transaction
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+ENDED = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1"
 STORED = "SELECT (SELECT max(lsn) FROM positions), (SELECT count(*) FROM candles_1s)"  # of one moment
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
@@ -244,6 +245,25 @@ async def test_a_table_locked_for_long_is_unavailable_and_nothing_is_kept(url: s
         await store.commit(seconds(20, 2))
 
 
+async def test_a_database_that_was_renamed_is_unavailable_until_it_has_its_name_back(
+    store: PostgresStore, mortal: Server, url: str
+) -> None:
+    await store.commit(seconds(10, 1))
+    name = url.rpartition("/")[2]
+    await fetch(mortal.url(), ENDED, name)
+    await execute(mortal.url(), f"ALTER DATABASE {name} RENAME TO away")
+    try:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="does not exist"):
+                await store.commit(seconds(20, 2))
+            with pytest.raises(StoreUnavailable, match="does not exist"):
+                await store.positions()
+    finally:
+        await execute(mortal.url(), f"ALTER DATABASE away RENAME TO {name}")
+    await until_committed(store, seconds(20, 2))
+    assert await count(store) == 20
+
+
 # -- the line is bad ------------------------------------------------------------------
 
 
@@ -265,6 +285,11 @@ async def test_a_silent_line_never_hangs_and_is_replaced_when_it_speaks_again(
         line.silent = False
         await until_committed(store, seconds(20, 2))
         assert await count(store) == 20
+
+        line.silent = True  # and at the end
+        begun = time.monotonic()
+        await store.close()
+        assert time.monotonic() - begun < 2
 
 
 async def test_a_commit_whose_answer_is_lost_is_looked_up_and_not_done_again(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from mdingest.errors import PermanentError, TransientError
@@ -79,6 +80,24 @@ async def test_a_long_wait_that_the_provider_asks_for_outlives_the_process(
     fresh = Pace(Limits(per_day=9), lambda: 0.0, Quota(tmp_path / "a.json", 9, wall))
     with pytest.raises(TransientError):
         await fresh.turn()
+
+
+def test_a_plan_of_a_million_a_day_keeps_a_small_file(tmp_path: Path, wall: Wall) -> None:
+    file = tmp_path / "a.json"
+    minutes = [[wall.now_s - 60 * minute, 694] for minute in range(1_440, 0, -1)]
+    file.write_bytes(orjson.dumps({"asked": minutes, "until": 0.0}))
+    quota = Quota(file, 1_439 * 694 + 50, wall)  # the first minute was a day ago
+
+    waits = [quota.take() for _ in range(52)]
+
+    assert waits == [0] * 50 + [60] * 2
+    assert file.stat().st_size < 30_000
+
+
+def test_a_file_of_an_earlier_version_still_counts(tmp_path: Path, wall: Wall) -> None:
+    (tmp_path / "a.json").write_text(f'{{"asked": [{wall.now_s - 60.5}, {wall.now_s - 9.0}], "until": 0.0}}')
+
+    assert Quota(tmp_path / "a.json", 2, wall).take() == pytest.approx(86_400 - 60.5)
 
 
 def test_who_leaves_a_share_to_others_finds_less_of_it(tmp_path: Path) -> None:

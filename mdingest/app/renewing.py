@@ -30,8 +30,8 @@ Renewed = Callable[[Collection[str]], Awaitable[None]]
 def tokens_in_force(config: Config, now_ns: int) -> dict[str, str]:
     """By history provider, the token it would be asked with now, if it needs one and has it."""
     found = {}
-    for name, provider in HISTORY.items():
-        token = living_token(provider, config, now_ns)
+    for name in (name for name in HISTORY if name in config.providers):  # sections hold the tokens
+        token = living_token(HISTORY[name], config, now_ns)
         if token is not None:
             found[name] = token.secret.get_secret_value()
     return found

@@ -13,7 +13,7 @@ from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.plan import earliest_of as earliest_instant
 from mdingest.pipeline.upkeep.asking import Asked
 from mdingest.pipeline.upkeep.repair import Repairer
-from mdingest.providers import HISTORY
+from mdingest.providers import HISTORY, histories_of
 from mdingest.providers.history import Reach
 from mdingest.store.base import Store
 from mdingest.telemetry.clock import Clock
@@ -52,9 +52,8 @@ def menders_of(config: Config, feed: str, now_ns: int) -> Sequence[str]:
     """
     if feed in config.repair.providers:
         return config.repair.providers[feed]
-    own = [name for name, provider in HISTORY.items() if feed in (provider.account, f"{name}_ws")]
     others = [name for entry in config.backfill for name in entry.providers]
-    return [name for name in dict.fromkeys([*own, *others]) if _can_ask(config, name, now_ns)]
+    return [name for name in dict.fromkeys([*histories_of(feed), *others]) if _can_ask(config, name, now_ns)]
 
 
 def earliest_of(config: Config, clock: Clock) -> Callable[[int], int | None]:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from mdingest.config.mistakes import Mistake
 from mdingest.config.model import Config
 from mdingest.core.interval import Interval
-from mdingest.providers import HISTORY
+from mdingest.providers import HISTORY, histories_of
 
 Named = tuple[tuple[str | int, ...], str]
 
@@ -108,5 +108,4 @@ def _at_account(loc: tuple[str | int, ...], sections: Mapping[str, object]) -> t
 
 def own_histories(feeds: Iterable[str]) -> list[str]:
     """The histories of the brokers behind some live feeds: they fill the holes."""
-    known = set(feeds)
-    return [name for name, one in HISTORY.items() if one.account in known or f"{name}_ws" in known]
+    return [name for feed in feeds for name in histories_of(feed)]

@@ -32,10 +32,7 @@ from mdingest.telemetry.logging import mask
 DEFAULT_PATH = Path("config/config.yaml")
 LATER = ("upstox_ws",)
 """Names of providers that this version knows of and can't use yet."""
-_OPTIONS: dict[str, type[BaseModel]] = {
-    **{name: provider.Options for name, provider in PROVIDERS.items()},
-    **{name: provider.Options for name, provider in HISTORY.items()},
-}
+_NAMES = (*PROVIDERS, *HISTORY)
 _ENCRYPTED = ("wss://", "https://")
 
 
@@ -199,10 +196,10 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
         if name in feeds[:i]
     ]
     sources = [name for _, name in asked]
-    names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _OPTIONS)])
+    names = dict.fromkeys([*sections, *(name for name in (*feeds, *sources) if name in _NAMES)])
     data = config.journal.dir.parent
     sections = {
-        name: without_unset(name, _OPTIONS.get(name), sections.get(name), mistakes, data, forgive)
+        name: without_unset(name, _model_of(name), sections.get(name), mistakes, data, forgive)
         for name in names
     }
     options = {name: _options(name, with_account(name, sections), mistakes) for name in names}
@@ -246,20 +243,27 @@ def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistake
 
 def _options(name: str, given: object, mistakes: list[Mistake]) -> BaseModel | None:
     """What one provider is told, as its adapter understands it."""
-    if name not in _OPTIONS:
+    model = _model_of(name)
+    if model is None:
         said = (
             f"{name} is not available yet"
             if name in LATER
-            else f"no provider of this name{nearest(name, _OPTIONS)}"
+            else f"no provider of this name{nearest(name, _NAMES)}"
         )
         mistakes.append((("providers", name), said))
         return None
-    model = _OPTIONS[name]
     try:
         return model.model_validate({} if given is None else given)
     except ValidationError as exc:
         mistakes += mistakes_of(exc, model, ("providers", name))
         return None
+
+
+def _model_of(name: str) -> type[BaseModel] | None:
+    """What the section of a provider may say."""
+    if name in PROVIDERS:
+        return PROVIDERS[name].Options
+    return HISTORY[name].Options if name in HISTORY else None
 
 
 def _unknown_provider(name: str) -> str:

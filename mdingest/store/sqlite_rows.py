@@ -30,7 +30,7 @@ def texts_of(seconds: NDArray[np.int64]) -> list[str]:
     distinct, where = np.unique(seconds, return_inverse=True)
     if 2 * len(distinct) > len(seconds):  # history: few dates and few times of day in many instants
         return _of_parts(seconds)
-    texts = np.char.add(np.datetime_as_string(distinct.astype("datetime64[s]")), "Z")
+    texts = np.datetime_as_string(distinct.astype("datetime64[s]"), timezone="UTC")
     found: list[str] = texts.astype(object)[where].tolist()
     return found
 

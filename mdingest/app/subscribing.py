@@ -1,7 +1,6 @@
 """What a live feed subscribes: the symbols of a configuration, as its provider and the store know them."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +36,7 @@ async def wanted_of(
         said = "\n".join(["none of its symbols can be resolved", *problems])
         raise ConfigError(f"{provider.name}: {said}")
     stored = await store.ensure_instruments([row.instrument for row in resolved])
-    subs = [
-        replace(
-            row.subscription,
-            instrument_id=instrument.id,
-            symbol=instrument.symbol,
-            exchange=instrument.exchange,
-        )
-        for row, instrument in zip(resolved, stored, strict=True)
-    ]
+    subs = [row.stored_as(instrument) for row, instrument in zip(resolved, stored, strict=True)]
     return Wanted(subs, problems)
 
 

@@ -180,6 +180,11 @@ class CoverageLog:
         instrument = int(self._slots["instrument"][slot])
         self._marks.append((instrument, self._source, int(partial), flags, start, end))
 
+    def doubt(self, slot: int, cause: Cause, start: int, end: int, volume: float) -> None:
+        """A gap in what is heard, that ended by now: candles of it are partial, stored or to come."""
+        self.gap(slot, cause, start, end, volume)
+        self.mark(slot, start, end, partial=True)
+
     def partial(self, slots: NDArray[np.int64], ts: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
         """Which candles ``[ts, ts + length)`` overlap a gap. ``slots`` isn't empty."""
         if int(ts.min()) >= int(self._slots["gap_end"][: self._slots.n].max()):

@@ -177,8 +177,7 @@ class Feed:
         if second == self.slots["late"][slot]:
             size += float(self.slots["late_volume"][slot])
         self.slots["late"][slot], self.slots["late_volume"][slot] = second, size
-        self.log.gap(slot, Cause.LATE, second * NS, (second + 1) * NS, size)
-        self.log.mark(slot, second * NS, (second + 1) * NS, partial=True)
+        self.log.doubt(slot, Cause.LATE, second * NS, (second + 1) * NS, size)
 
     def packets(
         self, rows: Packets, lines: NDArray[np.int64], wall: NDArray[np.int64], mono: NDArray[np.int64]

@@ -234,8 +234,7 @@ class Rules:
         elif not joins and p.trade_id >= 0 and last >= 0:
             before = int(columns["event"][slot])
             start, end = min(before, event) // NS * NS, (max(before, event) // NS + 1) * NS
-            feed.log.gap(slot, Cause.TRADE_ID, start, end, math.nan)
-            feed.log.mark(slot, start, end, partial=True)
+            feed.log.doubt(slot, Cause.TRADE_ID, start, end, math.nan)
         if not feed.lines["seen"][line]:
             self._join(line, slot)
         if p.trade_id >= 0:

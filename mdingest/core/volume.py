@@ -160,8 +160,7 @@ class Volume:
         columns["fall_n"][slot] = 0
         before = int(columns["event"][slot])
         start, end = min(before, event) // NS * NS, (max(before, event) // NS + 1) * NS
-        feed.log.gap(slot, Cause.TRADE_ID, start, end, math.nan)
-        feed.log.mark(slot, start, end, partial=True)
+        feed.log.doubt(slot, Cause.TRADE_ID, start, end, math.nan)
         second = int(columns["mover"][slot])
         if second >= 0:
             feed.book.flag(slot, second, int(Flag.VOLUME_SUSPECT))

@@ -1,7 +1,7 @@
 """What an adapter is: frames and replies in, columns out. No socket, no clock, no log, no SQL."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -128,6 +128,15 @@ class Resolved(NamedTuple):
 
     instrument: Instrument
     subscription: Subscription
+
+    def stored_as(self, stored: Instrument) -> Subscription:
+        """Its subscription, once the store knows the instrument."""
+        return replace(
+            self.subscription,
+            instrument_id=stored.id,
+            symbol=stored.symbol,
+            exchange=stored.exchange,
+        )
 
 
 class Resolve(Protocol[OptionsT_contra]):

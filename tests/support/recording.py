@@ -6,7 +6,7 @@ die at any of the places where a real one can.
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from functools import partial
@@ -159,15 +159,7 @@ class _Life:
         self._aggregator, self._committed = aggregator, found.committed
         resolved = self._run.resolved()
         known = await store.ensure_instruments([one.instrument for one in resolved])
-        subs = [
-            replace(
-                one.subscription,
-                instrument_id=instrument.id,
-                symbol=instrument.symbol,
-                exchange=instrument.exchange,
-            )
-            for one, instrument in zip(resolved, known, strict=True)
-        ]
+        subs = [one.stored_as(instrument) for one, instrument in zip(resolved, known, strict=True)]
         self._subscriptions = encode_subscribe(subs)
         self._tokens = [int(sub.key) for sub in subs]
         behind = list(journal.read(found.start))

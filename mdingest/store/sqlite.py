@@ -30,7 +30,8 @@ from mdingest.store.base import (
     Transaction,
 )
 from mdingest.store.migrate import load, pending_of
-from mdingest.store.sqlite_commit import bound_wal, make_room, write
+from mdingest.store.sqlite_commit import bound_wal, write
+from mdingest.store.sqlite_fresh import make_room
 from mdingest.store.sqlite_retain import Piece, pieces, shrink
 from mdingest.store.sqlite_threads import (
     BUSY_TIMEOUT_S,

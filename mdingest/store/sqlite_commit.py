@@ -1,12 +1,4 @@
-"""What happens inside one transaction of the SQLite store, and to its WAL after it.
-
-Seconds are written twice. Right away they go to a small table in time order, where the rows
-of a whole market lie side by side; after some dozens of seconds all of them move, sorted, to
-the table that lists each instrument by itself. Each of that table's pages is then touched
-once in half a minute instead of every second. Measured side by side with 9,000 instruments,
-a commit a second, on ten million rows: 70 ms of CPU a second instead of 200, and less than a
-tenth of the bytes written.
-"""
+"""What happens inside one transaction of the SQLite store, and to its WAL after it."""
 
 import shutil
 import sqlite3
@@ -14,18 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mdingest.core.events import Candles
-from mdingest.core.rows import distinct, take
-from mdingest.core.session import SECOND_NS
 from mdingest.errors import Fenced
 from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
 from mdingest.store import upkeep
 from mdingest.store.base import Transaction
-from mdingest.store.sqlite_threads import transaction
+from mdingest.store.sqlite_fresh import split
 
-FRESH_SECONDS = 32  # more cost readers a step each, and the move more time at once
-_MOVED_AT_ONCE = 512  # instruments
 WAL_SOFT_BYTES = 16 << 20  # from here on the WAL is copied into the database after each commit
 WAL_HARD_BYTES = 64 << 20  # from here on we wait for readers so that it can start anew
 LITTLE_ROOM_BYTES = 2 * WAL_HARD_BYTES  # with less left on the disk, the WAL is kept ...
@@ -71,45 +59,6 @@ def _write_upkeep(connection: sqlite3.Connection, new: Transaction) -> None:
         connection.executemany(statement.replace("$", "?"), values)
 
 
-def make_room(connection: sqlite3.Connection, new: Transaction) -> None:
-    """Move all fresh seconds to where they stay if those of ``new`` would be too many beside them.
-
-    A transaction of its own, to be called outside of one: all of the move, or nothing. The rows have
-    passed every constraint, so they are not put to them again; nor does each statement then keep
-    the pages as they were, to undo itself alone. Measured with 9,000 instruments: 55 to 60 ms of
-    CPU for a second of them, 85 with the constraints.
-    """
-    seconds = distinct(new.candles["ts"][new.candles["interval_s"] == 1]) // SECOND_NS
-    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
-    fresh = [text for text in rows.texts_of(seconds) if text >= since]
-    waiting, _ = connection.execute(sql.FRESH_SECONDS).fetchone()
-    if not fresh or waiting + len(fresh) <= FRESH_SECONDS:
-        return
-    until = fresh[-1] if len(fresh) > FRESH_SECONDS else ""  # history may go where it stays at once
-    _constraints(connection, "OFF")
-    try:
-        with transaction(connection):
-            _settle(connection, until)
-    finally:
-        _constraints(connection, "ON")
-
-
-def _constraints(connection: sqlite3.Connection, state: str) -> None:
-    connection.execute(f"PRAGMA foreign_keys = {state}")
-    connection.execute(f"PRAGMA ignore_check_constraints = {'OFF' if state == 'ON' else 'ON'}")
-
-
-def _settle(connection: sqlite3.Connection, until: str) -> None:
-    """Move all fresh seconds. Fresh are from now on those after the last one moved, and after ``until``."""
-    _, newest = connection.execute(sql.FRESH_SECONDS).fetchone()
-    (last,) = connection.execute(sql.LAST_INSTRUMENT).fetchone()
-    for after in range(0, last if newest else 0, _MOVED_AT_ONCE):
-        connection.execute(sql.SETTLE, (after, after + _MOVED_AT_ONCE))
-    for statement in sql.SETTLED:
-        connection.execute(statement)
-    connection.execute(sql.SET_FRESH_SINCE, (max(newest, until),))
-
-
 def bound_wal(connection: sqlite3.Connection, wal: Path) -> str | None:
     """Copy the WAL into the database when it is long; when it is very long, make readers wait.
 
@@ -145,19 +94,8 @@ def _join(connection: sqlite3.Connection, span: plain.Row) -> None:
 
 
 def _write_seconds(connection: sqlite3.Connection, candles: Candles) -> int:
-    (since,) = connection.execute(sql.FRESH_SINCE).fetchone()
-    seconds = distinct(candles["ts"])
-    texts = rows.texts_of(seconds // SECOND_NS)
-    fresh = [text for text in texts if text >= since]
-    if not fresh:
-        return _upsert(connection, sql.UPSERT[1], candles)
-    changed = 0
-    if len(fresh) < len(texts):
-        newer = candles["ts"] >= seconds[-len(fresh)]
-        changed = _upsert(connection, sql.UPSERT[1], Candles(take(candles, ~newer)))
-        candles = Candles(take(candles, newer))
-    connection.executemany(sql.ADD_FRESH_SECOND, [(text,) for text in fresh])
-    return changed + _upsert(connection, sql.UPSERT_FRESH, candles)
+    settled, fresh = split(connection, candles)
+    return _upsert(connection, sql.UPSERT[1], settled) + _upsert(connection, sql.UPSERT_FRESH, fresh)
 
 
 def _upsert(connection: sqlite3.Connection, statements: Sequence[str], candles: Candles) -> int:

@@ -160,24 +160,25 @@ UPDATE fresh_1s SET state = max(state, ?1), flags = flags | ?2
 WHERE instrument_id = ?3 AND source = ?6 AND (state < ?1 OR flags & ?2 <> ?2)
 AND ts_utc IN (SELECT f.ts_utc FROM fresh_seconds AS f WHERE f.ts_utc > ?4 AND f.ts_utc < ?5)"""
 
-FRESH_SINCE = "SELECT ts_utc FROM fresh_since"
-FRESH_SECONDS = "SELECT count(*), coalesce(max(ts_utc), '') FROM fresh_seconds"
+FRESH_LINE = "SELECT ts_utc, moving_since, moved FROM fresh_since"
+FRESH_SECONDS = "SELECT count(*), coalesce(max(ts_utc), '') FROM fresh_seconds WHERE ts_utc >= ?"
+WAITING_SECONDS = "SELECT ts_utc FROM fresh_seconds WHERE ts_utc < ?"
 ADD_FRESH_SECOND = "INSERT INTO fresh_seconds (ts_utc) VALUES (?) ON CONFLICT DO NOTHING"
-# Moved a range of instruments at a time, in the order of the table they go to: neither a sort
+# A range of instruments at a time, in the order of the table they go to: neither a sort
 # nor the statement's own undo log then has to hold them all.
 SETTLE = f"""
 INSERT INTO candles_1s (instrument_id, ts_utc, {", ".join(COLUMNS)})
 SELECT i.id, f.ts_utc, {", ".join(f"c.{name}" for name in COLUMNS)}
 FROM instruments AS i CROSS JOIN fresh_seconds AS f
 CROSS JOIN fresh_1s AS c ON c.ts_utc = f.ts_utc AND c.instrument_id = i.id
-WHERE i.id > ?1 AND i.id <= ?2 ORDER BY i.id, f.ts_utc"""  # noqa: S608 - names from the list above
+WHERE i.id > ?1 AND i.id <= ?2 AND f.ts_utc < ?3 ORDER BY i.id, f.ts_utc"""  # noqa: S608 - names from the list above
+SETTLED = "DELETE FROM fresh_1s WHERE ts_utc = ? AND instrument_id > ? AND instrument_id <= ?"
+SET_MOVED = "UPDATE fresh_since SET moved = ?"
+ALL_MOVED = "UPDATE fresh_since SET moving_since = ts_utc, moved = 0"
+FORGET_SECONDS = "DELETE FROM fresh_seconds WHERE ts_utc < ?"
 LAST_INSTRUMENT = "SELECT coalesce(max(id), 0) FROM instruments"
-SETTLED = (
-    "DELETE FROM fresh_1s",
-    "DELETE FROM fresh_seconds",
-)
-SET_FRESH_SINCE = """
-UPDATE fresh_since SET ts_utc = strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second')"""
+DRAW_LINE = """
+UPDATE fresh_since SET moving_since = ts_utc, moved = 0, ts_utc = strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second')"""
 
 ADD_INSTRUMENT = """
 INSERT INTO instruments (symbol, exchange, name, session_class, volume_kind) VALUES (?, ?, ?, ?, ?)

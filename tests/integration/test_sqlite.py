@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mdingest.core.events import CANDLE, OPEN_END, Candles, Cause, State
 from mdingest.core.rank import SOURCES
 from mdingest.core.session import Session
 from mdingest.errors import StoreUnavailable
-from mdingest.store import open_store, sqlite, sqlite_commit
+from mdingest.store import open_store, sqlite, sqlite_commit, sqlite_fresh
 from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.sqlite import SqliteStore, open_sqlite
@@ -239,13 +240,17 @@ def test_both_tables_of_seconds_are_the_same_but_for_their_key(client: sqlite3.C
     assert fresh == settled
 
 
+@pytest.mark.parametrize("least", [1, 256])
 async def test_seconds_are_in_one_table_only_wherever_they_come_from(
-    store: SqliteStore, client: sqlite3.Connection
+    store: SqliteStore, client: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, least: int
 ) -> None:
     """Live seconds one by one, late ones, revisions, marks and history, in any order of time."""
+    monkeypatch.setattr(sqlite_fresh, "_LEAST", least)
     rng = np.random.default_rng(5)
+    await store.ensure_instruments([replace(RELIANCE, symbol=f"S{n}.NS") for n in range(3)])
+    numbers = [known.id for known in await store.instruments()]
     expected: dict[tuple[int, int], float] = {}
-    were_fresh = set[int]()
+    were_fresh, had_moved = set[int](), set[int]()
     for revision in range(1, 150):
         seconds = {revision, int(rng.integers(0, revision + 9)), int(rng.integers(0, revision))}
         if revision == 90:
@@ -253,31 +258,34 @@ async def test_seconds_are_in_one_table_only_wherever_they_come_from(
         rows = [
             candle(second, close=100 + revision, revision=revision, instrument=number)
             for second in seconds
-            for number in (1, 2)
+            for number in numbers
             if (second + number) % 5
         ]
         await store.commit(transaction(candles=rows))
         expected |= {(row[0], row[2]): 100 + revision for row in rows}
-        (fresh,) = client.execute("SELECT count(*) FROM fresh_seconds").fetchone()
-        were_fresh.add(fresh)
+        were_fresh.add(client.execute("SELECT count(*) FROM fresh_seconds").fetchone()[0])
+        had_moved.add(client.execute("SELECT moved FROM fresh_since").fetchone()[0])
         assert client.execute(MISPLACED).fetchall() == []
-    for number in (1, 2):
+    for number in numbers:
         found = await store.candles(number, 1, 0, OPEN_END, 9999)
         mine = {(number, int(row["ts"])): row["close"] for row in found}
         assert mine == {key: close for key, close in expected.items() if key[0] == number}
         assert sorted(found["ts"].tolist()) == found["ts"].tolist()
         assert found["ts"].tolist()[-5:] == (await store.candles(number, 1, 0, OPEN_END, 5))["ts"].tolist()
     last = await store.last_candle_ns()
-    assert last == {(n, 1): max(ts for number, ts in expected if number == n) for n in (1, 2)}
-    first = {row.instrument.id: row.ranges[1][0] for row in await store.symbols()}
-    assert first == {n: min(ts for number, ts in expected if number == n) for n in (1, 2)}
+    assert last == {(n, 1): max(ts for number, ts in expected if number == n) for n in numbers}
+    first = {row.instrument.id: row.ranges[1][0] for row in await store.symbols() if row.ranges}
+    assert first == {n: min(ts for number, ts in expected if number == n) for n in numbers}
     assert 0 in were_fresh
-    assert max(were_fresh) == sqlite_commit.FRESH_SECONDS
+    assert sqlite_fresh.FRESH_SECONDS < max(were_fresh) <= 2 * sqlite_fresh.FRESH_SECONDS
+    assert had_moved == ({0} if least > len(numbers) else {0, *numbers[:-1]})
 
 
 MISPLACED = """
-SELECT 'old in fresh', ts_utc FROM fresh_1s WHERE ts_utc < (SELECT ts_utc FROM fresh_since)
-UNION ALL SELECT 'new in settled', ts_utc FROM candles_1s WHERE ts_utc >= (SELECT ts_utc FROM fresh_since)
+SELECT 'old in fresh', c.ts_utc FROM fresh_1s AS c, fresh_since AS s WHERE
+    c.ts_utc < s.ts_utc AND (c.ts_utc < s.moving_since OR c.instrument_id <= s.moved)
+UNION ALL SELECT 'new in settled', c.ts_utc FROM candles_1s AS c, fresh_since AS s WHERE
+    c.ts_utc >= s.ts_utc OR (c.ts_utc >= s.moving_since AND c.instrument_id > s.moved)
 UNION ALL SELECT 'unlisted', ts_utc FROM fresh_1s WHERE ts_utc NOT IN (SELECT ts_utc FROM fresh_seconds)"""
 
 
@@ -489,11 +497,13 @@ def test_constraints_hold_again_after_a_move_of_seconds_that_failed() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript("""
         PRAGMA foreign_keys = ON;
-        CREATE TABLE fresh_since (ts_utc TEXT); INSERT INTO fresh_since VALUES ('');
-        CREATE TABLE fresh_seconds (ts_utc TEXT)""")
+        CREATE TABLE fresh_since (ts_utc TEXT, moving_since TEXT, moved INTEGER);
+        INSERT INTO fresh_since VALUES ('2026-11-20', '', 0);
+        CREATE TABLE fresh_seconds (ts_utc TEXT);
+        CREATE TABLE instruments (id INTEGER); INSERT INTO instruments VALUES (1)""")
     rows = Candles(np.array([candle(n) for n in range(40)], CANDLE))
-    with pytest.raises(sqlite3.OperationalError, match="instruments"):  # not there: the move breaks off
-        sqlite_commit.make_room(connection, Transaction(candles=rows))
+    with pytest.raises(sqlite3.OperationalError, match="candles_1s"):  # not there: the move breaks off
+        sqlite_fresh.make_room(connection, Transaction(candles=rows))
     assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
     assert connection.execute("PRAGMA ignore_check_constraints").fetchone() == (0,)
     assert not connection.in_transaction

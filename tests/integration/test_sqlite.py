@@ -289,6 +289,21 @@ UNION ALL SELECT 'new in settled', c.ts_utc FROM candles_1s AS c, fresh_since AS
 UNION ALL SELECT 'unlisted', ts_utc FROM fresh_1s WHERE ts_utc NOT IN (SELECT ts_utc FROM fresh_seconds)"""
 
 
+async def test_a_move_under_way_can_be_taken_back(
+    path: Path, store: SqliteStore, client: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_fresh, "_LEAST", 1)
+    for second in range(48):
+        await store.commit(transaction(candles=[candle(second, instrument=number) for number in (1, 2)]))
+    assert client.execute("SELECT moved FROM fresh_since").fetchone() == (1,)
+    await store.close()
+    text = (Path(__file__).parents[2] / "migrations/sqlite/0006_fresh_slices.sql").read_text()
+    client.executescript(text.partition("-- migrate:down")[2])
+    for table, side, rows in (("candles_1s", "<", 64), ("fresh_1s", ">=", 32)):
+        query = f"SELECT count(*), sum(ts_utc {side} (SELECT ts_utc FROM fresh_since)) FROM {table}"
+        assert client.execute(query).fetchone() == (rows, rows)
+
+
 async def test_rules_hold_on_both_sides_of_the_line(store: SqliteStore, client: sqlite3.Connection) -> None:
     async def put(*rows: tuple[object, ...]) -> None:
         await store.commit(transaction(candles=rows))

@@ -178,7 +178,8 @@ ALL_MOVED = "UPDATE fresh_since SET moving_since = ts_utc, moved = 0"
 FORGET_SECONDS = "DELETE FROM fresh_seconds WHERE ts_utc < ?"
 LAST_INSTRUMENT = "SELECT coalesce(max(id), 0) FROM instruments"
 DRAW_LINE = """
-UPDATE fresh_since SET moving_since = ts_utc, moved = 0, ts_utc = strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second')"""
+UPDATE fresh_since SET
+    moving_since = ts_utc, moved = 0, ts_utc = strftime('%Y-%m-%dT%H:%M:%SZ', ?, '+1 second')"""
 
 ADD_INSTRUMENT = """
 INSERT INTO instruments (symbol, exchange, name, session_class, volume_kind) VALUES (?, ?, ?, ?, ?)

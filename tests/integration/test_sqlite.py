@@ -290,7 +290,7 @@ UNION ALL SELECT 'unlisted', ts_utc FROM fresh_1s WHERE ts_utc NOT IN (SELECT ts
 
 
 async def test_a_move_under_way_can_be_taken_back(
-    path: Path, store: SqliteStore, client: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, client: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_fresh, "_LEAST", 1)
     for second in range(48):

@@ -9,10 +9,12 @@ import asyncio
 import datetime as dt
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import ClientConnectionResetError, web
@@ -40,7 +42,7 @@ from mdingest.telemetry.metrics import Metrics
 log = structlog.get_logger()
 
 _PATHS = "/, /candles, /stream, /symbols, /gaps, /coverage, /health, /livez, /readyz, /metrics"
-_LATER = ("/docs", "/openapi.json", "/udf")
+_LATER = re.compile(r"/(docs|openapi\.json|udf)(/.*)?")
 _OPEN_TO_ALL = ("/livez", "/readyz", "/")  # whoever restarts us has no token; a page brings it later
 _STREAM = "/stream"  # asks for its token itself, and is as long as somebody looks
 _TIMEOUT_S = 10.0
@@ -48,6 +50,7 @@ _IN_FLIGHT = 64
 _MAX_BODY_BYTES = 65_536
 _HUNG_UP = 499  # as proxies count it: the client did not wait for the answer
 _KEEPALIVE_S = 30.0
+_BACKLOG = 128
 _SHUTDOWN_S = 2.0
 
 
@@ -107,37 +110,57 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[i
     Raises PermanentError if the address can't be bound. Leaving waits 2 s at most for
     requests that run.
     """
-    of_aiohttp = logging.getLogger("mdingest.http")
-    of_aiohttp.addFilter(_not_a_request)  # which is added once
-    runner = web.AppRunner(
-        app,
-        logger=of_aiohttp,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=_KEEPALIVE_S,
-        shutdown_timeout=_SHUTDOWN_S,
-    )
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
+    if runner.server is None:
+        raise AssertionError("set up without a server")
+    connection = partial(
+        _Connection,
+        runner.server,
+        loop=loop,
+        logger=logging.getLogger("mdingest.http"),
+        access_log=None,  # type: ignore[arg-type]  # none, as `web.AppRunner` may be told
+        keepalive_timeout=_KEEPALIVE_S,
+    )
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            listening = await loop.create_server(connection, host, port, backlog=_BACKLOG)
         except OSError as exc:
             number = exc.errno or 0  # negative for a name that nobody knows
             said = os.strerror(number) if number > 0 else exc
             raise PermanentError(
                 f"HTTP can't be served on {host}:{port} (api.host, api.port): {said}"
             ) from exc
-        bound: int = runner.addresses[0][1]
+        bound: int = listening.sockets[0].getsockname()[1]
         log.info("api.listening", host=host, port=bound)
-        yield bound
+        try:
+            yield bound
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
 
 
-def _not_a_request(record: logging.LogRecord) -> bool:
-    """Whether to log: what is no HTTP is answered with 400, and quoted it may show a token."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+class _Connection(web.RequestHandler):
+    """One client. What is no HTTP is answered like any mistake, and not logged: it may hold a token."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The last reply on this connection."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        why = (message or "not understood").splitlines()[0].partition(" when reading")[0].rstrip(":")
+        response = problem_response(status, f"this is no HTTP/1.1 request: {why}", {"Server": "mdingest"})
+        response.force_close()
+        return response
 
 
 def _guard(served: Served, access: Access) -> Middleware:
@@ -211,7 +234,7 @@ def _routing(request: web.Request, exc: web.HTTPException) -> web.Response:
             405, f"{request.method} is not allowed here; use {allowed}", {"Allow": allowed}
         )
     if isinstance(exc, web.HTTPNotFound):
-        if request.path.startswith(_LATER):
+        if _LATER.fullmatch(request.path):
             return problem_response(404, f"{request.path} is not available yet; there are {_PATHS}")
         return problem_response(404, f"no such path; there are {_PATHS}")
     return problem_response(exc.status, exc.reason)

@@ -5,6 +5,7 @@ route says when it is asked with an unknown one.
 """
 
 import asyncio
+import json
 import re
 import socket
 import struct
@@ -313,7 +314,10 @@ def test_what_is_no_request_is_refused_and_its_words_stay_out_of_the_log(
 ) -> None:
     said = server.send(f"GET /symbols HTTP/1.1\r\nHost: here\r\n{header}\r\n\r\n".encode(), patience_s=5)
 
-    assert said.startswith(b"HTTP/1.0 400 ")
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert b"application/problem+json" in head
+    assert "this is no HTTP/1.1 request: " in json.loads(body)["detail"]
     assert TOKEN not in caplog.text
     assert "Traceback" not in caplog.text
 

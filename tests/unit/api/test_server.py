@@ -76,9 +76,13 @@ async def test_an_unknown_path_is_told_the_known_ones(api: Api[FakeReader]) -> N
     }
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/udf/config"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs/", "/udf", "/udf/config"])
 async def test_what_comes_later_says_so(api: Api[FakeReader], path: str) -> None:
     assert "is not available yet" in (await api.json(path, status=404))["detail"]
+
+
+async def test_what_only_begins_like_it_does_not_come(api: Api[FakeReader]) -> None:
+    assert "no such path" in (await api.json("/docsify", status=404))["detail"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])

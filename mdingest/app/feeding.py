@@ -15,7 +15,7 @@ import structlog
 
 from mdingest.app.subscribing import wanted_of
 from mdingest.app.tokens import credentials_of
-from mdingest.config import Config
+from mdingest.config import Config, for_simulators, real_addresses
 from mdingest.config.model import Realtime
 from mdingest.core.units import NS
 from mdingest.errors import ConfigError, MdingestError
@@ -154,6 +154,7 @@ class Feeding:
         """What can't change while we run: say so, or refuse it if it would not work."""
         if [entry.provider for entry in new.realtime] != list(self._feeds):
             raise ConfigError("realtime: other providers need a restart")
+        for_simulators(self._clock, real_addresses(new))
         kept = ("database", "journal", "api", "candles", "alerts", "runtime", "calendar")
         changed = [key for key in kept if getattr(new, key) != getattr(self._config, key)]
         if changed:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from mdingest.app.parts import calendars_of
 from mdingest.app.tokens import living_token
 from mdingest.calendars import Calendars
-from mdingest.config import Config, addresses_of
+from mdingest.config import Config, addresses_of, for_simulators
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.errors import ConfigError, PermanentError, TransientError
@@ -144,8 +144,7 @@ class Histories:
             except ValidationError as exc:
                 place = provider.account or name  # where a login looks, too
                 raise ConfigError(f"providers.{place}: is missing: it says how {name} is asked") from exc
-            if self._clock.shifted and (real := addresses_of(name, options)):
-                raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
+            for_simulators(self._clock, addresses_of(name, options))
         if provider.access is not None:
             token = living_token(provider, config, self._clock.wall_ns())
             if token is not None:

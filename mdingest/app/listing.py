@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mdingest.app.parts import url_of
-from mdingest.config import Config
+from mdingest.config import Config, encrypted, for_simulators
 from mdingest.core.units import NS
 from mdingest.errors import ConfigError
 from mdingest.pipeline.lists import cache_of, instrument_list
@@ -25,8 +25,8 @@ _KITE, _UPSTOX = ("kite", "kite_ws"), "upstox"
 async def sync_instruments(config: Config, provider: str, source: str | None, clock: Clock) -> Synced:
     """Read a provider's list, from ``source`` or where the configuration says, into the database.
 
-    Raises ConfigError for a provider without a list, TransientError or PermanentError if it
-    can't be had, StoreUnavailable.
+    Raises ConfigError for a provider without a list or a real address beside a shifted clock,
+    TransientError or PermanentError if it can't be had, StoreUnavailable.
     """
     if provider not in (*_KITE, _UPSTOX):
         raise ConfigError(f"{provider}: has no list of instruments; there are: kite, upstox")
@@ -36,11 +36,13 @@ async def sync_instruments(config: Config, provider: str, source: str | None, cl
         told = config.providers.get(_UPSTOX)
         options = told if isinstance(told, UpstoxOptions) else UpstoxOptions()
         where = source or options.instruments
+        for_simulators(clock, encrypted("the list", where))
         path = await instrument_list(where, cache_of(folder, "upstox.json.gz", where))
         return await _sync(config, _UPSTOX, clock, _of_upstox(path, options, problems), problems)
     account = config.providers.get("kite_ws")
     kite = account if isinstance(account, KiteOptions) else None
     where = source or (kite.instruments if kite is not None else _default_address())
+    for_simulators(clock, encrypted("the list", where))
     path = await instrument_list(where, cache_of(folder, "kite_ws.csv", where))
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return await _sync(config, "kite_ws", clock, _listings(lines, Naming(kite), problems), problems)

@@ -4,7 +4,24 @@
 receive values out of a `Config`, never the `Config` itself.
 """
 
-from mdingest.config.loading import addresses_of, effective, load, read_clock, real_addresses
+from mdingest.config.loading import (
+    addresses_of,
+    effective,
+    encrypted,
+    for_simulators,
+    load,
+    read_clock,
+    real_addresses,
+)
 from mdingest.config.model import Config
 
-__all__ = ["Config", "addresses_of", "effective", "load", "read_clock", "real_addresses"]
+__all__ = [
+    "Config",
+    "addresses_of",
+    "effective",
+    "encrypted",
+    "for_simulators",
+    "load",
+    "read_clock",
+    "real_addresses",
+]

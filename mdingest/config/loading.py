@@ -89,25 +89,31 @@ def read_clock(config: Config | None = None, env: Mapping[str, str] | None = Non
     if not text:
         return Clock()
     clock = parse_clock(text)
-    if config is not None and (real := real_addresses(config)):
-        raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
+    for_simulators(clock, [] if config is None else real_addresses(config))
     return clock
+
+
+def for_simulators(clock: Clock, real: Sequence[str]) -> None:
+    """Raises ConfigError if the clock is shifted and there are ``real`` addresses (`real_addresses`)."""
+    if clock.shifted and real:
+        raise ConfigError(f"MDINGEST_CLOCK is for simulators, but {real[0]}: the clock must be real")
 
 
 def real_addresses(config: Config) -> list[str]:
     """Which addresses are encrypted, so a real broker's, as ``providers.kite_ws.url is wss://...``."""
     found = [said for name, options in config.providers.items() for said in addresses_of(name, options)]
-    return found + (_encrypted("calendar.url", config.calendar.url) if config.calendar.refresh else [])
+    return found + (encrypted("calendar.url", config.calendar.url) if config.calendar.refresh else [])
 
 
 def addresses_of(name: str, options: BaseModel) -> list[str]:
     """The same of one provider, whose options may be its defaults."""
-    return [said for key, value in options for said in _encrypted(f"providers.{name}.{key}", value)]
+    return [said for key, value in options for said in encrypted(f"providers.{name}.{key}", value)]
 
 
-def _encrypted(key: str, value: object) -> list[str]:
+def encrypted(key: str, value: object) -> list[str]:
+    """The same of one value, or of all in it, which stands at ``key``."""
     if isinstance(value, dict):
-        return [said for inner, one in value.items() for said in _encrypted(f"{key}.{inner}", one)]
+        return [said for inner, one in value.items() for said in encrypted(f"{key}.{inner}", one)]
     real = isinstance(value, str) and value.lower().startswith(_ENCRYPTED)
     return [f"{key} is {mask(str(value))}"] if real else []
 

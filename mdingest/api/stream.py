@@ -168,7 +168,7 @@ class StreamRoutes:
             told: object = None
             told_at = 0.0
             while not ws.closed:
-                report = self._health.report()[1] | {"type": "health", "now": format_instant(self._now())}
+                report = self._health.report()[1] | {"type": "health", "time": format_instant(self._now())}
                 if (essence := _essence(report)) != told or time.monotonic() - told_at >= _SIGN_OF_LIFE_S:
                     await self._send(ws, report)
                     told, told_at = essence, time.monotonic()

@@ -63,7 +63,7 @@ class BatchSource:
         spacing_s: float = 0.0,
         on_damage: Callable[[Damage], None] | None = None,
     ) -> None:
-        self.dropped = 0  # copies that found no room, for metrics: nothing was lost
+        self.dropped = 0  # copies that found no room: nothing is lost, they are read from the log
         self._log = log
         self._next = start
         self._end = log.end_lsn

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from mdingest.core.events import Events
+from mdingest.core.interval import Interval
 from mdingest.core.records import Batch
 from mdingest.core.units import NS
 from mdingest.errors import StoreUnavailable
@@ -71,7 +72,7 @@ def _watch_writer(health: Health, metrics: Metrics, ingest: Ingest) -> None:
         metrics.gaps.inc(len(transaction.gaps))
         intervals, counts = np.unique(transaction.candles["interval_s"], return_counts=True)
         for interval_s, count in zip(intervals.tolist(), counts.tolist(), strict=True):
-            metrics.candles[f"{interval_s}s"].inc(count)
+            metrics.candles[Interval(interval_s).text].inc(count)
         metrics.commit_lag.observe(max(0.0, _lag_s(ingest)))
 
     metrics.channel_depth["steps"].set_function(lambda: ingest.steps.depth)
@@ -95,6 +96,7 @@ def _watch_journal(health: Health, metrics: Metrics, ingest: Ingest) -> None:
             "end_lsn": journal.end_lsn,
             "synced_lsn": journal.synced_lsn,
             "unread_bytes": ingest.source.lag_bytes,
+            "reread_batches": ingest.source.dropped,
             "disk_bytes": journal.files.bytes,
             "quarantined": journal.files.quarantined,
         }

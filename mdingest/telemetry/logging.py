@@ -20,9 +20,9 @@ LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("console", "json")
 
 _SECRET_KEY = re.compile(r"token|secret|password|authorization|api_?key", re.IGNORECASE)
-_SECRET_PAIR = re.compile(
-    r"(?i)\b((?:access_|request_|refresh_)?token|api_key|secret|\w*password)(=|:\s*)[^&\s,;'\"]+"
-)
+_GUARDED = r"(?:(?:access_|request_|refresh_)?token|api_key|secret|\w*password)"
+_SECRET_PAIR = re.compile(rf"(?i)\b({_GUARDED})(=|:\s*)[^&\s,;'\"]+")
+_SECRET_QUERY = re.compile(rf"(?i)([?&]{_GUARDED}=)[^&\s]+")  # in an address , ; and quotes end nothing
 _URL_PASSWORD = re.compile(r"\b(\w+://[^\s:]*):(\S*)@([^&\s]*)")  # up to the word's last @: it may hold any
 _KEPT_REPEATS = 1_000
 
@@ -72,7 +72,8 @@ def _adopt_libraries(shared: list[Processor], render: list[Processor], threshold
 
 def mask(text: str) -> str:
     """``text`` without what looks like the value of a credential."""
-    return _SECRET_PAIR.sub(r"\1\2***", _URL_PASSWORD.sub(_without_password, text))
+    text = _SECRET_QUERY.sub(r"\1***", _URL_PASSWORD.sub(_without_password, text))
+    return _SECRET_PAIR.sub(r"\1\2***", text)
 
 
 def _without_password(found: re.Match[str]) -> str:

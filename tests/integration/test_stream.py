@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from mdingest.api import Changes, series, stream
+from mdingest.api.times import format_instant
 from mdingest.core.events import CANDLE, Candles, Cause
 from mdingest.store import open_store
 from mdingest.store.migrate import migrate
@@ -85,7 +86,9 @@ async def test_a_stream_begins_with_what_it_is_how_all_is_and_the_newest_candles
     async with served(reader, now=NOW) as api, listening(api) as client:
         hello = await client.next("hello")
         assert (hello["symbol"], hello["interval"]) == ("RELIANCE.NS", "1m")
-        assert (await client.next("health"))["status"] == "ok"
+        health = await client.next("health")
+        assert (health["status"], health["time"]) == ("ok", format_instant(NOW))
+        assert "now" not in health
 
         first = await client.next()
 

@@ -112,7 +112,7 @@ function handlers(series, signal) {
     message: (type, message) => {
       if (type === "health") {
         feed.heard(message);
-        skew = Date.parse(message.now) - Date.now();
+        skew = Date.parse(message.time) - Date.now();
         return;
       }
       if (type === "reload") {

@@ -11,6 +11,7 @@ from mdingest.pipeline.writer import WriterStatus
 from mdingest.telemetry.clock import Clock
 from mdingest.telemetry.health import Health
 from mdingest.telemetry.metrics import Metrics
+from tests.support.rows import candle, transaction
 
 NS = 1_000_000_000
 
@@ -28,7 +29,7 @@ def behind(clock: Clock, real_s: float) -> Ingest:
         "room": SimpleNamespace(free=11, listeners=[]),
         "intake": SimpleNamespace(clock=clock),
         "steps": SimpleNamespace(depth=0),
-        "source": SimpleNamespace(depth=0, lag_bytes=0),
+        "source": SimpleNamespace(depth=0, lag_bytes=0, dropped=3),
         "aggregator": SimpleNamespace(on_step=None),
     }
     return cast("Ingest", SimpleNamespace(**parts))
@@ -48,11 +49,17 @@ def test_a_writer_of_a_fast_clock_is_not_behind_by_what_passes_between_two_commi
 def test_the_lag_of_the_journal_is_told_in_seconds_and_in_bytes_whoever_asks_first() -> None:
     metrics = Metrics()
     ingest = behind(Clock(), 40.0)
-    watch_ingest(Health(started=True), metrics, ingest, FeedWatch(metrics, [], Clock()))
+    health = Health(started=True)
+    watch_ingest(health, metrics, ingest, FeedWatch(metrics, [], Clock()))
+    assert health.report()[1]["parts"]["journal"]["reread_batches"] == 3
     value = metrics.registry.get_sample_value
     assert 40 <= (value("mdingest_journal_lag_seconds") or 0) < 41
     assert value("mdingest_journal_lag_bytes") == 1
     assert (value("mdingest_journal_bytes"), value("mdingest_disk_free_bytes")) == (7, 11)
+    for committed in ingest.writer.listeners:
+        committed(transaction(candles=[candle(interval_s=60), candle(), candle(60, interval_s=60)]), 0.1)
+    assert value("mdingest_candles_total", {"interval": "1m"}) == 2
+    assert value("mdingest_candles_total", {"interval": "1s"}) == 1
     for listener in ingest.room.listeners:
         listener(5)
     assert value("mdingest_ticks_shed_total") == 5

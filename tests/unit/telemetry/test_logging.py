@@ -112,7 +112,7 @@ def test_masking_leaves_ordinary_text_alone() -> None:
 
 
 passwords = st.text("ab1/@:?#%=&", max_size=12).map(lambda text: f"S{text}S")  # S: nothing else has one
-query_passwords = st.text("ab1/@:?#%=", max_size=12).map(lambda text: f"S{text}S")
+query_passwords = st.text("ab1/@:?#%=,;'\"", max_size=12).map(lambda text: f"S{text}S")
 
 
 @given(passwords, query_passwords)
@@ -125,6 +125,7 @@ def test_no_part_of_a_password_survives_in_an_address(password: str, another: st
     assert "S" not in shown
     assert shown.startswith("copies postgresql://u@me:***@")
     assert "&x=1 to postgresql://h:" in shown
+    assert "S" not in mask(f"postgresql://h/db?sslpassword={another}")
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,12 @@ def _requests(args: Namespace) -> "tuple[Config, list[Wanted]]":
 
 
 def _code(symbols: "list[SymbolReport]") -> int:
-    if all(said.failures and not said.rows for said in symbols):
+    of: dict[str, list[SymbolReport]] = {}  # one of each provider that was asked
+    for said in symbols:
+        of.setdefault(f"{said.symbol} {said.interval}", []).append(said)
+    if all(any(one.failures for one in some) and not any(one.rows for one in some) for some in of.values()):
         return _FAILED
-    return _INCOMPLETE if any(said.failed or said.out_of_reach for said in symbols) else _DONE
+    return _INCOMPLETE if any(said.failed for said in symbols) else _DONE
 
 
 def summary(reports: "list[Report]") -> dict[str, Any]:
@@ -153,7 +156,7 @@ def summary(reports: "list[Report]") -> dict[str, Any]:
     return {
         "symbols": rows,
         **totals,
-        "failed": [said.symbol for said in symbols if said.failed or said.out_of_reach],
+        "failed": [said.symbol for said in symbols if said.failed],
     }
 
 

@@ -109,7 +109,7 @@ def complaints(report: SymbolReport) -> Iterator[str]:
     for failure in report.failures:
         yield f"mdingest: {report.symbol}: {failure}"
     if report.out_of_reach:
-        yield f"mdingest: {report.symbol}: {report.out_of_reach}"
+        yield f"{'note' if report.at_edge else 'mdingest'}: {report.symbol}: {report.out_of_reach}"
 
 
 def on_terminal(*, quiet: bool) -> Bars:

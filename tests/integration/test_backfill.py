@@ -187,19 +187,24 @@ class TestANetworkProvider:
         assert summary(said) == "RELIANCE.NS 1m: nothing to fetch: kite has none of what is missing"
         (complaint,) = complaints(said)
         assert complaint.startswith(
-            "mdingest: RELIANCE.NS: 1m of 2026-11-20 to 2026-11-20 is missing, and kite "
+            "mdingest: RELIANCE.NS: 1m of 2026-11-20 09:15 to 09:24 is missing, and kite "
         )
         assert complaint.endswith(" goes back to 2026-11-22 only: another provider may have it")
         assert _code([said]) == 3
         assert machine_readable([Report([said])])["failed"] == ["RELIANCE.NS"]
         assert outcome_of(Report([said])) == Outcome("1 symbol, 0 candles are new or changed")
 
-    async def test_a_range_as_long_as_the_provider_goes_back_is_all_it_has(self, db: Database) -> None:
-        history = ScriptedHistory(Capabilities({60: Reach(depth_s=3 * 86_400 - 120)}, settle_s=60))
+    @pytest.mark.parametrize(("short_s", "rows", "code"), [(120, 8, 0), (10_800, 0, 3)])
+    async def test_a_range_as_long_as_the_provider_goes_back_is_all_it_has(
+        self, db: Database, short_s: int, rows: int, code: int
+    ) -> None:
+        history = ScriptedHistory(Capabilities({60: Reach(depth_s=3 * 86_400 - short_s)}, settle_s=60))
 
         said = await fetched(db, history)
 
-        assert (said.rows, said.out_of_reach, _code([said])) == (8, "", 0)
+        assert (said.rows, _code([said])) == (rows, code)
+        (complaint,) = complaints(said)
+        assert complaint.startswith("note: " if code == 0 else "mdingest: ")
 
     async def test_a_refusal_for_now_is_tried_again(
         self, db: Database, monkeypatch: pytest.MonkeyPatch
@@ -330,6 +335,11 @@ class TestSeveralProviders:
         first, second = await self.both(db, shallow, ScriptedHistory(NETWORK))
 
         assert (first.out_of_reach, second.rows, _code([first, second])) == ("", 10, 0)
+
+    async def test_what_nobody_brought_anything_of_has_failed_altogether(self, db: Database) -> None:
+        neither = [ScriptedHistory(NETWORK, errors=[PermanentError("no such symbol")]) for _ in range(2)]
+
+        assert _code(await self.both(db, *neither)) == 1
 
     async def test_its_own_wish_is_known_before_it_is_asked_in_a_hurry(self) -> None:
         pace = Pace(Limits(), lambda: 100.0)

@@ -1,6 +1,5 @@
 """Fetches history into a store, symbol by symbol, in short transactions of rows with coverage."""
 
-import datetime as dt
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -10,7 +9,6 @@ import numpy as np
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
-from mdingest.core.session import DAY_NS, SECOND_NS
 from mdingest.core.spans import Span, union
 from mdingest.errors import ConfigError, NotYet, PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
@@ -22,7 +20,7 @@ from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS, Order
 from mdingest.pipeline.history.patience import Patience, Postponed
 from mdingest.pipeline.history.plan import earliest_of, plan
 from mdingest.pipeline.history.replies import Reading, next_part
-from mdingest.pipeline.history.report import Progress, Report, SymbolReport
+from mdingest.pipeline.history.report import EDGE_NS, Progress, Report, SymbolReport, too_old
 from mdingest.pipeline.history.storing import Storing
 from mdingest.providers.history import Ask, History, Hours, Reply, Request
 
@@ -200,21 +198,10 @@ class Backfill:
         )
         said.beyond = list(planned.beyond)
         if said.beyond and not order.dry_run:
-            said.out_of_reach = self._too_old(order.interval, wanted, said.beyond, hours)
+            earliest = earliest_of(self._capabilities.intervals[order.interval.seconds], self._now_ns())
+            said.out_of_reach = too_old(self._name, order.interval, said.beyond, earliest, hours)
+            said.at_edge = earliest - wanted[0] <= EDGE_NS
         return list(planned.ranges)
-
-    def _too_old(self, interval: Interval, wanted: Span, beyond: list[Span], hours: Hours) -> str:
-        """What the provider no longer has, in words; empty for a range that is as long as its depth."""
-        earliest = earliest_of(self._capabilities.intervals[interval.seconds], self._now_ns())
-        if earliest - wanted[0] <= max(DAY_NS, interval.ns):  # its beginning moves while we ask
-            return ""
-        instants = (beyond[0][0], beyond[-1][1] - 1, earliest)
-        zone = hours.zone or dt.UTC
-        first, last, back = (dt.datetime.fromtimestamp(ns // SECOND_NS, zone).date() for ns in instants)
-        return (
-            f"{interval} of {first} to {last} is missing, and {self._name} goes back to {back} only: "
-            "another provider may have it"
-        )
 
     async def _request(
         self,

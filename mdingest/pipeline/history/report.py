@@ -1,9 +1,14 @@
 """What a backfill tells about itself, while it runs and at its end."""
 
+import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mdingest.core.interval import Interval
+from mdingest.core.session import SECOND_NS
 from mdingest.core.spans import Span
+from mdingest.providers.history import Hours
 
 
 @dataclass(slots=True)
@@ -17,6 +22,7 @@ class SymbolReport:
     planned: list[Span] = field(default_factory=list)  # ranges, UTC ns
     beyond: list[Span] = field(default_factory=list)  # missing, and further back than the provider goes
     out_of_reach: str = ""  # that of ``beyond``, in words, if nobody else is asked for it
+    at_edge: bool = False  # and that is only what the moving edge of its depth takes: told, no failure
     rows: int = 0  # good ones that were read
     changed: int = 0  # candles that are new or say something else now
     rejected: int = 0
@@ -33,7 +39,7 @@ class SymbolReport:
     @property
     def failed(self) -> bool:
         """Whether anything that was asked for is not stored."""
-        return bool(self.failures or self.rejected)
+        return bool(self.failures or self.rejected or (self.out_of_reach and not self.at_edge))
 
     def fail(self, request: str, exc: Exception, *, asked: bool) -> None:
         """A request came to nothing; ``asked`` False: for what an earlier one met, of any symbol."""
@@ -41,6 +47,24 @@ class SymbolReport:
         if not asked:
             text = f"{request}: not asked, since {text}"
         self.failures.append(text if text.startswith(f"{request}: ") else f"{request}: {text}")
+
+
+EDGE_NS = 7_200 * SECOND_NS
+"""An hour that providers keep before the edge of their depth, which moves while we ask, and one for us."""
+
+
+def too_old(name: str, interval: Interval, beyond: Sequence[Span], earliest_ns: int, hours: Hours) -> str:
+    """What a provider no longer has, in words, on the exchange's clock."""
+    instants = (beyond[0][0], beyond[-1][1] - 1, earliest_ns)
+    zone = hours.zone or dt.UTC
+    first, last, back = (dt.datetime.fromtimestamp(ns // SECOND_NS, zone) for ns in instants)
+    of = f"{first.date()} to {last.date()}"
+    if first.date() == last.date():
+        of = f"{first.date()}" if interval.is_daily_or_longer else f"{first:%Y-%m-%d %H:%M} to {last:%H:%M}"
+    return (
+        f"{interval} of {of} is missing, and {name} goes back to {back.date()} only: "
+        "another provider may have it"
+    )
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ import asyncio
 import email.utils
 import logging
 import math
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -72,9 +73,12 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
     Raises TransientError or PermanentError, without credentials.
     """
     ping_s = wire.ping_s if math.isinf(protocol.silence_s) else None
+    address = protocol.url(subs)
+    tls = await asyncio.to_thread(trusted) if address.lower().startswith("wss:") else None
     try:
         return await connect(
-            protocol.url(subs),
+            address,
+            ssl=tls,
             additional_headers=protocol.headers(),
             user_agent_header="mdingest",
             proxy=None,
@@ -98,6 +102,16 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
         raise TransientError(f"can't connect: {exc.strerror or type(exc).__name__}") from None
     except ConnectionClosed:  # reset before the request was even written
         raise TransientError("the other side hung up before it answered") from None
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates of this machine, as they were first read, for all connections.
+
+    Left to the library each connect would read them anew, which stops the loop for 60 ms of CPU,
+    and each connection would hold 0.8 MiB of them.
+    """
+    return ssl.create_default_context()
 
 
 def _refusal(protocol: LiveProtocol, exc: InvalidStatus) -> MdingestError:

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import logging
 import math
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from mdingest.core import control
 from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.records import Batch, Kind, Record
 from mdingest.errors import JournalError, MdingestError, PermanentError, TransientError
-from mdingest.pipeline.connection import Connection, Wire, open_socket
+from mdingest.pipeline.connection import Connection, Wire, open_socket, trusted
 from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
 from mdingest.pipeline.intake import Intake
 from mdingest.pipeline.journal import Journal
@@ -209,6 +211,39 @@ async def test_a_connection_that_the_journal_refuses_leaves_no_socket_open() -> 
             await stream.run([sub("1")])
         assert socket.state is State.CLOSED
     assert not told
+
+
+@pytest.fixture
+def unknown_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Key and certificate of 127.0.0.1 in one file, which no machine trusts; what is read is forgotten."""
+    file = tmp_path / "server.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=made"
+    where = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "/dev/stdout")
+    done = subprocess.run([*made.split(), *where], check=True, capture_output=True)
+    file.write_bytes(done.stdout)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    trusted.cache_clear()
+    yield file
+    trusted.cache_clear()
+
+
+async def test_an_encrypted_address_is_verified_against_what_the_machine_trusts_read_once(
+    unknown_authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(unknown_authority)
+    async with asyncio.timeout(20), FakeExchange([STAY], [STAY]).serve(tls) as url:
+        with pytest.raises(TransientError, match="certificate"):
+            await open_socket(Plain(url), [sub("1")], Wire())
+        monkeypatch.setenv("SSL_CERT_FILE", str(unknown_authority))
+        trusted.cache_clear()
+        made: list[ssl.SSLContext] = []
+        really = ssl.create_default_context
+        monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(really()) or made[-1])
+        for _ in range(2):
+            socket = await open_socket(Plain(url), [sub("1")], Wire(close_timeout_s=0.2))
+            await socket.close()
+    assert len(made) == 1
 
 
 async def test_two_hang_ups_make_three_streams_and_each_subscribes_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -65,12 +66,18 @@ class FakeExchange:
         self._progress = asyncio.Condition()
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
+    async def serve(self, tls: SSLContext | None = None) -> AsyncIterator[str]:
         """The address to connect to; the server is gone at the end of the block."""
         async with serve(
-            self._play, "127.0.0.1", 0, process_request=self._greet, compression=None, close_timeout=0.2
+            self._play,
+            "127.0.0.1",
+            0,
+            ssl=tls,
+            process_request=self._greet,
+            compression=None,
+            close_timeout=0.2,
         ) as server:
-            yield f"ws://127.0.0.1:{_port(server)}"
+            yield f"{'ws' if tls is None else 'wss'}://127.0.0.1:{_port(server)}"
 
     async def heard(self, session: int, messages: int) -> list[str | bytes]:
         """Wait until a session (0 is the first) was begun and has that many messages."""

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,9 +20,13 @@ from mdingest.api.reading import Reading
 from mdingest.api.rows import as_csv
 from mdingest.api.wanted import Tables, Wanted
 from mdingest.cli import main
+from mdingest.core.events import FETCHED, Fetched
+from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
+from mdingest.core.rank import BY_NAME
 from mdingest.core.session import Session
 from mdingest.store import open_store
+from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from tests.support.postgres import Server as PostgresServer
 from tests.support.postgres import execute as pg_execute
@@ -31,12 +36,13 @@ from tests.support.rows import NIFTY, NS, RELIANCE, candle, ns, transaction, upt
 DAY_S = 86_400
 FIRST, LAST = ns(-40 * DAY_S), ns(2 * DAY_S)
 TCS = replace(RELIANCE, symbol="TCS.NS", name="TCS")
+INFY = replace(RELIANCE, symbol="INFY.NS", name="INFOSYS")
 
 
 async def _fill(url: str) -> None:
     """Six weeks of minutes of RELIANCE, some without a trade; an index; days of one more share."""
     store = await open_store(url)
-    await store.ensure_instruments([RELIANCE, NIFTY, TCS])
+    await store.ensure_instruments([RELIANCE, NIFTY, TCS, INFY])
     minutes = []
     for day in range(-40, 1):
         if (day + 4) % 7 in (5, 6):  # day 0 is a Friday
@@ -53,7 +59,35 @@ async def _fill(url: str) -> None:
     ]
     heard = [uptime(-3 * DAY_S, -3 * DAY_S + 3_600)]
     await store.commit(transaction(candles=[*minutes, *index, *days], coverage=heard))
+    await store.commit(_in_several_lengths())
     await store.close()
+
+
+def _in_several_lengths() -> Transaction:
+    """INFY: hours of two weeks up to Thursday 11:15, then five minutes up to noon, then minutes."""
+    sunday, thursday = -12 * DAY_S, -DAY_S
+    lengths = {
+        3_600: (sunday, thursday + 7_200),
+        300: (thursday + 7_200, thursday + 9_900),
+        60: (thursday + 9_900, DAY_S),
+    }
+    rows = [
+        candle(
+            day * DAY_S + second,
+            second,
+            interval_s=step,
+            source="kite",
+            instrument=4,
+            volume=min(step, 21_600 - second),
+        )
+        for step, (first, last) in lengths.items()
+        for day in (-11, -10, -9, -8, -7, -4, -3, -2, -1, 0)
+        for second in range(0, 21_600, step)
+        if first <= day * DAY_S + second < last
+    ]
+    kite = BY_NAME["kite"].id
+    heard = [(4, step, kite, ns(first), ns(last)) for step, (first, last) in lengths.items()]
+    return replace(transaction(candles=rows), fetched=Fetched(np.array(heard, FETCHED)))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -88,11 +122,13 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-async def _asked_at_once(url: str, interval: Interval, *, everything: bool) -> list[dict[str, str]]:
+async def _asked_at_once(
+    url: str, interval: Interval, *, everything: bool = False, of: Instrument = RELIANCE, number: int = 1
+) -> list[dict[str, str]]:
     store = await open_store(url, read_only=True)
     reading = Reading(store, Tables(calendars.load().table), lambda: LAST)
-    wanted = Wanted(RELIANCE, interval, FIRST, LAST, 100_000, all_sessions=everything)
-    found = await reading.read(replace(wanted, instrument=replace(RELIANCE, id=1)))
+    wanted = Wanted(replace(of, id=number), interval, FIRST, LAST, 100_000, all_sessions=everything)
+    found = await reading.read(wanted)
     await store.close()
     return list(csv.DictReader(io.StringIO(as_csv(found.candles).decode())))
 
@@ -120,6 +156,30 @@ def test_it_says_what_candles_says(
     assert found == in_a_thread(_asked_at_once(url, Interval.parse(interval), everything=session == "all"))
     assert len(found) > 5
     assert ("preopen" in {row["session"] for row in found}) == (session == "all")
+
+
+@pytest.mark.parametrize(("interval", "count"), [("2h", 30), ("90m", 7), ("1d", 10), ("1w", 2)])
+def test_what_is_stored_in_several_lengths_comes_whole(
+    export: Callable[..., int], url: str, tmp_path: Path, interval: str, count: int
+) -> None:
+    words = ("--symbols", "INFY.NS", "--interval", interval)
+    assert export(*words, "--output", "a.csv") == 0
+    assert export(*words, "--format", "parquet", "--output", "a.parquet") == 0
+
+    found = rows_of(tmp_path / "a.csv")
+    assert {(row.pop("symbol"), row.pop("interval")) for row in found} == {("INFY.NS", interval)}
+    at_once = _asked_at_once(url, Interval.parse(interval), of=INFY, number=4)
+    assert found == in_a_thread(at_once)
+    table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [(f"{row['ts_utc']:%FT%TZ}", row["volume"], row["state"]) for row in table] == [
+        (row["ts_utc"], float(row["volume"]), row["state"]) for row in found
+    ]
+    if interval == "90m":  # no hour fits into it: there is what is shorter, from Thursday at 11:15 on
+        assert [row["state"] for row in found] == ["partial", *["final"] * 6]
+        return
+    assert len(found) == count
+    assert {row["state"] for row in found} == {"final"}
+    assert sum(float(row["volume"]) for row in found) == 10 * 21_600
 
 
 def test_parquet_says_what_csv_says(export: Callable[..., int], tmp_path: Path) -> None:

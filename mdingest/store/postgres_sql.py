@@ -232,7 +232,14 @@ AND (start_ns, source, cause) IN (
 # See `sqlite_sql`.
 SET_GAP = """
 INSERT INTO gap_spans AS g (instrument_id, source, cause, start_ns, end_ns, volume)
-VALUES ($1, $2, $3, $4, nullif($5::bigint, 9223372036854775807), nullif($6::double precision, 'NaN'))
+SELECT $1, $2, $3, coalesce(h.until, $4), nullif($5, 9223372036854775807),
+    CASE WHEN h.until IS NULL THEN nullif($6::double precision, 'NaN') END
+FROM (SELECT CASE WHEN $3::smallint = 1 AND $5::bigint < 9223372036854775807 THEN (
+    SELECT least(coalesce(c.end_ns, t.last_ns), $5)
+    FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
+    WHERE c.instrument_id = $1::integer AND c.source = $2::smallint AND c.start_ns < $5
+    AND coalesce(c.end_ns, t.last_ns) > greatest(c.start_ns, $4::bigint) ORDER BY c.start_ns DESC LIMIT 1
+) END AS until) AS h
 ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
     end_ns = CASE
         WHEN g.end_ns IS NULL THEN excluded.end_ns

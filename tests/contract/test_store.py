@@ -1,6 +1,7 @@
 """What every store promises. Names follow rule 14 of the design: which source decides."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mdingest.core.events import OPEN_END, Cause, Flag, State
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_NAME
 from mdingest.errors import Fenced, StoreUnavailable
-from mdingest.store.base import CoverageRow, GapRow, Position
+from mdingest.store.base import CoverageRow, GapRow, Position, Transaction
 from tests.support.rows import JOURNAL, NIFTY, RELIANCE, Database, candle, gap, mark, ns, transaction, uptime
 
 
@@ -387,10 +388,41 @@ async def test_a_gap_that_lasts_ends_where_its_source_is_heard_again(db: Databas
     assert others.end_ns is None
 
 
+async def test_the_view_of_what_was_heard_leaves_out_uptimes_that_heard_nothing(db: Database) -> None:
+    await db.put(coverage=[uptime(0, 5), uptime(6, 6, stream=2), uptime(7, None, stream=3)])
+    assert db.sql("SELECT source, is_open FROM coverage") == [("kite_ws", 0)]
+
+
 async def test_an_older_uptime_leaves_a_gap_that_lasts_alone(db: Database) -> None:
     await db.put(gaps=[gap(20, None)])
     await db.put(coverage=[uptime(9, None)])
     assert await db.store.gaps(1, ns(0), OPEN_END) == [hole(20, None)]
+
+
+@pytest.mark.parametrize("ended", [40, None], ids=["an uptime that ended", "an uptime that nobody ended"])
+async def test_a_journal_that_knows_nothing_begins_to_miss_where_its_source_was_last_heard(
+    db: Database, ended: int | None
+) -> None:
+    """A new journal beside an old database: its first gap begins with the trade date, as far as it knows."""
+    known = {"repair": "repaired", "reason": "kite"}
+    await db.put(
+        gaps=[gap(0, 10, cause=Cause.START, volume=7)],
+        coverage=[uptime(10, ended), uptime(41, 41, stream=2), uptime(50, 90, source="binance_ws")],
+        streams={1: ("kite_ws", ns(40))},
+        lsn=1,
+        epoch=(await db.store.claim(JOURNAL, "test")).epoch,
+    )
+    (first,) = await db.store.gaps(1, ns(0), OPEN_END)
+    first = replace(first, **known)  # type: ignore[arg-type]
+    await db.store.commit(Transaction(repairs=[first]))
+
+    begun = transaction(
+        gaps=[gap(0, 60, cause=Cause.START, volume=900)], coverage=[uptime(60, None, stream=3)]
+    )
+    await db.store.commit(begun)
+    await db.store.commit(begun)
+
+    assert await db.store.gaps(1, ns(0), OPEN_END) == [first, hole(40, 60, "start")]
 
 
 async def test_two_causes_at_one_start_are_two_gaps(db: Database) -> None:

@@ -3,11 +3,12 @@
 # ruff: noqa: S608 - a test writes its own SQL
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from mdingest.errors import AlreadyRunning, ConfigError
 from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.replay import replay
 from mdingest.store import moving, open_store
-from mdingest.store.base import Position, Store, Transaction
+from mdingest.store.base import Difference, Position, Run, Store, Transaction
 from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
 from mdingest.store.postgres_sql import NAMES
@@ -208,6 +209,52 @@ async def test_a_second_copy_finds_everything_there(here: str, there: str) -> No
     assert {name: series.checksum for name, series in again.items()} == {
         name: series.checksum for name, series in first.items()
     }
+
+
+STATE = """
+SELECT 'gap', start_ns::text, end_ns::text, repair, attempts FROM gap_spans
+UNION ALL SELECT 'heard', start_ns::text, end_ns::text, source::text, NULL FROM coverage_spans
+UNION ALL SELECT 'history', start_ns::text, end_ns::text, source::text, NULL FROM history_spans
+UNION ALL SELECT 'run', due_ns::text, ended_ns::text, said, attempts FROM schedule_runs
+UNION ALL SELECT 'token', token, valid_from, valid_to, NULL FROM listing_tokens
+UNION ALL SELECT 'differs', compared::text, differing::text, other::text, NULL FROM candle_differences
+ORDER BY 1, 2, 4"""
+LATER = (
+    f"UPDATE gap_spans SET repair = 'repaired', attempts = 2 WHERE start_ns = {ns(5)}",
+    f"UPDATE gap_spans SET end_ns = {ns(9)}, repair = 'unfillable' WHERE end_ns IS NULL",
+    f"UPDATE coverage_spans SET end_ns = {ns(8)} WHERE end_ns IS NULL",
+    f"UPDATE coverage_spans SET end_ns = {ns(20)} WHERE source = 18",
+    f"UPDATE history_spans SET end_ns = {ns(6000)}",
+    f"UPDATE schedule_runs SET due_ns = {ns(100)}, ended_ns = {ns(110)}, said = 'later', attempts = 0",
+    "UPDATE listing_tokens SET valid_to = '2026-11-25' WHERE valid_to IS NULL",
+    "UPDATE candle_differences SET compared = 20, differing = 2",
+)
+
+
+async def test_a_repeated_copy_brings_what_happened_here_and_takes_nothing_back_that_happened_there(
+    here: str, there: str, postgres: Server
+) -> None:
+    store = await open_store(here)
+    run = Run("history", ns(0), ns(10), failed=True, attempts=1, said="no network")
+    differs = Difference(1, "2026-11-20", 60, "kite", "close", 10, 1)
+    await store.commit(Transaction(runs=[run], differences=[differs]))
+    await store.close()
+    async with database(postgres, migrated=False) as another:
+        for url in (there, another):
+            await copied(here, url)
+        earlier = await fetch(there, STATE)
+
+        await execute(there, *LATER)
+        later = await fetch(there, STATE)
+        await copied(here, there)
+        assert await fetch(there, STATE) == later != earlier
+
+        with closing(sqlite3.connect(here.removeprefix("sqlite:///"))) as connection, connection:
+            for statement in LATER:
+                connection.execute(statement)
+        assert await fetch(another, STATE) == earlier
+        await copied(here, another)
+        assert await fetch(another, STATE) == later
 
 
 async def test_a_copy_that_was_broken_off_goes_on_where_it_was(

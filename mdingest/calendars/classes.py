@@ -27,8 +27,9 @@ _DERIVATIVES = {"FUT", "CE", "PE"}
 def session_class_for(exchange: str, segment: str, instrument_type: str, *, has_derivatives: bool) -> str:
     """The session class, from the words of Kite's instrument list.
 
-    ``has_derivatives`` says whether the stock has futures or options: those are the ones in
-    the closing auction. Exchanges without data here get `UNKNOWN`, which expects nothing.
+    ``has_derivatives`` says whether the stock has futures or options on either exchange: those
+    are the ones in the closing auction, of both. Exchanges without data here get `UNKNOWN`, which
+    expects nothing.
     """
     if exchange in _CASH:
         if segment == "INDICES":

@@ -37,7 +37,7 @@ _COLUMNS = HEADER.count(",") + 1
 INDEX_SUFFIX = "INDEX"
 _INDEX_SEGMENT = "INDICES"
 _SUFFIXES = {"NSE": "NS", "BSE": "BO", _INDEX_SEGMENT: INDEX_SUFFIX}
-_DERIVATIVES_OF = {"NFO": "NSE", "BFO": "BSE"}
+_EQUITY_DERIVATIVES = ("NFO", "BFO")
 _MAX_TOKEN = 0xFFFF_FFFF
 _MAX_PROBLEMS = 20  # a wholly foreign file is one mistake, not 100,000
 
@@ -133,14 +133,14 @@ def resolve(
     wanted = dict.fromkeys(symbols)
     found: dict[str, Row] = {}
     known: list[str] = []
-    with_derivatives: set[tuple[str, str]] = set()
+    with_derivatives: set[str] = set()
     mistakes: list[str] = []
     naming = Naming(options)
     for row in read_rows(instruments, mistakes):
         symbol = naming.symbol(row)
         known.append(symbol)
-        if row.exchange in _DERIVATIVES_OF:
-            with_derivatives.add((_DERIVATIVES_OF[row.exchange], row.name))
+        if row.exchange in _EQUITY_DERIVATIVES:
+            with_derivatives.add(row.name or underlying(row))
         if symbol not in wanted:
             continue
         if symbol in found and found[symbol].token != row.token:
@@ -154,16 +154,14 @@ def resolve(
         raise ConfigError("\n".join(missing + mistakes))
     return [
         _resolved(
-            symbol, found[symbol], options, with_derivatives=(row_key(found[symbol]) in with_derivatives)
+            symbol,
+            found[symbol],
+            options,
+            with_derivatives=found[symbol].tradingsymbol in with_derivatives,
         )
         for symbol in wanted
         if symbol in found
     ]
-
-
-def row_key(row: Row) -> tuple[str, str]:
-    """How derivatives name their stock: its exchange and trading symbol."""
-    return row.exchange, row.tradingsymbol
 
 
 def _resolved(symbol: str, row: Row, options: KiteOptions, *, with_derivatives: bool) -> Resolved:

@@ -47,7 +47,7 @@ _EXCHANGES = {
 }
 _INDICES = ("NSE_INDEX", "BSE_INDEX", "MCX_INDEX")
 _SUFFIXES = {"NSE": "NS", "BSE": "BO"}
-_DERIVATIVES_OF = {"NFO": "NSE", "BFO": "BSE"}
+_EQUITY_DERIVATIVES = ("NFO", "BFO")
 _MONTHS = "123456789OND"
 _IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 _PIECE = 1 << 16
@@ -108,13 +108,13 @@ def find(
     own = {theirs: ours for ours, theirs in options.names.items()}
     known: list[str] = []
     found: dict[str, Row] = {}
-    with_derivatives: set[tuple[str, str]] = set()
+    with_derivatives: set[str] = set()
     mistakes: list[str] = []
     for row in read_rows(path, mistakes):
         symbol = own.get(row.key, row.symbol)
         known.append(symbol)
-        if row.exchange in _DERIVATIVES_OF:
-            with_derivatives.add((_DERIVATIVES_OF[row.exchange], row.underlying))
+        if row.exchange in _EQUITY_DERIVATIVES:
+            with_derivatives.add(row.underlying)
         if symbol not in wanted:
             continue
         if symbol in found and found[symbol].key != row.key:
@@ -124,7 +124,7 @@ def find(
     problems += [not_listed(symbol, known, "Upstox's") for symbol in wanted if symbol not in found]
     problems += mistakes
     return {
-        symbol: _resolved(symbol, row, options, (row.exchange, row.trading_symbol) in with_derivatives)
+        symbol: _resolved(symbol, row, options, row.symbol.rpartition(".")[0] in with_derivatives)
         for symbol, row in found.items()
     }
 

@@ -167,6 +167,20 @@ class TestTheList:
         assert found["NIFTY_50.INDEX"].instrument.session_class == "NSE.IDX"
         assert problems == ["RELIENCE.NS: not in Upstox's instrument list; did you mean RELIANCE.NS?"]
 
+    def test_a_stock_is_in_the_closing_auction_of_both_exchanges_if_either_has_derivatives_of_it(
+        self, tmp_path: Path
+    ) -> None:
+        future = {**MASTER[3], "asset_symbol": "RELIANCE", "instrument_key": "NSE_FO|1"}
+        of_bse = {**MASTER[0], "segment": "BSE_EQ", "exchange": "BSE", "instrument_type": "A"}
+        block = {**MASTER[0], "instrument_key": "NSE_EQ|2", "instrument_type": "BL"}
+        path, symbols = tmp_path / "list.json", ["RELIANCE.NS", "RELIANCE.BO", "RELIANCE-BL.NS"]
+        path.write_text(json.dumps([MASTER[0], of_bse | {"instrument_key": "BSE_EQ|1"}, block, future]))
+
+        found = find(symbols, OPTIONS, path, [])
+
+        classes = [found[symbol].instrument.session_class for symbol in symbols]
+        assert classes == ["NSE.EQ.cas", "BSE.EQ.cas", "NSE.EQ.noncas"]
+
     def test_names_of_ones_own(self, file: Path) -> None:
         options = UpstoxOptions(names={"NIFTY.NS": "NSE_INDEX|Nifty 50"})
 

@@ -45,7 +45,7 @@ def options(**given: object) -> KiteOptions:
         ("RELIANCE.NS", "738561", "NSE", "NSE.EQ.cas", 100.0, "RELIANCE INDUSTRIES"),
         ("EMMBI-BL.NS", "1230849", "NSE", "NSE.EQ.noncas", 100.0, "EMMBI, INDUSTRIES & CO"),
         ("M&M.NS", "519937", "NSE", "NSE.EQ.noncas", 100.0, "MAHINDRA & MAHINDRA"),
-        ("RELIANCE.BO", "128083204", "BSE", "BSE.EQ.noncas", 100.0, "RELIANCE INDUSTRIES"),
+        ("RELIANCE.BO", "128083204", "BSE", "BSE.EQ.cas", 100.0, "RELIANCE INDUSTRIES"),
         ("NIFTY26NOVFUT.NFO", "12073986", "NFO", "NSE.FO", 100.0, "NIFTY"),
         ("BANKNIFTY26NOV24000CE.NFO", "13845762", "NFO", "NSE.FO", 100.0, "BANKNIFTY26NOV24000CE"),
         ("SENSEX26NOVFUT.BFO", "212741", "BFO", "BSE.FO", 100.0, "SENSEX"),
@@ -74,6 +74,12 @@ def test_symbols_keep_their_order_and_come_once() -> None:
     wanted = ["SENSEX.INDEX", "RELIANCE.NS", "NIFTY_50.INDEX", "RELIANCE.NS"]
 
     assert [one.instrument.symbol for one in resolve(wanted, OPTIONS, LIST)] == wanted[:3]
+
+
+def test_a_list_without_names_of_underlyings_still_tells_who_has_derivatives() -> None:
+    listed = LIST + "9,9,SMALLCO26NOV100PE,,0,2026-11-26,100.0,0.05,1,PE,NFO-OPT,NFO\n"
+
+    assert resolve(["SMALLCO.BO"], OPTIONS, listed)[0].subscription.session_class == "BSE.EQ.cas"
 
 
 def test_a_bse_stock_with_bse_derivatives_is_in_the_closing_auction() -> None:

@@ -40,6 +40,8 @@ from mdingest.telemetry.stalls import watch_stalls
 
 log = structlog.get_logger()
 
+BUSY_S = 1.5  # who writes here tries again by himself, and has to be out soon after `supervise.DRAIN_S`
+
 
 async def run_daemon(
     config: Config,
@@ -165,7 +167,7 @@ async def _store(config: Config) -> AsyncIterator[Store]:
     url = url_of(config)
     for name in await migrate(url):
         log.info("store.migrated", migration=name)
-    async with open_writing(url, config) as store:
+    async with open_writing(url, config, busy_timeout_s=BUSY_S) as store:
         yield store
 
 

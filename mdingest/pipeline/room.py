@@ -219,7 +219,11 @@ class Room:
 
     @staticmethod
     def _keep_other(reserve: Reserve) -> None:
+        try:
+            free = reserve.free
+        except JournalError:  # the database's folder is away: whoever writes there says so
+            return
         if reserve.held and reserve.scarce:
             reserve.give_up()
-        elif not reserve.held and reserve.free >= 2 * reserve.size:
+        elif not reserve.held and free >= 2 * reserve.size:
             reserve.make()

@@ -28,7 +28,7 @@ from mdingest.pipeline.writer import Writer
 log = structlog.get_logger()
 
 STEPS_WAITING = 2  # each may hold a second of a whole market, 1.6 MB in a minute's first
-DRAIN_S = 8.0
+DRAIN_S = 7.5
 
 Producer = Callable[[], Coroutine[Any, Any, None]]
 

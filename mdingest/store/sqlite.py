@@ -36,6 +36,7 @@ from mdingest.store.sqlite_retain import Piece, pieces, shrink
 from mdingest.store.sqlite_threads import (
     BUSY_TIMEOUT_S,
     OwnedConnection,
+    Place,
     Readers,
     T,
     Work,
@@ -106,6 +107,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, writer: OwnedConnection | None, readers: Readers) -> None:
         self.path = path
+        self._place = Place(path)
         self._wal = path.with_name(f"{path.name}-wal")
         self._writer = writer
         self._readers = readers
@@ -271,7 +273,12 @@ class SqliteStore:
             raise StoreUnavailable("the store is closed")
         if self._writer is None:
             raise StoreUnavailable("the store was opened for reading only")
-        return await self._writer.run(work)
+
+        def in_place(connection: sqlite3.Connection) -> T:
+            self._place.check()
+            return work(connection)
+
+        return await self._writer.run(in_place)
 
     async def _fetch(self, query: str, *values: float | str) -> list[plain.Row]:
         text = query.replace("$", "?")

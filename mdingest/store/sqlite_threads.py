@@ -81,6 +81,30 @@ def translated() -> Iterator[None]:
             raise
         said = _NO_ROOM_BESIDE if code in _LOCKED_OUT else str(exc)
         raise StoreUnavailable(f"SQLite: {said}") from exc
+    except OSError as exc:  # what stands around the file was looked at
+        raise StoreUnavailable(f"SQLite: {exc.strerror}: {exc.filename}") from exc
+
+
+class Place:
+    """Where a database is. SQLite itself goes on writing into a file that was moved or deleted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = _identity(path)
+
+    def check(self) -> None:
+        """Raises StoreUnavailable if another file, or none, is there now."""
+        if _identity(self._path) != self._file:
+            what = "was moved, deleted or replaced while it was open: put it back, or restart"
+            raise StoreUnavailable(f"SQLite: {self._path} {what}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

@@ -96,6 +96,14 @@ def house(tmp_path: Path) -> Iterator[House]:
             yield one
 
 
+async def test_the_journal_goes_on_when_the_folder_of_the_database_is_away(house: House) -> None:
+    ways = Ways(lambda: 0, house._save, lambda: False)
+    other = Reserve(house.disk / "gone" / "candles.db.reserve", RESERVE)
+    room = Room(house.journal, house.source, house.reserve, other, ways)
+    assert not await room.look()
+    assert house.reserve.held
+
+
 async def test_with_enough_room_nothing_happens_but_that_a_reserve_is_made(house: House) -> None:
     await house.look()
     house.hear(1)

@@ -383,6 +383,35 @@ async def test_a_full_disk_is_unavailable_and_nothing_is_kept_until_there_is_roo
     assert len(await store.candles(1, 1, 0, OPEN_END, 9999)) == 5000
 
 
+@pytest.mark.parametrize("moved", ["the file", "its folder"])
+async def test_a_database_that_was_moved_is_unavailable_until_it_is_back(tmp_path: Path, moved: str) -> None:
+    folder, away = tmp_path / "data", tmp_path / "away"
+    folder.mkdir()
+    path = folder / "candles.db"
+    await migrate(f"sqlite:///{path}")
+    store = await open_sqlite(path)
+    try:
+        await store.ensure_instruments([RELIANCE, NIFTY])
+        await store.commit(Transaction(candles=many(10)))
+        begin = path if moved == "the file" else folder
+        begin.rename(away)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="put it back, or restart"):
+                await store.commit(Transaction(candles=many(20)))
+        with pytest.raises(StoreUnavailable, match="No such file"):
+            await store.size()
+        assert len(await store.candles(1, 1, 0, OPEN_END, 100)) == 10
+        if moved == "the file":
+            await migrate(f"sqlite:///{path}")  # another one
+            with pytest.raises(StoreUnavailable, match="replaced"):
+                await store.commit(Transaction(candles=many(20)))
+        away.rename(begin)
+        await store.commit(Transaction(candles=many(20)))
+        assert len(await store.candles(1, 1, 0, OPEN_END, 100)) == 20
+    finally:
+        await store.close()
+
+
 async def test_a_file_that_may_not_be_written_is_unavailable(store: SqliteStore) -> None:
     assert store._writer is not None
     await store._writer.run(lambda connection: connection.execute("PRAGMA query_only = ON"))

@@ -240,8 +240,16 @@ def test_what_no_two_sources_agree_on_is_unknown(shipped: Calendars) -> None:
         if session_class == "MCX.FO":
             days = shipped.table(session_class, D(2017, 1, 1), D(2018, 1, 1)).days + days
         assert " ".join(f"{day.date}" for day in days if not day.known) == dates
-    for year in (2015, 2016, 2018):
-        assert not any(day.known for day in shipped.table("MCX.FO", D(year, 1, 1), D(year + 1, 1, 1)).days)
+    for year, known in ((2015, []), (2018, ["2018-09-20", "2018-11-07"])):
+        days = shipped.table("MCX.FO", D(year, 1, 1), D(year + 1, 1, 1)).days
+        assert [f"{day.date}" for day in days if day.known] == known
+    days = shipped.table("MCX.FO", D(2016, 1, 1), D(2017, 1, 1)).days
+    assert [day.date for day in days if day.known] == [day.date for day in days if day.date < D(2016, 3, 24)]
+    assert [hours(shipped, "MCX.FO", date) for date in (D(2016, 1, 1), D(2016, 1, 26), D(2016, 3, 7))] == [
+        "regular 10:00-17:00",
+        "",
+        "regular 17:00-23:55",
+    ]
 
 
 def test_us_shares_keep_new_york_time_and_half_days(shipped: Calendars) -> None:

@@ -26,7 +26,7 @@ from mdingest.core.events import CANDLE, FETCHED, OPEN_END, Fetched
 from mdingest.errors import AlreadyRunning, ConfigError
 from mdingest.pipeline.lock import FileLock
 from mdingest.pipeline.replay import replay
-from mdingest.store import moving, open_store
+from mdingest.store import moving, moving_sql, open_store
 from mdingest.store.base import Difference, Position, Run, Store, Transaction
 from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
@@ -189,7 +189,7 @@ async def test_no_table_is_forgotten(there: str) -> None:
         "ingest",  # who has the role there
         "positions",  # of journals whose ids mean other instruments there
     }
-    assert tables - apart == {name for name, *_ in moving._OTHERS}
+    assert tables - apart == {name for name, *_ in moving_sql.OTHERS}
 
 
 async def test_a_token_listed_anew_at_the_target_is_kept(here: str, there: str) -> None:
@@ -284,6 +284,26 @@ async def test_a_copy_that_differs_is_told_so(here: str, there: str) -> None:
     assert [name for name, series in found.items() if not series.equal] == ["RELIANCE.NS 1s"]
     assert found["RELIANCE.NS 1s"].lost == 0  # it has one more
     assert await said(here, there) == (0, "everything is there; the copy has more")
+
+
+async def test_a_copy_that_went_on_by_itself_is_no_different_copy(
+    here: str, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much it has by then between, and behind, the rows of a page."""
+    monkeypatch.setattr(moving, "_PAGE", 100)
+    await copied(here, there)
+    store = await open_store(there)
+    (number,) = [one.id for one in await store.instruments() if one.symbol == RELIANCE.symbol]
+    more = [candle(n, instrument=number) for n in (*range(500, 1_500), *range(1, 500, 2))]
+    await store.commit(transaction(candles=more))
+    await store.close()
+    before = await fetch(there, "SELECT count(*) FROM candles_1s")
+
+    series = (await copied(here, there))["RELIANCE.NS 1s"]
+
+    assert (series.rows, series.copied, series.lost, series.there) == (250, 0, 0, 250 + len(more))
+    assert not series.equal
+    assert await fetch(there, "SELECT count(*) FROM candles_1s") == before
 
 
 async def test_a_table_is_read_a_part_at_a_time_and_let_go_when_nobody_wants_more(

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from mdingest.api.reading import Reading
@@ -72,10 +72,21 @@ async def export(
                 question = Wanted(
                     known[symbol], wanted.interval, low, high, _ROWS, all_sessions=wanted.all_sessions
                 )
-                candles = (await reading.read(question)).candles
-                if len(candles):
+                for candles in await _answers(reading, question):
                     said.rows[symbol] += len(candles)
                     yield symbol, candles
+
+
+async def _answers(reading: Reading, question: Wanted) -> list[Candles]:
+    """All of a piece, ascending: of seconds a week holds more than one question looks at."""
+    parts: list[Candles] = []
+    while True:
+        found = await reading.read(question)
+        if len(found.candles):
+            parts.insert(0, found.candles)
+        if not (found.cut and len(found.candles)):
+            return parts
+        question = replace(question, end_ns=int(found.candles["ts"][0]))
 
 
 def _range(

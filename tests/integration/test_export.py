@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdingest import calendars
+from mdingest.api import tails
 from mdingest.api.reading import Reading
 from mdingest.api.rows import as_csv
 from mdingest.api.wanted import Tables, Wanted
@@ -292,6 +293,21 @@ def test_a_full_disk_leaves_the_file_that_was_there(
     assert "File too large" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "of yesterday"
+
+
+@pytest.mark.parametrize("interval", ["5m", "1d"])
+def test_a_piece_that_one_question_does_not_answer_is_asked_for_in_parts(
+    export: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: str
+) -> None:
+    """As where only seconds are stored: a week of them is more than a question looks at."""
+    words = ("--symbols", "RELIANCE.NS", "--interval", interval, "--output")
+    assert export(*words, "whole.csv") == 0
+    monkeypatch.setattr(tails, "SCAN_ROWS", 1_000)
+    monkeypatch.setattr(tails, "_PAGE_ROWS", 400)
+
+    assert export(*words, "parts.csv") == 0
+
+    assert (tmp_path / "parts.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 
 def test_no_piece_is_long_however_long_the_range(url: str) -> None:

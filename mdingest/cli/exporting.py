@@ -76,6 +76,7 @@ def _run(config: "Config", wanted: "Export", said: "Exported", args: Namespace) 
 
     from mdingest.app.exportfiles import sink_of
     from mdingest.app.exporting import export
+    from mdingest.cli.beside import clock_beside
     from mdingest.cli.memory import keep_the_heap_small
     from mdingest.config import read_clock
 
@@ -85,7 +86,8 @@ def _run(config: "Config", wanted: "Export", said: "Exported", args: Namespace) 
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        async with aclosing(export(config, read_clock(config), wanted, said)) as pieces:
+        clock = await clock_beside(config, read_clock())
+        async with aclosing(export(config, clock, wanted, said)) as pieces:
             first = await anext(pieces, None)  # errors before a file is begun
             with sink_of(args.format, args.output, wanted.interval) as sink:
                 if first is not None:

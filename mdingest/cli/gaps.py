@@ -63,10 +63,12 @@ def _gaps(args: Namespace) -> int:
     import asyncio
 
     from mdingest.cli import DONE, INCOMPLETE
-    from mdingest.config import read_clock
+    from mdingest.cli.beside import clock_beside
+    from mdingest.config import for_simulators, read_clock, real_addresses
 
-    clock = read_clock(config if args.repair else None)
+    clock = asyncio.run(clock_beside(config, read_clock()))
     if args.repair:
+        for_simulators(clock, real_addresses(config))
         return _repair(config, clock, args)
     listed = asyncio.run(_listed(config, clock, args))
     now = clock.wall_ns()

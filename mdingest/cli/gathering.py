@@ -6,11 +6,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import orjson
-
 from mdingest.api.times import format_instant, parse_instant
 from mdingest.app.tokens import tokens_of
+from mdingest.cli.beside import ask
 from mdingest.cli.screen import length
 from mdingest.config import Config
 from mdingest.core.interval import Interval
@@ -22,9 +20,7 @@ from mdingest.store import open_store
 from mdingest.store.base import Store, SymbolRow
 from mdingest.telemetry.logging import mask
 
-_ANSWER_WITHIN_S = 3.0
 _COUNTED_SYMBOLS = 1_000  # whose gaps are counted: a look-up each
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what was bound, not what we bind
 
 
 async def gather(config: Config) -> dict[str, Any]:
@@ -33,7 +29,7 @@ async def gather(config: Config) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         store = await open_store(url, read_only=True)
         stack.push_async_callback(store.close)
-        daemon = await _daemon(config)
+        daemon = await ask(config)
         now = _now_of(daemon)
         stored = await _stored(store, now)
     journal = await asyncio.to_thread(size_of, config.journal.dir)
@@ -76,40 +72,6 @@ def _token(provider: str, token: Token, now_ns: int) -> dict[str, Any]:
         state = "expired" if left_s <= 0 else f"good for {length(left_s)}"
     expires = None if token.expires_ns is None else format_instant(token.expires_ns)
     return {"provider": provider, "state": state, "expires_at": expires, "source": token.source}
-
-
-async def _daemon(config: Config) -> dict[str, Any]:
-    """What ``/health`` says, or that nobody answers."""
-    host = _ANY_HOST.get(config.api.host, config.api.host)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{config.api.port}"
-    tokens = [token.get_secret_value() for token in config.api.tokens]
-    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{address}/health", headers=headers) as reply,
-        ):
-            status, body = reply.status, await reply.text(errors="replace")
-    except aiohttp.ClientConnectorError:
-        why = "nothing listens there: no daemon runs, or one whose api.host and api.port are others"
-        return {"address": address, "status": "does not answer", "reason": why}
-    except (aiohttp.ClientError, TimeoutError) as exc:
-        return {"address": address, "status": "does not answer", "reason": str(exc) or type(exc).__name__}
-    said = _document(body)
-    if isinstance(said.get("parts"), dict):
-        return {"address": address, **said}
-    detail = said.get("detail")
-    why = f"HTTP {status}: {detail}" if detail else f"something else answers there (HTTP {status})"
-    return {"address": address, "status": "does not answer", "reason": why}
-
-
-def _document(text: str) -> dict[str, Any]:
-    try:
-        document = orjson.loads(text)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 async def _stored(store: Store, now: int) -> dict[str, Any]:

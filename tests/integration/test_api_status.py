@@ -1,5 +1,6 @@
 """`mdingest status` asks the daemon how it is and the database what it holds."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,17 +10,21 @@ from aiohttp import web
 from mdingest import calendars
 from mdingest.api import Served, create_app, serving
 from mdingest.cli import main
+from mdingest.cli.beside import clock_beside
 from mdingest.cli.gathering import gather
 from mdingest.cli.screen import screen
 from mdingest.cli.status import condense
 from mdingest.config import load
+from mdingest.core.units import NS
 from mdingest.store import open_store
 from mdingest.store.migrate import migrate
+from mdingest.telemetry.clock import Clock, parse_clock
 from mdingest.telemetry.health import Health
 from mdingest.telemetry.metrics import Metrics
 from tests.support.rows import NIFTY, RELIANCE, Database, candle, gap, ns
 
 TOKEN = "a-long-token"
+HOUR_S, DAY_S = 3_600, 86_400
 
 
 @pytest.fixture
@@ -78,6 +83,49 @@ async def test_whoever_else_answers_is_no_daemon(url: str, status: int, body: st
 
     assert (found["daemon"]["status"], found["daemon"]["reason"]) == ("does not answer", reason)
     assert list(screen(condense(found)))
+
+
+@pytest.mark.parametrize(
+    ("said", "speed"),
+    [("shifted, x10", 10), ("shifted, x0.5", 0.5), (None, None), ("shifted", None), ("shifted, x99", None)],
+)
+async def test_a_command_goes_by_the_shifted_clock_of_a_daemon_beside_it(
+    url: str, said: str | None, speed: float | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"time": "2026-11-20T03:45:20Z"} | ({} if said is None else {"clock": said})
+    own = Clock()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"parts": {}, **facts})
+
+    app = web.Application()
+    app.router.add_get("/health", answer)
+    async with serving(app, "127.0.0.1", 0) as port:
+        config = load(None, {}, {"database.url": url, "api.port": port})
+        found = await clock_beside(config, own)
+        given = parse_clock("2026-11-20T10:00:00Z")
+        assert await clock_beside(config, given) is given
+        await asyncio.to_thread(Path("c.yaml").write_text, f"api: {{port: {port}}}")
+        told = await asyncio.to_thread(
+            main, ["--config", "c.yaml", "gaps", "--database", url, "--all", "--json"]
+        )
+
+    assert told == 0
+    lines = capsys.readouterr().out.splitlines()
+    lost = [json.loads(line)["seconds"] for line in lines if line.startswith("{")]
+    if speed is None:
+        assert found is own
+        assert not [seconds for seconds in lost if seconds < DAY_S]
+    else:
+        assert found.speed == speed
+        assert 0 <= found.wall_ns() - ns(20) < HOUR_S * NS
+        assert [seconds for seconds in lost if seconds < HOUR_S]
+
+
+async def test_nobody_beside_leaves_the_clock_alone(url: str) -> None:
+    own = Clock()
+
+    assert await clock_beside(load(None, {}, {"database.url": url, "api.port": 1}), own) is own
 
 
 def test_without_a_daemon_the_database_is_shown_all_the_same(

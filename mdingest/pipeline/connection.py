@@ -26,6 +26,7 @@ from websockets.exceptions import (
     InvalidURI,
     SecurityError,
 )
+from websockets.uri import parse_uri
 
 from mdingest.core import control
 from mdingest.core.control import Subscription
@@ -74,6 +75,10 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
     """
     ping_s = wire.ping_s if math.isinf(protocol.silence_s) else None
     address = protocol.url(subs)
+    try:
+        parse_uri(address)
+    except (InvalidURI, ValueError):  # their texts hold the address
+        raise PermanentError("the address can't be used; check its url") from None
     tls = await asyncio.to_thread(trusted) if address.lower().startswith("wss:") else None
     try:
         return await connect(
@@ -92,14 +97,16 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
         )
     except InvalidStatus as exc:
         raise _refusal(protocol, exc) from None
-    except (InvalidURI, SecurityError, UnicodeError) as exc:  # their texts hold the address
-        raise PermanentError(f"the address can't be used ({type(exc).__name__}); check its url") from None
-    except InvalidHandshake as exc:
-        raise TransientError(f"the other side is no websocket server ({type(exc).__name__})") from None
     except TimeoutError:
         raise TransientError(f"no answer within {wire.open_timeout_s:g} s") from None
     except OSError as exc:
         raise TransientError(f"can't connect: {exc.strerror or type(exc).__name__}") from None
+    except UnicodeError:
+        raise PermanentError("the address has no name of a host; check its url") from None
+    except (InvalidURI, SecurityError, ValueError) as exc:  # say a page about maintenance, for a night
+        raise TransientError(f"sent on to where no feed is ({type(exc).__name__}); check its url") from None
+    except InvalidHandshake as exc:
+        raise TransientError(f"the other side is no websocket server ({type(exc).__name__})") from None
     except ConnectionClosed:  # reset before the request was even written
         raise TransientError("the other side hung up before it answered") from None
 
@@ -128,7 +135,7 @@ def _seconds(wish: str) -> float | None:
         return float(wish)
     try:
         at = email.utils.parsedate_to_datetime(wish)
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset of a thousand years
         return None
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 

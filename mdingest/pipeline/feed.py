@@ -219,8 +219,8 @@ class Feed:
 
     async def _back_off(self, exc: TransientError, waits: Iterator[float], *, at_once: bool) -> None:
         wait_s = next(waits)
-        if exc.retry_after_s is not None:
-            wait_s = min(max(0.0, exc.retry_after_s), LONGEST_WISH_S)
+        if exc.retry_after_s:  # 0 is no wish: a peer that always says so would be asked without a pause
+            wait_s = min(exc.retry_after_s, LONGEST_WISH_S)
         elif at_once and isinstance(exc, PeerLeft) and exc.at_once:
             wait_s = 0.0
         self.status.last_error, self.status.todo = str(exc), ""

@@ -114,6 +114,6 @@ _PLAIN = frozenset("0123456789.+-eE")  # `float` alone takes "inf", "1_000" and 
 def _date(text: str) -> dt.datetime | None:
     try:
         found = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of an offset of a thousand years
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)

@@ -1,6 +1,7 @@
 """A feed against a real websocket server: what is in the log after each kind of ending."""
 
 import asyncio
+import email.utils
 import itertools
 import logging
 import math
@@ -404,11 +405,15 @@ async def test_a_parked_feed_can_be_woken(tmp_path: Path) -> None:
     [
         (Refuse(500, "oops"), "refused with 500"),
         (Refuse(302, "", {"Location": "http://example.invalid/?token=other"}), "url"),
+        (Refuse(302, "", {"Location": "ws://example.invalid:99999/?token=other"}), "url"),
+        (Refuse(503, "", {"Retry-After": f"Mon, 20 Nov 1995 19:12:08 +{10**20}"}), "refused with 503"),
     ],
 )
-async def test_a_refusal_is_told_without_the_address(tmp_path: Path, refusal: Refuse, says: str) -> None:
+async def test_a_refusal_is_told_without_the_address_and_tried_again(
+    tmp_path: Path, refusal: Refuse, says: str
+) -> None:
     async with scene(FakeExchange(refusal, ["a", STAY]), tmp_path) as s:
-        s.start("1", recheck=lambda: True)
+        s.start("1")
         await s.records(Kind.FRAME, 1)
         (error,) = s.errors
         assert says in error
@@ -426,13 +431,24 @@ async def test_a_redirect_to_another_server_is_followed(tmp_path: Path) -> None:
     assert target.requests == ["/feed?code=once"]
 
 
-@pytest.mark.parametrize("wish", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
-async def test_retry_after_is_honoured_before_any_backoff(tmp_path: Path, wish: str) -> None:
+@pytest.mark.parametrize("form", ["seconds", "a date"])
+async def test_retry_after_is_honoured_before_any_backoff(tmp_path: Path, form: str) -> None:
+    wish = "1" if form == "seconds" else email.utils.formatdate(time.time() + 1.5, usegmt=True)
     exchange = FakeExchange(Refuse(429, "", {"Retry-After": wish}), ["a", STAY])
     async with scene(exchange, tmp_path) as s:
         s.start("1", waits=lambda: itertools.repeat(1e9))
         await s.records(Kind.FRAME, 1)
     assert len(exchange.requests) == 2
+
+
+@pytest.mark.parametrize("wish", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+async def test_a_peer_that_asks_for_no_wait_is_not_asked_without_a_pause(tmp_path: Path, wish: str) -> None:
+    async with scene(FakeExchange(Refuse(429, "", {"Retry-After": wish})), tmp_path) as s:
+        with capture_logs() as said:
+            s.start("1", waits=lambda: itertools.repeat(7e6))
+            await s.reach(FeedState.BACKOFF)
+            await asyncio.sleep(0)
+    assert [line["delay_s"] for line in said if line["event"] == "feed.retry_scheduled"] == [7e6]
 
 
 async def test_a_connection_that_was_healthy_resets_the_backoff(tmp_path: Path) -> None:

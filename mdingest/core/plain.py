@@ -1,7 +1,8 @@
 """Plain packets as columns: what `core.rules` says of one, said of thousands at once.
 
 A packet is plain if its line was seen before, its volume does not fall (or its trade id is
-the next one), its trade time does not go back and lies on the trade date of the baseline.
+the next one), its trade time does not go back and lies on the trade date of the baseline, of
+which it does not show the first trades.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Plain:
         columns, head = self.feed.slots, self.slots[self.first]
         plain = self.volume >= self.volume_before  # False for NaN
         plain &= self.trade >= self.trade_before
+        if not self.volume_before.all():  # the day's first trades; NaN is none of them
+            plain &= (self.volume_before != 0) | (self.volume == 0)
         on_date = self.trade[self.first] >= columns["day_start"][head]
         on_date &= self.trade[self.last] < columns["day_end"][head]  # in order: so are those between
         on_date &= columns["fall_n"][head] == 0

@@ -110,11 +110,16 @@ class ReferencePackets(ReferenceState):
         self._accept(slot, packet, event)
         high = low = packet.price
         if extremes and moves:
-            if packet.day_high > line.high:
+            high_before, low_before = line.high, line.low
+            if size == packet.volume:  # nothing was traded on this date before
+                old = self._date(slot, line.event) < slot.date
+                high_before = packet.price if old or math.isnan(line.high) else line.high
+                low_before = packet.price if old or math.isnan(line.low) else line.low
+            if packet.day_high > high_before:
                 high = max(high, packet.day_high)
-            if packet.day_low < line.low:
+            if packet.day_low < low_before:
                 low = min(low, packet.day_low)
-            taken = packet.day_high > line.high or packet.day_low < line.low
+            taken = packet.day_high > line.high or packet.day_low < line.low or high != low
             if taken and floor(line.event) < floor(event):
                 flags |= Flag.EXTREME_AMBIGUOUS
         doubt, line.doubt = line.doubt, None

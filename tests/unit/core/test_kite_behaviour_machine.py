@@ -3,6 +3,7 @@
 import pytest
 
 from mdingest.core.control import CandleSettings
+from mdingest.core.events import Flag
 from mdingest.core.machine import Machine
 from tests.support.reference import Reference
 from tests.support.tapes import KITE, OPEN_S, PREOPEN_S, Story, packet, subscription
@@ -62,3 +63,32 @@ def test_a_connection_made_in_the_pre_open_finds_no_volume_passed(story: Story) 
     assert row["volume"] == 5000
     assert [volume for *_, volume in story.gaps(1)] == [0.0]
     assert story.ledger.counts["out_of_order"] == 0
+
+
+@pytest.mark.parametrize("pre_open", [True, False])
+def test_the_first_trades_of_a_day_reach_the_extremes_of_the_day(story: Story, *, pre_open: bool) -> None:
+    """No packet before them has any of this date to compare with: all of it is theirs."""
+    closed(story)
+    if pre_open:
+        quiet(story, PREOPEN_S + 1)
+    story.trade(1, OPEN_S, 103, 5000, day_high=105.0, day_low=99.0)
+    story.trade(1, OPEN_S + 1, 103, 5010, day_high=105.0, day_low=99.0).pass_to(OPEN_S + 5)
+
+    first, second = story.candle(1, int(OPEN_S)), story.candle(1, int(OPEN_S) + 1)
+    assert first is not None
+    assert second is not None
+    assert (first["high"], first["low"], first["volume"]) == (105, 99, 5000)
+    assert first["flags"] == Flag.EXTREME_AMBIGUOUS
+    assert (second["high"], second["low"], second["flags"]) == (103, 103, 0)
+
+
+def test_a_total_that_was_0_for_a_while_does_not_bring_the_days_extremes_again(story: Story) -> None:
+    closed(story).trade(1, OPEN_S, 103, 5000, day_high=103.0, day_low=103.0)
+    story.trade(1, OPEN_S + 1, 120, 5010, day_high=120.0, day_low=103.0)
+    for second in (10, 13, 16):
+        story.trade(1, OPEN_S + second, 110, 0, day_high=120.0, day_low=103.0)
+    story.trade(1, OPEN_S + 20, 110, 5020, day_high=120.0, day_low=103.0).pass_to(OPEN_S + 25)
+
+    row = story.candle(1, int(OPEN_S) + 20)
+    assert row is not None
+    assert (row["high"], row["low"]) == (110, 110)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.interval import DAY, WEEK, Interval
+from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, date_ordinal
 from mdingest.core.spans import Span
 
@@ -157,7 +158,7 @@ def parsed_rows(
         idle = bars["volume"] == 0
         out.empty += int(idle.sum())
         bars = bars[~idle]
-    out.bars, out.holes = Bars(bars), np.unique(np.concatenate(holes))
+    out.bars, out.holes = Bars(bars), distinct(np.concatenate(holes))
     return out
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mdingest.core.events import CANDLE, Candles, Marks
 from mdingest.core.rank import SOURCES
+from mdingest.core.rows import distinct
 from mdingest.core.session import SECOND_NS
 from mdingest.store.postgres_sql import COLUMNS, NAMES, WIRE
 from mdingest.store.rows import precedence_rows
@@ -82,7 +83,7 @@ def staged(candles: Candles) -> Staged:
         rows = rows.take(np.flatnonzero(~said_again))
     if (rows["ts"] % SECOND_NS).any():
         raise ValueError("a candle does not open at a whole second")
-    unknown = set(np.unique(rows["interval_s"]).tolist()) - NAMES.keys()
+    unknown = set(distinct(rows["interval_s"]).tolist()) - NAMES.keys()
     if unknown:
         raise ValueError(f"candles of {sorted(unknown)} s are not stored")
     return Staged(Candles(rows), _passes(_same_as_next(rows, *_KEY)))
@@ -101,7 +102,7 @@ def places(staged: Staged) -> list[Place]:
     """Where rows go."""
     found = []
     intervals = staged.rows["interval_s"]
-    for interval_s in np.unique(intervals).tolist():
+    for interval_s in distinct(intervals).tolist():
         ts = staged.rows["ts"][intervals == interval_s] // 1000 - _EPOCH_US
         unit = {1: "D", 60: "M"}.get(interval_s, "Y")
         spans = (ts + _EPOCH_US).astype("datetime64[us]").astype(f"datetime64[{unit}]").astype(np.int64)

@@ -47,7 +47,7 @@ def split(connection: sqlite3.Connection, seconds: Candles) -> tuple[Candles, Ca
     at = np.searchsorted(times, seconds["ts"])
     waits = (at >= bisect_left(texts, line.moving)) & (seconds["instrument_id"] > line.moved)
     fresh = waits | (at >= bisect_left(texts, line.since))
-    used = np.unique(at[fresh]).tolist()
+    used = distinct(at[fresh]).tolist()
     connection.executemany(sql.ADD_FRESH_SECOND, [(texts[i],) for i in used])
     if fresh.all():
         return Candles(seconds[:0]), seconds

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mdingest.core.events import CANDLE, FETCHED, Candles, Fetched, State
 from mdingest.core.interval import WEEK, Interval, buckets
 from mdingest.core.rank import BY_NAME
-from mdingest.core.rows import take
+from mdingest.core.rows import distinct, take
 from mdingest.core.session import DAY_NS, SECOND_NS, Session, SessionTable
 from mdingest.core.spans import Span, subtract, union
 from mdingest.providers.history import Bars
@@ -63,7 +63,7 @@ def final_at(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> 
     if not interval.is_daily_or_longer:
         return np.asarray(np.minimum(ts + interval.ns, buckets(ts, interval, table).ends))
     over = {}
-    for name in np.unique(ts).tolist():
+    for name in distinct(ts).tolist():
         first = name // DAY_NS
         days = [table.day(first + n) for n in range(7 if interval == WEEK else 1)]
         ends = [
@@ -78,7 +78,7 @@ def final_at(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> 
 def _sessions(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> NDArray[np.uint8]:
     if not interval.is_daily_or_longer:
         return table.session_of(ts)
-    days = {name: table.day(name // DAY_NS) for name in np.unique(ts).tolist()}
+    days = {name: table.day(name // DAY_NS) for name in distinct(ts).tolist()}
     known = {
         name: Session.UNKNOWN if day is None or not (day.windows or interval == WEEK) else Session.REGULAR
         for name, day in days.items()
@@ -104,7 +104,7 @@ def covered(
     if interval.is_daily_or_longer:
         return spans_of(ts, interval, table)
     low, high = int(ts[0]), int(ts[-1]) + interval.ns
-    dates = set(np.unique(table.trade_date_of(ts)).tolist())
+    dates = set(distinct(table.trade_date_of(ts)).tolist())
     if before is not None:  # the minutes between two parts are inside the file
         for edge in before:
             if table.trade_date_of(edge) in dates or table.trade_date_of(edge - 1) in dates:

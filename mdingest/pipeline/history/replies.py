@@ -10,6 +10,7 @@ import numpy as np
 from mdingest.core.control import VolumeKind
 from mdingest.core.events import CANDLE, Candles, Flag
 from mdingest.core.rank import BY_NAME
+from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
 from mdingest.pipeline.history.candles import covered, place, settled_edge, spans_of
@@ -182,7 +183,7 @@ def date(ns: int) -> str:
 def _opens(bars: Bars, table: SessionTable) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """When the days begin that bars are named by."""
     begin = {}
-    for name in np.unique(bars["ts"]).tolist():
+    for name in distinct(bars["ts"]).tolist():
         day = table.day(name // DAY_NS)
         begin[name] = name if day is None else day.start_ns
     return np.fromiter((begin[name] for name in bars["ts"].tolist()), np.int64, len(bars))

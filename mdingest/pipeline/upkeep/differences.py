@@ -49,9 +49,9 @@ def differences(
     Of those, ``ours`` and ``theirs`` are how many only that side has.
     """
     head = (instrument_id, date, interval_s, other)
-    only_ours = np.setdiff1d(ours["ts"], theirs["ts"])
-    only_theirs = np.setdiff1d(theirs["ts"], ours["ts"])
-    together = len(np.union1d(ours["ts"], theirs["ts"]))
+    only_ours = np.setdiff1d(ours["ts"], theirs["ts"], assume_unique=True)
+    only_theirs = np.setdiff1d(theirs["ts"], ours["ts"], assume_unique=True)
+    together = len(ours) + len(only_theirs)
     found = [Difference(*head, "candle", together, 0)]
     if alone := sorted([*only_ours.tolist(), *only_theirs.tolist()]):
         sides = float(len(only_ours)), float(len(only_theirs))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.interval import Interval
+from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, SECOND_NS, SessionTable
 
 UNORDERED, DUPLICATE = 1, 2
@@ -57,7 +58,7 @@ def names_the_close(ts: NDArray[np.int64], interval: Interval, table: SessionTab
     """
     late = counted = 0
     dates = table.trade_date_of(ts)
-    for ordinal in np.unique(dates[dates >= 0]).tolist():
+    for ordinal in distinct(dates[dates >= 0]).tolist():
         day = table.day(ordinal)
         opening = None if day is None else day.regular_open if day.windows else day.anchor_ns
         if day is None or opening is None or opening == day.start_ns:

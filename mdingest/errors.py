@@ -6,6 +6,7 @@
 ``NotYet``              left for a later run; nothing else of that provider waits for it
 ``PermanentError``      this feed is parked, health shows it, the others run
 ``NotThere``            the same, because there is no such thing: nobody asks again for some minutes
+``Adjusted``            the same for one series: `backfill --force` may bring it anew as a whole
 ``Unauthorized``        the same, because of its credentials: they are read again when they change
 ``DecodeError``         counted, the frame is sampled into the log, go on
 ``StoreUnavailable``    the writer retries the same batch; frames wait in the journal
@@ -52,6 +53,10 @@ class PermanentError(MdingestError):
     def __init__(self, reason: str, todo: str = "") -> None:
         super().__init__(f"{reason.removesuffix('.')}. {todo}" if todo else reason)
         self.reason, self.todo = reason, todo
+
+
+class Adjusted(PermanentError):
+    """A series that was fetched is a stored one times a constant: they can't be mixed."""
 
 
 class NotThere(PermanentError):

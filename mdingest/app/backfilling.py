@@ -157,4 +157,12 @@ def _order(wanted: Wanted, instrument: Instrument, hours: Hours, clock: Clock) -
         start = (clock.wall_ns() if end is None else end) - round(wanted.period_s * SECOND_NS)
     if start is not None and end is not None and start >= end:
         raise ConfigError(BACKWARDS)
-    return Order([instrument], wanted.interval, start, end, force=wanted.force, dry_run=wanted.dry_run)
+    return Order(
+        [instrument],
+        wanted.interval,
+        start,
+        end,
+        force=wanted.force,
+        anew=wanted.force,
+        dry_run=wanted.dry_run,
+    )

@@ -38,7 +38,11 @@ def add(command: AddCommand) -> None:
         "--start", metavar="D", help="from this date of the exchange, or instant with offset, on"
     )
     backfill.add_argument("--end", metavar="D", help="up to, and without, this date or instant")
-    backfill.add_argument("--force", action="store_true", help="ask again for what is covered")
+    backfill.add_argument(
+        "--force",
+        action="store_true",
+        help="ask again for what is covered; a series adjusted since is replaced as a whole",
+    )
     backfill.add_argument(
         "--dry-run", action="store_true", help="say what would be asked for, and ask for nothing"
     )

@@ -162,7 +162,13 @@ class Writer:
 
 
 def pieces(transaction: Transaction) -> Iterator[Transaction]:
-    """Transactions of at most `MOST_BROUGHT` candles; all that is no candle is in the last."""
+    """Transactions of at most `MOST_BROUGHT` candles; all that is no candle is in the last.
+
+    One that takes the place of a series stays whole.
+    """
+    if transaction.instead_of:
+        yield transaction
+        return
     candles = transaction.candles
     cuts = range(0, len(candles) - MOST_BROUGHT, MOST_BROUGHT)
     for begin in cuts:

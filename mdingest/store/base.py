@@ -65,6 +65,9 @@ class Transaction:
     coverage is ``fetched``: spans of one source and interval that touch become one.
     ``repairs`` are known, closed gaps and how their repair stands now; a gap that has grown
     meanwhile is left alone. ``runs`` and ``differences`` take the place of what was said before.
+    ``instead_of`` are series of history (instrument, interval in seconds, source id) that this
+    transaction brings anew: before anything else their candles go to the replaced ones, and what
+    was fetched of them is forgotten.
     """
 
     candles: Candles = field(default_factory=lambda: Candles(np.empty(0, CANDLE)))
@@ -75,6 +78,7 @@ class Transaction:
     repairs: Sequence[GapRow] = ()
     runs: Sequence[Run] = ()
     differences: Sequence[Difference] = ()
+    instead_of: Sequence[tuple[int, int, int]] = ()
     streams: dict[int, tuple[str, int]] = field(default_factory=dict)
     position: Position | None = None
     epoch: int = 0

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from mdingest.errors import Fenced
+from mdingest.store import anew, upkeep
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
 from mdingest.store import rows as plain
-from mdingest.store import upkeep
 from mdingest.store.base import Committed, Position, Transaction
 from mdingest.store.postgres_connections import is_outage
 
@@ -102,6 +102,9 @@ class Writer:
             if epoch != new.epoch:
                 raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
             await connection.execute(sql.SET_POSITION, journal, new.position.lsn)
+        for instrument, interval_s, source in new.instead_of:
+            await connection.execute(anew.POSTGRES[interval_s], instrument, source)
+            await connection.execute(anew.FORGET_SPANS, instrument, interval_s, source)
         if staged is not None:
             changed = await self._upsert(connection, staged)
         if len(new.marks):

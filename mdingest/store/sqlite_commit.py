@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mdingest.core.events import Candles
 from mdingest.errors import Fenced
+from mdingest.store import anew, upkeep
 from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
-from mdingest.store import upkeep
 from mdingest.store.base import Transaction
 from mdingest.store.sqlite_fresh import split
 
@@ -33,6 +33,7 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
         if done.rowcount != 1:
             epoch, owner = connection.execute(sql.OWNER).fetchone()
             raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
+    _retire(connection, new)
     if len(new.candles):
         for interval_s, candles in rows.in_order(new.candles):
             if interval_s == 1:
@@ -50,6 +51,13 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
     connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
     _write_upkeep(connection, new)
     return changed
+
+
+def _retire(connection: sqlite3.Connection, new: Transaction) -> None:
+    for instrument, interval_s, source in new.instead_of:
+        for statement in anew.SQLITE[interval_s]:
+            connection.execute(statement, (instrument, source))
+        connection.execute(anew.FORGET_SPANS.replace("$", "?"), (instrument, interval_s, source))
 
 
 def _write_upkeep(connection: sqlite3.Connection, new: Transaction) -> None:

@@ -55,6 +55,28 @@ async def test_seconds_are_counted_too(db: Database) -> None:
     assert await db.store.commit(history(*rows)) == Committed(0)
 
 
+async def test_a_series_comes_anew_as_a_whole_and_no_other_is_touched(db: Database) -> None:
+    await db.put(minute(0), minute(1), minute(2), minute(3, source="kite_ws"), candle(0))
+    await db.store.commit(history(candle(0, interval_s=300, source="csv"), fetched=span(0, 180)))
+    await db.store.commit(history(fetched=span(0, 60, source="kite")))
+
+    new = history(minute(0, 50), minute(2, 50), minute(3, 50), fetched=span(0, 60))
+    new.instead_of = [(1, 60, BY_NAME["csv"].id)]
+    for _ in range(2):
+        await db.store.commit(new)
+
+        stored = await db.store.candles(1, 60, ns(0), ns(900), 10)
+        assert [(ts - ns(0)) // 60_000_000_000 for ts in stored["ts"].tolist()] == [0, 2, 3]
+        assert stored["close"].tolist() == [50, 50, 100]
+        assert (await db.row(interval_s=300))["close"] == 100
+        assert {(row.source, row.end_ns) for row in await covered(db)} == {
+            ("csv", ns(60)),
+            ("kite", ns(60)),
+        }
+    replaced = await db.store.replaced(1, 60, ns(0), ns(900))
+    assert replaced["close"].tolist() == [100, 50, 100, 100, 50]
+
+
 async def test_fetched_spans_that_touch_become_one(db: Database) -> None:
     for start, end in ((0, 60), (120, 180), (60, 120), (30, 90)):
         await db.store.commit(history(fetched=span(start, end)))

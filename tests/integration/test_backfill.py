@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,7 +30,7 @@ from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.pipeline.upkeep.schedule import Outcome
 from mdingest.providers.csvfile import CsvHistory, CsvOptions
-from mdingest.providers.history import Capabilities, History, Hours, Limits, Reach
+from mdingest.providers.history import Ask, Capabilities, History, Hours, Limits, Parsed, Reach, Reply
 from mdingest.store import open_store
 from mdingest.store.base import Committed, Transaction
 from mdingest.store.migrate import migrate
@@ -91,6 +91,15 @@ async def stored(db: Database, interval_s: int = 60) -> list[tuple[float, float,
 
 def minute(at: int, close: float, source: str, *, partial: bool = False) -> tuple[Any, ...]:
     return candle(at * 60, close, source=source, interval_s=60, partial=partial)
+
+
+class OnlyTheFirst(ScriptedHistory):
+    """Answers each pass through a range with its first request, and refuses the second."""
+
+    def parse(self, ask: Ask, reply: Reply) -> Generator[Parsed, None, None]:
+        if ask.start_ns > ns(0) and len(self.asked) > 2:
+            raise PermanentError("no more today")
+        return super().parse(ask, reply)
 
 
 class TestANetworkProvider:
@@ -177,6 +186,50 @@ class TestANetworkProvider:
         said = await fetched(db, ScriptedHistory(NETWORK, close=50), end=600)
 
         assert "0.5 times" in said.failures[0]
+
+    async def test_by_force_a_series_that_was_adjusted_since_comes_anew_as_a_whole(
+        self, db: Database
+    ) -> None:
+        await fetched(db, ScriptedHistory(NETWORK), end=1_200)
+        await db.put(minute(21, 50.0, "kite_ws"))
+        asked_in_four = Capabilities({60: Reach(span_s=300)}, settle_s=60)
+        split = ScriptedHistory(asked_in_four, close=50, leave_out={ns(120)})
+
+        said = await fetched(db, split, end=1_200, force=True, anew=True)
+
+        assert (said.failures, said.rows, said.changed, _code([said])) == ([], 19, 19, 0)
+        assert "20 stored ones were replaced as a whole" in said.notes[0]
+        assert [(at, close) for at, close, _ in await stored(db)] == [
+            (60.0 * at, 50.0) for at in (*range(2), *range(3, 20), 21)
+        ]
+        replaced = await db.store.replaced(1, 60, ns(0), ns(1_200))
+        assert replaced["close"].tolist() == [100.0] * 20
+        assert (await fetched(db, split, end=1_200)).requests == []
+
+    async def test_nothing_is_replaced_unless_all_of_it_came(self, db: Database) -> None:
+        await fetched(db, ScriptedHistory(NETWORK), end=1_200)
+        before = await stored(db)
+        halves = Capabilities({60: Reach(span_s=600)}, settle_s=60)
+
+        for split, start, said in (
+            (ScriptedHistory(NETWORK, close=50), 600, "Give --start 2026-11-20, if kite goes back so far"),
+            (ScriptedHistory(NETWORK, close=50, leave_out={ns(60), ns(120)}), 0, "lacks 2 of the 20"),
+            (ScriptedHistory(NETWORK, close=50, wrong={ns(60)}), 0, "its closes are 0.5 times"),
+            (OnlyTheFirst(halves, close=50), 0, "no more today"),
+        ):
+            report = await fetched(db, split, start=start, end=1_200, force=True, anew=True)
+            assert said in "; ".join(report.failures)
+            assert await stored(db) == before
+
+    async def test_nor_if_others_have_raw_prices_in_the_series(self, db: Database) -> None:
+        await fetched(db, ScriptedHistory(NETWORK), end=1_200)
+        await db.put(*(minute(at, 100, "kite_ws") for at in range(20, 30)))
+        split = ScriptedHistory(NETWORK, close=50)
+
+        said = await fetched(db, split, end=1_800, force=True, anew=True)
+
+        assert "0.5 times those of kite_ws, which are stored in the same series" in said.failures[-1]
+        assert {close for _, close, _ in await stored(db)} == {100}
 
     async def test_what_is_further_back_than_the_provider_goes_is_told(self, db: Database) -> None:
         history = ScriptedHistory(Capabilities({60: Reach(depth_s=86_400)}, settle_s=60))
@@ -583,6 +636,25 @@ def test_all_there_ever_was_may_be_asked_for(capsys: pytest.CaptureFixture[str])
     assert "TCS.NS 1m: 1,854 candles read" in capsys.readouterr().out
     assert run("--symbols", "TCS.NS", "--interval", "1d", "--start", "0001-01-01", "--dry-run") == 0
     assert "TCS.NS 1d from yfinance: 1 request" in capsys.readouterr().out
+
+
+def test_force_lets_an_adjusted_file_take_the_place_of_the_stored_series(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("--provider", "csv", "--file", "days.csv", "--symbols", "TCS.NS", "--interval", "1d")
+    codes = []
+    for price, force in ((100, ()), (50, ()), (50, ("--force",))):
+        rows = [f"2026-11-{day},{price},{price},{price},{price},9" for day in range(16, 21)]
+        (here / "days.csv").write_text("\n".join(["date,open,high,low,close,volume", *rows]))
+        codes.append(run(*command, *force))
+    told = capsys.readouterr()
+
+    assert codes == [0, 1, 0]
+    assert "backfill --force from the first stored candle on takes the place of what is stored" in told.err
+    assert "note: TCS.NS: csv has adjusted its 1d candles: 5 stored ones were replaced" in told.err
+    with closing(sqlite3.connect(here / "data" / "mdingest.db")) as connection:
+        assert connection.execute("SELECT DISTINCT close FROM candles").fetchall() == [(50,)]
+        assert connection.execute("SELECT count(*), max(close) FROM candle_revisions").fetchone() == (5, 100)
 
 
 @pytest.mark.usefixtures("here")

@@ -1,7 +1,6 @@
 """Fetches history into a store, symbol by symbol, in short transactions of rows with coverage."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,21 +9,23 @@ from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.interval import Interval
 from mdingest.core.spans import Span, union
-from mdingest.errors import ConfigError, NotYet, PermanentError, TransientError, Unauthorized
+from mdingest.errors import Adjusted, ConfigError, NotYet, PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
-from mdingest.pipeline.history.batch import BATCH, Batch, Write
+from mdingest.pipeline.history.batch import BATCH, Batch
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Held
 from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS, Order
 from mdingest.pipeline.history.patience import Patience, Postponed
 from mdingest.pipeline.history.plan import earliest_of, plan
-from mdingest.pipeline.history.replies import Reading, next_part
 from mdingest.pipeline.history.report import EDGE_NS, Progress, Report, SymbolReport, too_old
 from mdingest.pipeline.history.storing import Storing
-from mdingest.providers.history import Ask, History, Hours, Reply, Request
+from mdingest.pipeline.history.taking import Taking
+from mdingest.providers.history import Ask, History, Hours, Request
 
 ATTEMPTS = 5
+MOST_ANEW = 500_000
+"""Candles of a series that are replaced as a whole: some 50 MB."""
 
 
 class Backfill:
@@ -49,9 +50,9 @@ class Backfill:
         self._store = store
         self._hours = hours
         self._fetcher = fetcher
-        self._pace = pace
         self._now_ns = now_ns
         self._storing = Storing(name, store, store.commit if commit is None else commit)
+        self._taking = Taking(name, history, self._storing, fetcher=fetcher, pace=pace, now_ns=now_ns)
         self._patience = Patience(name, pace)
 
     @property
@@ -94,6 +95,8 @@ class Backfill:
         self._patience.hurried = hurried
         try:
             await self._symbol(instrument, order, said, progress)
+            if said.adjusted and order.anew:
+                await self._anew(instrument, order, said, progress)
         except (PermanentError, TransientError) as exc:
             said.failures.append(str(exc))
             said.left = said.planned or [self.range_of(order)]
@@ -122,11 +125,7 @@ class Backfill:
             ranges = [wanted]
         else:
             said.planned = ranges = await self._missing(instrument, order, wanted, hours, said)
-        now = self._now_ns()
-        asks = [Ask(instrument, order.interval, *span, hours, now_ns=now) for span in ranges]
-        requests = [
-            (_narrowed(ask, request), request) for ask in asks for request in self._history.requests(ask)
-        ]
+        requests = self._requests(instrument, order, ranges)
         said.requests = [str(request) for _, request in requests]
         if order.dry_run:
             return
@@ -152,6 +151,39 @@ class Backfill:
             await self._store_batch(batch, said)
         await self._settle_unseen(instrument, order, said)
 
+    def _requests(
+        self, instrument: Instrument, order: Order, ranges: Sequence[Span]
+    ) -> list[tuple[Ask, Request]]:
+        now, hours = self._now_ns(), self._hours(instrument)
+        asks = [Ask(instrument, order.interval, *span, hours, now_ns=now) for span in ranges]
+        return [(_narrowed(ask, request), request) for ask in asks for request in self._history.requests(ask)]
+
+    async def _anew(
+        self, instrument: Instrument, order: Order, said: SymbolReport, progress: Progress
+    ) -> None:
+        """All of a range once more, to take the place of what is stored as a whole, or nothing of it.
+
+        Raises PermanentError, or TransientError after the last attempt.
+        """
+        again = SymbolReport(said.symbol, said.interval, said.provider)
+        requests = self._requests(instrument, order, said.planned or [self.range_of(order)])
+        batch = Batch()
+        for number, (ask, request) in enumerate(requests):
+
+            def heard(share: float, number: int = number) -> None:
+                progress.advanced(said.symbol, (number + share) / len(requests), again.rows)
+
+            await self._request(ask, request, again, heard, batch)
+            if again.rows > MOST_ANEW:
+                raise PermanentError(f"more than {MOST_ANEW:,} candles can't be replaced at once")
+        if again.rejected or again.unseen:
+            return  # as it was said already: some of it is wrong
+        for ask, rows, spans in batch.taken():
+            _, first = np.unique(rows["ts"], return_index=True)  # requests overlap by some bars
+            await self._storing.replace(ask, Candles(rows[first]), spans, again)
+        said.rows, said.changed = again.rows, again.changed
+        said.failures, said.left, said.notes = [], [], again.notes
+
     async def _settle_unseen(self, instrument: Instrument, order: Order, said: SymbolReport) -> None:
         """Answers for a whole market that lack the instrument: no trade if it is known, else a failure."""
         if not said.unseen:
@@ -175,8 +207,9 @@ class Backfill:
         for ask, rows, spans in batch.taken():
             try:
                 await self._storing.refuse_ratio(ask, rows, await self._storing.stored(ask))
-            except PermanentError as exc:
+            except Adjusted as exc:
                 said.failures.append(str(exc))
+                said.adjusted = True
                 said.left.append((ask.start_ns, ask.end_ns))
             else:
                 await self._storing.write(ask, rows, spans, said)
@@ -221,9 +254,9 @@ class Backfill:
                     await self._patience.turn()
                 async with self._fetcher.reply(request) as reply:
                     if batch is None:
-                        await self._refuse_adjusted(ask, reply)
+                        await self._taking.refuse_adjusted(ask, reply)
                     write = self._storing.write if batch is None else batch.add
-                    await self._keep(ask, reply, said, heard, write)
+                    await self._taking.keep(ask, reply, said, heard, write)
                     if said.rejected == rejected:
                         await self._fetcher.understood(reply)
                     else:
@@ -239,42 +272,6 @@ class Backfill:
             else:
                 self._patience.answered()
                 return
-
-    async def _refuse_adjusted(self, ask: Ask, reply: Reply) -> None:
-        """Compare a reply with what is stored before any of it is. Raises PermanentError."""
-        stored = await self._storing.stored(ask)
-        if not len(stored):
-            return
-        reading = self._reading(ask, reply, SymbolReport("", "", ""))
-        with closing(self._history.parse(ask, reply)) as parts:
-            while (part := await next_part(parts, reply)) is not None:
-                mine, _ = reading.candles(part)
-                await self._storing.refuse_ratio(ask, mine, stored)
-
-    async def _keep(
-        self, ask: Ask, reply: Reply, said: SymbolReport, heard: Callable[[float], None], write: Write
-    ) -> None:
-        reading = self._reading(ask, reply, said)
-        last = Candles(np.empty(0, CANDLE))  # in one transaction with what the whole reply covers
-        with closing(self._history.parse(ask, reply)) as parts:
-            while (part := await next_part(parts, reply)) is not None:
-                await write(ask, last, [], said)
-                last, spans = reading.candles(part)
-                if spans:  # each part says by itself what it covers
-                    await write(ask, last, spans, said)
-                    last = Candles(last[:0])
-                heard(reading.share)
-                if part.wait_s:
-                    self._pace.hold(part.wait_s)
-        if reading.absent:
-            self._fetcher.absent(reply.request)
-        if reading.unseen:
-            said.unseen.append((reading.unseen, reading.end()))
-            return
-        await write(ask, last, reading.end(), said)
-
-    def _reading(self, ask: Ask, reply: Reply, said: SymbolReport) -> Reading:
-        return Reading(ask, reply, self._capabilities, self._name, self._now_ns(), said)
 
 
 def _narrowed(ask: Ask, request: Request) -> Ask:

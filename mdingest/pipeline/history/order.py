@@ -19,5 +19,6 @@ class Order:
     start_ns: int | None = None
     end_ns: int | None = None
     force: bool = False  # covered ranges too
+    anew: bool = False  # a series that the provider has adjusted since takes the place of its stored one
     dry_run: bool = False  # say what would be asked for, and ask for nothing
     only: Sequence[Span] | None = None  # nothing else of the range: what another provider left

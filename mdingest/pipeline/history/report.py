@@ -8,6 +8,7 @@ from typing import Protocol
 from mdingest.core.interval import Interval
 from mdingest.core.session import SECOND_NS
 from mdingest.core.spans import Span
+from mdingest.errors import Adjusted
 from mdingest.providers.history import Hours
 
 
@@ -33,6 +34,7 @@ class SymbolReport:
     failures: list[str] = field(default_factory=list)  # requests or the whole symbol
     unseen: list[tuple[str, list[Span]]] = field(default_factory=list)
     """Answers for a whole market without the instrument: in words, and for which ranges."""
+    adjusted: bool = False  # some of it was refused, being the stored series times a constant
     left: list[Span] = field(default_factory=list)  # ranges that failed, UTC ns
     postponed: bool = False  # it wanted us to wait, and somebody else could be asked
 
@@ -44,6 +46,7 @@ class SymbolReport:
     def fail(self, request: str, exc: Exception, *, asked: bool) -> None:
         """A request came to nothing; ``asked`` False: for what an earlier one met, of any symbol."""
         text = str(exc)
+        self.adjusted |= isinstance(exc, Adjusted)
         if not asked:
             text = f"{request}: not asked, since {text}"
         self.failures.append(text if text.startswith(f"{request}: ") else f"{request}: {text}")

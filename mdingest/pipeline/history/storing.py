@@ -2,14 +2,17 @@
 
 import asyncio
 
+import numpy as np
 import structlog
 
 from mdingest.core.events import Candles
+from mdingest.core.rank import BY_ID, BY_NAME
 from mdingest.core.spans import Span
-from mdingest.errors import PermanentError, StoreUnavailable
+from mdingest.errors import Adjusted, StoreUnavailable
 from mdingest.pipeline.backoff import full_jitter
 from mdingest.pipeline.history.candles import fetched
 from mdingest.pipeline.history.held import Commit, Held
+from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS
 from mdingest.pipeline.history.ratio import constant_ratio
 from mdingest.pipeline.history.replies import date
 from mdingest.pipeline.history.report import SymbolReport
@@ -21,6 +24,11 @@ log = structlog.get_logger()
 COMMIT_ROWS = 40_000  # a fraction of a second: a daemon beside us waits no longer
 ATTEMPTS = 5
 _COMPARED = 2_000  # stored rows that a part of a reply is compared with
+_FEW = 20  # one in so many stored candles may be missing where a series comes anew
+_ELSE = (
+    "Else ask a provider whose prices are like the stored ones, or take this series into a database of its "
+    "own (--database)"
+)
 
 
 class Storing:
@@ -46,12 +54,49 @@ class Storing:
             stored = await self._between(ask, first, last + 1)
         ratio = constant_ratio(stored, mine)
         if ratio is not None:
-            raise PermanentError(
+            raise Adjusted(
                 f"its closes are {ratio:.6g} times the stored ones ({date(first)} to {date(last)}): "
                 "one of the two series is adjusted, and they can't be mixed; nothing of it was stored",
-                "Ask a provider whose prices are like the stored ones, or take this series into a database "
-                "of its own (--database)",
+                f"If {self._source} has adjusted all of it since, backfill --force from the first stored "
+                f"candle on takes the place of what is stored of {self._source}. {_ELSE}",
             )
+
+    async def replace(self, ask: Ask, rows: Candles, spans: list[Span], said: SymbolReport) -> None:
+        """Let a whole series take the place of this provider's stored one, in one transaction.
+
+        Those of other sources stay. Raises Adjusted where that would lose candles, or mix adjusted
+        ones with others; StoreUnavailable. Nothing is stored then.
+        """
+        stored = await self._all(ask)
+        ours = stored["source"] == BY_NAME[self._source].id
+        mine, others = Candles(stored[ours]), Candles(stored[~ours])
+        if (ratio := constant_ratio(others, rows)) is not None:
+            raise Adjusted(
+                f"its closes are {ratio:.6g} times those of {_names(others)}, which are stored in the same "
+                "series, and can't be mixed with them; nothing was replaced",
+                _ELSE,
+            )
+        if len(mine) and (not len(rows) or mine["ts"][0] < rows["ts"][0] or rows["ts"][-1] < mine["ts"][-1]):
+            raise Adjusted(
+                f"it was adjusted since, and stored is {date(int(mine['ts'][0]))} to "
+                f"{date(int(mine['ts'][-1]))}, of which not all came; nothing was replaced",
+                f"Give --start {date(int(mine['ts'][0]))}, if {self._source} goes back so far. {_ELSE}",
+            )
+        lost = int((~np.isin(mine["ts"], rows["ts"])).sum())
+        if lost * _FEW > len(mine):
+            raise Adjusted(
+                f"it was adjusted since, and lacks {lost} of the {len(mine)} stored candles; nothing was "
+                "replaced",
+                "Try again later",
+            )
+        series = (ask.instrument.id, ask.interval.seconds, BY_NAME[self._source].id)
+        covered = fetched(spans, ask.interval, instrument_id=ask.instrument.id, source=self._source)
+        transaction = Transaction(candles=rows, fetched=covered, instead_of=[series])
+        said.changed = (await self._patiently(transaction)).changed
+        said.notes.append(
+            f"{ask.instrument.symbol}: {self._source} has adjusted its {ask.interval} candles: {len(mine)} "
+            f"stored ones were replaced as a whole, and are in candle_revisions"
+        )
 
     async def write(self, ask: Ask, rows: Candles, spans: list[Span], said: SymbolReport) -> None:
         """Store rows; what they cover is written with the last of them. Raises StoreUnavailable.
@@ -67,6 +112,14 @@ class Storing:
             if len(transaction.candles) or len(covered):
                 said.changed += (await self._patiently(transaction)).changed
 
+    async def _all(self, ask: Ask) -> Candles:
+        """What is stored of a series, ascending."""
+        pages, end_ns = [await self._between(ask, EARLIEST_NS, LATEST_NS)], LATEST_NS
+        while len(pages[-1]) == _COMPARED:
+            end_ns = int(pages[-1]["ts"][0])
+            pages.append(await self._between(ask, EARLIEST_NS, end_ns))
+        return Candles(np.concatenate(pages[::-1]))
+
     async def _between(self, ask: Ask, start_ns: int, end_ns: int) -> Candles:
         return await self._store.candles(ask.instrument.id, ask.interval.seconds, start_ns, end_ns, _COMPARED)
 
@@ -80,3 +133,7 @@ class Storing:
                 log.warning("backfill.store_unavailable", error=str(exc))
                 await asyncio.sleep(next(waits))
         return await self._commit(transaction)
+
+
+def _names(candles: Candles) -> str:
+    return ", ".join(sorted(BY_ID[source].name for source in set(candles["source"].tolist())))

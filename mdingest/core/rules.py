@@ -189,7 +189,12 @@ class Rules:
                     size, passed = passed, 0.0
                 else:
                     size, flags = 0.0, int(Flag.SIZE_UNKNOWN)
-        self._begin(p, line, slot, self._up_start(p, now), now.mono, passed)
+        start = self._up_start(p, now)
+        columns = feed.slots
+        if cumulative and columns["covered_until"][slot] < 0:
+            today = self._volume.date(slot, start)[0]
+            passed = 0.0 if columns["date"][slot] < today else passed  # a total from before the gap
+        self._begin(p, line, slot, start, now.mono, passed)
         self._remember(p, line, slot, event)
         if size is None:
             return None

@@ -145,9 +145,12 @@ class Volume:
         """A smaller total: out of order, until enough of them in a row make it a correction.
 
         What was traded since the last packet that counted can't be told from the correction.
+        What was stamped before that one's event was overtaken, as often as it comes.
         """
         feed, columns = self._feed, self._feed.slots
         feed.counts["out_of_order"] += 1
+        if 0 < p.ts_exchange < columns["event"][slot]:
+            return
         if not columns["fall_n"][slot] or p.volume < columns["fall_volume"][slot]:
             columns["fall_n"][slot], columns["fall_mono"][slot] = 1, mono
         else:

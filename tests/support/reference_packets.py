@@ -150,7 +150,9 @@ class ReferencePackets(ReferenceState):
         if date > slot.date:
             slot.baseline, slot.date, slot.falls = 0.0, date, []
         if packet.volume < slot.baseline:
-            self._fell(mono, slot, packet.volume, event)
+            self.counts["out_of_order"] += 1
+            if not 0 < packet.ts_exchange < slot.last_event:  # else it is known to be old
+                self._fell(mono, slot, packet.volume, event)
             return None, NAN
         size = packet.volume - slot.baseline
         if size > 0 and not priced:
@@ -159,7 +161,6 @@ class ReferencePackets(ReferenceState):
         return size > 0, size
 
     def _fell(self, mono: int, slot: Slot, volume: float, event: int) -> None:
-        self.counts["out_of_order"] += 1
         if slot.falls and volume < slot.falls[-1][1]:
             slot.falls = []
         slot.falls.append((mono, volume))
@@ -243,6 +244,8 @@ class ReferencePackets(ReferenceState):
         if not stale:
             slot.baseline, slot.date, slot.falls = packet.volume, date, []
         start = self._snapshot_start(record, slot, packet, now)
+        if slot.covered_until is None and date < self._date(slot, start):
+            passed = 0.0  # the packet knows of no trade on the date that was missed
         self._begin_uptime(slot, record.stream_id, start, passed, record.mono_ns)
         self._accept(slot, packet, event)
         if counts:

@@ -266,6 +266,20 @@ class TestRule6Size:
 
         assert sure(story.candle(1, int(IST_MIDNIGHT) + 5))["volume"] == 7
 
+    def test_what_a_slow_stream_repeats_is_no_correction(self, story: Story) -> None:
+        """It is old by the exchange's own stamps, however long it takes to come."""
+        story.kite(1).connect(2, KITE, subscription(1))
+        story.frame(2, packet(1, t=-10, x=0, price=100, volume=1000))
+        for at in range(1, 7):
+            story.trade(1, at, 101, 1000 + 10 * at)
+        for at, told in ((7, 1), (10, 2), (13, 3), (16, 4), (19, 5), (22, 6)):
+            story.at(at).frame(2, packet(1, t=told, x=told, price=101, volume=1000 + 10 * told))
+        story.trade(1, 24, 101, 1063).pass_to(130)
+
+        assert sure(story.candle(1, 0, 60))["volume"] == 63
+        assert story.ledger.counts["out_of_order"] == 5
+        assert story.gaps(1) == [PREOPEN_GAP]
+
     def test_a_total_that_fell_is_the_new_dates_if_the_exchange_clock_says_so(self, story: Story) -> None:
         story.at(IST_MIDNIGHT - 20).kite(1).trade(1, IST_MIDNIGHT - 10, 101, 1010)
         at = IST_MIDNIGHT + 5
@@ -369,6 +383,15 @@ class TestRule7Snapshots:
         first = sure(story.candle(1, int(at)))
         assert (first["volume"], first["flags"]) == (400, 0)
         assert story.gaps(1) == [(PREOPEN_S, at + 1, "start", 0.0)]
+
+    def test_a_total_of_yesterday_says_nothing_of_what_passed_today(self, story: Story) -> None:
+        """An instrument that has not traded today, met for the first time."""
+        story.connect(1, KITE, subscription(1))
+        story.frame(1, packet(1, t=OPEN_S - DAY_S + 100, x=0, price=100, volume=9_000))
+        story.trade(1, 5, 101, 25).pass_to(10)
+
+        assert story.gaps(1) == [(PREOPEN_S, 1.0, "start", 0.0)]
+        assert sure(story.candle(1, 5))["volume"] == 25
 
     def test_a_stale_snapshot_does_not_lower_the_baseline(self, story: Story) -> None:
         story.kite(1).trade(1, 5, 101, 1010).disconnect(1).at(8).kite_again(1, 1003)

@@ -92,7 +92,8 @@ class FeedWatch:
         up_s = (now - status.since_ns) / NS
         waits_s = self._clock.real_s(up_s)
         regular_s = {name: feeds.regular_s([name]) for name in {sub.session_class for sub in feed.subs}}
-        unanswered = status.last_data_ns < status.since_ns and waits_s >= UNANSWERED_S
+        silent = feed.protocol.answers and status.last_data_ns < status.since_ns
+        unanswered = silent and waits_s >= UNANSWERED_S
         if unanswered and max(regular_s.values(), default=0.0) >= UNANSWERED_S:
             why = f"subscribed {waits_s:.0f} s ago, and no data has come"
             return {"error": why, "what_to_do": "a token may be dead or its app without market data"}

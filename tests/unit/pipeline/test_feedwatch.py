@@ -33,11 +33,19 @@ NOW = HandClock().wall_ns()
 
 
 @dataclass
+class Protocol:
+    """Whether its peer answers each subscription at once."""
+
+    answers: bool
+
+
+@dataclass
 class OneFeed:
     """A connection that is up."""
 
     status: FeedStatus
     subs: list[Subscription]
+    protocol: Protocol
 
 
 @dataclass
@@ -57,11 +65,11 @@ class FakeFeeds:
         return self.regular
 
 
-def feeds(*, up_s: float, data_s: float | None, regular: float = 3_600.0) -> FakeFeeds:
+def feeds(*, up_s: float, data_s: float | None, regular: float = 3_600.0, answers: bool = True) -> FakeFeeds:
     status = FeedStatus("kite_ws", "kite_ws", FeedState.LIVE, NOW - round(up_s * NS), frames=5, reconnects=2)
     status.last_data_ns = 0 if data_s is None else NOW - round(data_s * NS)
     subs = [Subscription(str(n), n, 100.0, "NSE.EQ", VolumeKind.CUMULATIVE, f"S{n}.NS") for n in (1, 2)]
-    return FakeFeeds([OneFeed(status, subs)], regular)
+    return FakeFeeds([OneFeed(status, subs, Protocol(answers))], regular)
 
 
 def watch(of: FakeFeeds, metrics: Metrics | None = None) -> FeedWatch:
@@ -101,7 +109,12 @@ def test_a_subscription_that_is_not_answered_is_told_in_a_session() -> None:
     well, detail = watch(feeds(up_s=45, data_s=None)).check()
     assert not well
     assert detail["kite_ws"]["error"] == "subscribed 45 s ago, and no data has come"
-    fine = (feeds(up_s=20, data_s=None), feeds(up_s=45, data_s=None, regular=0.0), feeds(up_s=45, data_s=44))
+    fine = (
+        feeds(up_s=20, data_s=None),
+        feeds(up_s=45, data_s=None, regular=0.0),
+        feeds(up_s=45, data_s=44),
+        feeds(up_s=45, data_s=None, answers=False),  # nothing has traded since
+    )
     for of in fine:
         well, detail = watch(of).check()
         assert well, detail

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 SEGMENTS = 16  # at least so many make up a journal of `max_bytes`: it is pruned by whole ones
 _SMALLEST = 1 << 20
-_STEPS_S = 0.2  # between two bursts of batches: a candle is known later by at most as much
+_STEPS_S = 0.25  # between two bursts of batches: a candle is known later by at most as much
 _STREAM_BITS = 12  # connects of one start before ids may repeat those of the next
 _STREAMS = (1 << 32) - 1
 

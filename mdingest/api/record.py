@@ -1,6 +1,5 @@
 """What is missing from candles of a length, by what was heard and fetched around them."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,10 +45,9 @@ class Record:
         """
         if start >= end or beside.start <= start <= end <= beside.end:
             return beside
-        coverage, gaps = await asyncio.gather(
-            self._reader.coverage(instrument_id, start, end), self._reader.gaps(instrument_id, start, end)
-        )
-        return Beside(start, end, coverage, gaps)
+        # Beside no candles: both at once, and as they were at one instant.
+        found = await self._reader.excerpt(instrument_id, MINUTE.seconds, end, end, 1, start)
+        return Beside(start, end, found.coverage, found.gaps)
 
     async def holes(
         self, windows: Sequence[Span], beside: Beside, interval: Interval, now: int, *, stored: bool = False

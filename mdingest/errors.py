@@ -87,6 +87,10 @@ class JournalError(MdingestError):
     """The journal can't be used as asked."""
 
 
+class Deleted(JournalError):
+    """Somebody has deleted a file of the journal."""
+
+
 class CantRead(JournalError):
     """The system refused to read: the bytes may be good. ``passing``: and will be read later."""
 

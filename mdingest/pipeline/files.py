@@ -56,6 +56,15 @@ class SegmentFiles:
         with self._lock:
             self.all = [*self.all, segment]
 
+    def forget_deleted(self) -> bool:
+        """Leave out what somebody has deleted, a hole in the log now; whether the last one is gone, too."""
+        with self._lock:
+            gone = [segment.path.name for segment in self.all[:-1] if not segment.path.exists()]
+            if gone:
+                log.error("journal.segments_gone", files=gone)
+                self.all = [segment for segment in self.all if segment.path.name not in gone]
+            return not self.all[-1].path.exists()
+
     def prune(self, keep_from_lsn: int, max_bytes: int | None, older_than_ns: int | None) -> list[Path]:
         """See `Journal.prune`."""
         gone: list[Path] = []
@@ -196,8 +205,9 @@ def _begun_ns(segment: Segment) -> int:
 
 def _readable(segment: Segment) -> Iterator[Batch]:
     """All its batches, up to where damage begins."""
-    lsn, end = segment.first, segment.end()
+    lsn = segment.first
     with suppress(JournalError):
+        end = segment.end()
         while lsn < end:
             batches = seg.read_batches(segment.path, segment.first, lsn, end)
             yield from batches

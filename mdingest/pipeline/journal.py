@@ -189,6 +189,14 @@ class Journal:
         if self._end > self.files.all[-1].first:
             self._begin_segment()
 
+    def survive_deletions(self) -> None:
+        """Go on in a new segment if somebody has deleted the last: nobody would find what is written there.
+
+        Raises JournalFull, or JournalError if the disk fails.
+        """
+        if self.files.forget_deleted():
+            self.rotate()
+
     def quarantine(self, lsn: int, why: str) -> Path:
         """See `SegmentFiles.quarantine`; for any batch of the log. Blocks."""
         if lsn >= self.files.all[-1].first:

@@ -90,6 +90,10 @@ class Retainer:
 
     def prune(self) -> None:
         """Delete what is too much or too old, and not needed any more. Raises JournalError."""
+        try:
+            self._journal.survive_deletions()
+        except JournalFull as exc:
+            log.warning("journal.not_rotated", error=str(exc))
         self._journal.prune(
             self.needed_from,
             max_bytes=self._max_bytes,

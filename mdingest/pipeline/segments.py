@@ -19,7 +19,7 @@ from uuid import UUID
 
 from mdingest.core.records import HEADER_BYTES as BATCH_HEADER_BYTES
 from mdingest.core.records import MAX_BODY_BYTES, Batch, decode_batch
-from mdingest.errors import CantRead, JournalError
+from mdingest.errors import CantRead, Deleted, JournalError
 from mdingest.pipeline import packed
 from mdingest.pipeline.packed import Piece
 
@@ -251,13 +251,13 @@ def read_some(segments: Sequence[Segment], lsn: int, end: int | None) -> Chunk:
 
 
 def _end_of(segment: Segment, following: int | None) -> int:
-    """Where it ends; where the next one begins if its own word on that is damaged."""
+    """Where it ends; where the next one begins if that is damaged, its own begin if it was deleted."""
     try:
         return segment.end()
-    except packed.DamagedEnding:
+    except (packed.DamagedEnding, Deleted) as exc:
         if following is None:
             raise
-        return following
+        return segment.first if isinstance(exc, Deleted) else following
 
 
 def report(damage: Damage, on_damage: Callable[[Damage], None] | None) -> None:
@@ -294,6 +294,6 @@ def _opened(path: Path) -> Iterator[int]:
         finally:
             os.close(fd)
     except FileNotFoundError as exc:
-        raise JournalError(f"{path} was deleted while it was read") from exc
+        raise Deleted(f"{path} was deleted while it was read") from exc
     except OSError as exc:
         raise CantRead(f"{path} can't be read: {exc.strerror}", exc.errno) from exc

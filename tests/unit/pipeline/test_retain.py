@@ -6,6 +6,7 @@ from mdingest.core.records import Kind, Record
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.retain import Retainer
+from mdingest.pipeline.segments import Damage
 from mdingest.pipeline.statefile import StateFiles, WriteState
 from mdingest.telemetry.clock import Clock
 from tests.support.states import writes
@@ -48,3 +49,30 @@ async def test_a_commit_waits_until_the_journal_is_on_the_disk(tmp_path: Path) -
         assert journal.synced_lsn < batch.end
         await retainer.sync_to(batch.end)
         assert journal.synced_lsn >= batch.end
+
+
+async def test_segments_that_somebody_deleted_are_a_hole_and_end_nothing(tmp_path: Path) -> None:
+    def heard(log: Journal, damage: list[Damage]) -> list[bytes]:
+        batches = log.read(0, on_damage=damage.append)
+        return [bytes(batch.payload(0)) for batch in batches if batch.kinds[0] == Kind.FRAME]
+
+    with Journal.open(tmp_path)[0] as journal:
+        for n in range(4):
+            journal.append([Record(Kind.FRAME, 1, n, n, b"%d" % n)])
+            if n < 3:
+                journal.rotate()
+        retainer = keeper(journal, tmp_path)
+        retainer.committed(journal.end_lsn)
+        for segment in (journal.files.all[1], journal.files.all[3]):
+            segment.path.unlink()
+
+        assert heard(journal, found := []) == [b"0", b"2"]
+        assert [damage.lsn for damage in found] == [journal.segments[1], journal.segments[3]]
+        retainer.prune()
+        journal.append([Record(Kind.FRAME, 1, 4, 4, b"4")])
+        retainer.prune()
+        assert heard(journal, []) == [b"0", b"2", b"4"]
+        assert journal.files.shed_next(0) == 1
+    with Journal.open(tmp_path)[0] as again:
+        assert heard(again, found := []) == [b"2", b"4"]
+        assert len(found) == 2

@@ -21,7 +21,9 @@ from mdingest.telemetry.metrics import Family, Metrics
 
 log = structlog.get_logger()
 
-UNANSWERED_S = 30.0  # real; a subscription without any data for as long is told
+# A connection without any data for so many real seconds is told, with what may be behind it.
+_UNANSWERED = 30.0, "a token may be dead or its app without market data"
+_UNTRADED = 900.0, "nothing may have traded; else see that the symbols are spelt as the exchange has them"
 MOST_NAMED = 10
 SAMPLE_EVERY_S = 10.0  # real; a flood of damage fills no log
 SAMPLE_BYTES = 32
@@ -92,11 +94,11 @@ class FeedWatch:
         up_s = (now - status.since_ns) / NS
         waits_s = self._clock.real_s(up_s)
         regular_s = {name: feeds.regular_s([name]) for name in {sub.session_class for sub in feed.subs}}
-        silent = feed.protocol.answers and status.last_data_ns < status.since_ns
-        unanswered = silent and waits_s >= UNANSWERED_S
-        if unanswered and max(regular_s.values(), default=0.0) >= UNANSWERED_S:
+        patience_s, todo = _UNANSWERED if feed.protocol.answers else _UNTRADED
+        unanswered = status.last_data_ns < status.since_ns and waits_s >= patience_s
+        if unanswered and max(regular_s.values(), default=0.0) >= patience_s:
             why = f"subscribed {waits_s:.0f} s ago, and no data has come"
-            return {"error": why, "what_to_do": "a token may be dead or its app without market data"}
+            return {"error": why, "what_to_do": todo}
         expected_s = np.array(
             [min(up_s, regular_s[sub.session_class] * self._clock.speed) for sub in feed.subs], np.float64
         )

@@ -109,11 +109,14 @@ def test_a_subscription_that_is_not_answered_is_told_in_a_session() -> None:
     well, detail = watch(feeds(up_s=45, data_s=None)).check()
     assert not well
     assert detail["kite_ws"]["error"] == "subscribed 45 s ago, and no data has come"
+    well, detail = watch(feeds(up_s=901, data_s=None, answers=False)).check()
+    assert not well
+    assert "spelt" in str(detail["kite_ws"]["what_to_do"])
     fine = (
         feeds(up_s=20, data_s=None),
         feeds(up_s=45, data_s=None, regular=0.0),
         feeds(up_s=45, data_s=44),
-        feeds(up_s=45, data_s=None, answers=False),  # nothing has traded since
+        feeds(up_s=890, data_s=None, answers=False),  # nothing has traded since
     )
     for of in fine:
         well, detail = watch(of).check()

@@ -54,9 +54,12 @@ class Fidelity:
 
 
 def measure(
-    count: int, *, seed: int = 5, spans: tuple[tuple[str, str], ...] = SPANS
+    count: int, *, seed: int = 5, spans: tuple[tuple[str, str], ...] = SPANS, turn_s: int = 1
 ) -> tuple[Fidelity, Fidelity]:
-    """Some instruments over some spans of a day, with the day's extremes and without them."""
+    """Some instruments over some spans of a day, with the day's extremes and without them.
+
+    ``turn_s``: every how many seconds packets arrive, which is not when they were sent.
+    """
     instruments = named_instruments([f"FID{n:03d}.NS" for n in range(count)], date(2026, 11, 20))
     ours, blind = Fidelity(), Fidelity()
     for begin, end in spans:
@@ -70,7 +73,8 @@ def measure(
         )
         opening = market.last.copy()
         options = {"session_class": CLASS}
-        day = BrokerDay(instruments, market, pace=Pace(S, 5 * S), options=options, blindly=True).connect()
+        paced = {"pace": Pace(S, 5 * S), "turn_ns": turn_s * S}
+        day = BrokerDay(instruments, market, options=options, blindly=True, **paced).connect()
         day.run_to(ist(end))
         for row, one in enumerate(instruments):
             _compare(ours, day, one, opening[row], ist(end) - _SETTLED_S * S)

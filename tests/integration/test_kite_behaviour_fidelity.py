@@ -10,7 +10,7 @@ SPANS = (("08:59", "09:36"), ("15:13", "15:32"))
 @pytest.fixture(scope="module")
 def both() -> tuple[Fidelity, Fidelity]:
     """With the day's extremes, and without them."""
-    return measure(24, spans=SPANS)
+    return measure(24, spans=SPANS, turn_s=5)
 
 
 def test_the_sum_of_volumes_is_exact(both: tuple[Fidelity, Fidelity]) -> None:

@@ -5,9 +5,8 @@ file has the day as it was but for its close, which is no trade in earnest eithe
 """
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +24,9 @@ from mdingest.simulators import KiteSimulator
 from mdingest.simulators.hours import AUTO
 from mdingest.telemetry.clock import Clock, parse_clock
 from tests.support.evidence import NS
+from tests.support.postgres import database
 from tests.support.processes import Process, free_port, get, started, until, write_config
+from tests.support.rows import Database
 from tests.support.vendors.base import Bar
 from tests.support.vendors.bhavcopy import BhavcopyVendor
 
@@ -111,8 +112,18 @@ def told(rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[int, int]]:
     return found
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """Its store is nobody's: only its address and its SQL are used."""
+    if request.param == "sqlite":
+        yield Database(f"sqlite:///{tmp_path / 'mdingest.db'}", store=None)  # type: ignore[arg-type]
+        return
+    async with database(request.getfixturevalue("postgres")) as url:
+        yield Database(url, store=None)  # type: ignore[arg-type]
+
+
 async def test_a_session_is_held_against_the_broker_and_the_exchange(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: Database
 ) -> None:
     hours = tmp_path / "calendar.csv"
     hours.write_text(HOURS)
@@ -154,6 +165,7 @@ async def test_a_session_is_held_against_the_broker_and_the_exchange(
                 "kite_ws": kite | {"session_class": {}, "api": rest},
                 "bhavcopy": archive,
             },
+            database={"url": db.url},
             calendar={"file": str(hours)},
             reconcile=[
                 {"provider": "kite", "interval": "1m", "at": "18:05"},
@@ -194,11 +206,12 @@ async def test_a_session_is_held_against_the_broker_and_the_exchange(
     assert told(again) == {key: value for key, value in wanted.items() if key[0] == "bhavcopy"}
     assert body["missing"] == 0
 
-    with closing(sqlite3.connect(tmp_path / "mdingest.db")) as connection:
-        stored = "SELECT interval, source, count(*) FROM candles WHERE interval != '1s' GROUP BY 1, 2"
-        assert connection.execute(stored).fetchall() == [("1d", "bhavcopy", 1), ("1m", "kite", 6)]
-        kept = (
-            "SELECT count(*), max(r.high) FROM candle_revisions AS r "
-            "JOIN instruments AS i ON i.id = r.instrument_id WHERE i.symbol = ?"
-        )
-        assert connection.execute(kept, (HEARD,)).fetchone() == (3, exchange.bar(0).high)
+    stored = "SELECT interval, source, count(*) FROM candles WHERE interval != '1s' GROUP BY 1, 2 ORDER BY 1"
+    assert db.sql(stored) == [("1d", "bhavcopy", 1), ("1m", "kite", 6)]
+    symbol = (
+        "symbol = $1"
+        if db.url.startswith("postgres")
+        else ("instrument_id = (SELECT id FROM instruments WHERE symbol = ?)")
+    )
+    kept = f"SELECT count(*), max(high) FROM candle_revisions WHERE {symbol}"  # noqa: S608 - as above
+    assert db.sql(kept, HEARD) == [(3, exchange.bar(0).high)]

@@ -35,6 +35,8 @@ _FRAME = int(Kind.FRAME)  # numpy is slow to compare with an enum
 LOST = {int(Kind.SHED): Cause.SHED, int(Kind.QUARANTINE): Cause.QUARANTINE}
 """Records that stand for frames of a stream (of all, if it is 0) which nobody will decode."""
 
+DAYS_KEPT = 90  # of a session class: far more than any packet, gap or holiday reaches back
+
 
 class Machine:
     """State of all feeds. `step` is its only way forward; `state` and `restore` copy it."""
@@ -202,14 +204,15 @@ class Machine:
         del self._streams[stream.id]
 
     def _table(self, name: str, table: SessionTable | None = None) -> int:
-        """The index of a session class; ``table`` adds to what is known of it."""
+        """The index of a session class; ``table`` adds to what is known of its latest days."""
         if name not in self._classes:
             self._classes.append(name)
             self._tables.append(None)
         index = self._classes.index(name)
         if table is not None:
             old = self._tables[index]
-            self._tables[index] = table if old is None else old.merged(table)
+            known = table if old is None else old.merged(table)
+            self._tables[index] = SessionTable(known.days[-DAYS_KEPT:])
         return index
 
     # -- saving -----------------------------------------------------------------------

@@ -51,14 +51,18 @@ class _Remembered(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         if len(self) >= _REMEMBERED:
-            self.clear()
-            self.reasons.clear()
+            self.forget()
         try:
             value = self._read(text.strip())
         except (ValueError, OverflowError) as exc:
             self.reasons[text], value = str(exc), BAD
         self[text] = value
         return value
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.clear()
+        self.reasons.clear()
 
 
 class Stamps:
@@ -83,6 +87,9 @@ class Stamps:
         form = self._form
         if form.epoch:
             return self._epochs(first)
+        if len(self._naive) >= _REMEMBERED:
+            self._times.forget()  # so that those of these stamps are found again
+            self._naive.clear()
         whole = [f"{a.strip()} {b.strip()}" for a, b in zip(first, second, strict=True)] if second else first
         if form.pattern is not None:
             return np.fromiter(map(self._patterned.__getitem__, map(str.strip, whole)), np.int64, len(first))

@@ -30,6 +30,7 @@ from tests.support.tapes import (
     Story,
     Tape,
     cut,
+    indian_days,
     ns,
     packet,
     subscription,
@@ -1035,3 +1036,17 @@ def test_a_calendar_in_another_zone_takes_the_place_of_the_one_before() -> None:
     story.trade(1, 5, 101, 1010).pass_to(10)
 
     assert sure(story.candle(1, 5))["volume"] == 10
+
+
+def test_a_year_of_calendars_does_not_make_the_state_grow() -> None:
+    """A day is announced each day: what lies months back is of no use any more."""
+    machine, sizes = Machine(CandleSettings()), []
+    tape = Tape()
+    tape.start().connect(1, KITE, subscription(1))
+    for day in range(0, 360, 10):
+        tables = {NSE: indian_days(day, day + 10).to_json()}
+        tape.record(Kind.CALENDAR, payload=json.dumps(tables).encode())
+        machine.step(*tape.take())
+        sizes.append(len(machine.state()))
+
+    assert sizes[-1] <= sizes[12] + 200

@@ -87,6 +87,14 @@ def detect(
     )
 
 
+def tells_symbols(head: Sequence[str], options: CsvOptions) -> bool:
+    """Whether a column says whose the rows are. So it is if ``head`` begins no table."""
+    try:
+        return _columns(_sample(head, options), options).symbol is not None
+    except (ConfigError, ValueError):
+        return True
+
+
 def cells_of(line: str, delimiter: str) -> list[str]:
     """The cells of one line, quotes heeded."""
     if '"' not in line:

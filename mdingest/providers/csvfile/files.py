@@ -3,11 +3,15 @@
 import difflib
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mdingest.core.interval import Interval
+from mdingest.providers.csvfile.dialect import tells_symbols
 from mdingest.providers.csvfile.options import CsvOptions
+from mdingest.providers.csvfile.texts import encoding_of
+
+_HEAD_BYTES = 1 << 16
 
 
 def files_of(symbol: str, interval: Interval, options: CsvOptions) -> list[Path]:
@@ -21,12 +25,39 @@ def files_of(symbol: str, interval: Interval, options: CsvOptions) -> list[Path]
 
 
 def unknown(symbols: Sequence[str], options: CsvOptions, interval: Interval) -> dict[str, str]:
-    """See `providers.history.Find`: symbols that have no file."""
-    missing = [symbol for symbol in symbols if not files_of(symbol, interval, options)]
-    if not missing:
-        return {}
-    known = sorted(_symbols(interval, options))
-    return {symbol: _said(symbol, interval, options, known) for symbol in missing}
+    """See `providers.history.Find`: symbols that have no file, or none that is theirs alone."""
+    files = {symbol: files_of(symbol, interval, options) for symbol in symbols}
+    missing = [symbol for symbol, found in files.items() if not found]
+    known = sorted(_symbols(interval, options)) if missing else []
+    found = {symbol: _said(symbol, interval, options, known) for symbol in missing}
+    return found if isinstance(options.files, dict) else found | _shared(files, options)
+
+
+def _shared(files: Mapping[str, Sequence[Path]], options: CsvOptions) -> dict[str, str]:
+    """Symbols with a file that is another's, too, and does not say whose its rows are."""
+    owners: dict[Path, list[str]] = {}
+    for symbol, paths in files.items():
+        for path in paths:
+            owners.setdefault(path, []).append(symbol)
+    several = [path for path, symbols in owners.items() if len(symbols) > 1]
+    said = "has no column of symbols: ask for one symbol, or let providers.csv.files say which file is whose"
+    return {
+        symbol: f"{path} {said}"
+        for path in several
+        if not _tells_symbols(path, options)
+        for symbol in owners[path]
+    }
+
+
+def _tells_symbols(path: Path, options: CsvOptions) -> bool:
+    """Whether its rows name theirs; so it is if the file is no table, which is told when it is read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return True
+    lines = head.decode(encoding_of(head), errors="replace").splitlines()
+    return tells_symbols(lines[:-1] if len(head) == _HEAD_BYTES else lines, options)
 
 
 def _said(symbol: str, interval: Interval, options: CsvOptions, known: Sequence[str]) -> str:

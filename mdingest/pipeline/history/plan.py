@@ -6,7 +6,7 @@ Pure: instants come in, ranges go out. All ranges are half-open, UTC ns.
 import datetime as dt
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -201,11 +201,14 @@ class _Beside:
 
 
 def _monthly(missing: Sequence[Span], beside: _Beside, zone: ZoneInfo) -> list[Span]:
-    """One range for each calendar month that lacks something."""
+    """One range for each calendar month that lacks something; known bars of another would cost a request."""
     lacking: dict[Span, list[Span]] = {}
     for span in missing:
         for month in months_of(span, zone):
             lacking.setdefault(month, []).extend(intersect([span], [month]))
     pieces = [(month, (parts[0][0], parts[-1][1])) for month, parts in sorted(lacking.items())]
-    overlapped = [(month, beside.overlapping(piece, None)) for month, piece in pieces]
-    return [(max(month[0], start), min(month[1], end)) for month, (start, end) in overlapped]
+    low, high = beside.within
+    return [
+        replace(beside, within=(max(low, month[0]), min(high, month[1]))).overlapping(piece, None)
+        for month, piece in pieces
+    ]

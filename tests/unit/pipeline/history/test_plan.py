@@ -148,6 +148,15 @@ def test_two_holes_near_each_other_are_one_request() -> None:
     assert piece[1] == at(16, 13)
 
 
+def test_known_bars_of_another_month_would_cost_a_request_and_those_of_the_same_do_not() -> None:
+    october = int(dt.datetime(2026, 10, 26, tzinfo=IST).timestamp()) * S
+    known = heard(october, at(1)), heard(at(3), at(30))  # all but the first trading day of November
+
+    found = made(october, at(30), *known, months="Asia/Kolkata")
+
+    assert found.ranges == ((at(2, 9), at(3, 9, 15 + OVERLAP_BARS)),)
+
+
 def test_what_lies_beyond_the_depth_is_told_and_not_asked_for() -> None:
     found = made(at(2), at(21), depth_s=11 * 86_400, now=at(21))
 

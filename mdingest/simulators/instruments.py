@@ -46,6 +46,7 @@ _HASHED_BASE = 100_000  # of other made-up names
 _HASHED_ROOM = 700_000
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _FUTURE = re.compile(rf"(?P<name>[A-Z0-9&-]+?)(?P<year>\d\d)(?P<month>{'|'.join(_MONTHS)})FUT")
+_NUMBERED = re.compile(r"SIM(?!0000)([0-9]{4})\.NS", re.ASCII)
 _SUFFIXES = {"NSE": "NS", "BSE": "BO"}
 
 
@@ -111,10 +112,7 @@ def default_instruments(on: date) -> tuple[SimInstrument, ...]:
 
 def synthetic_instruments(count: int) -> tuple[SimInstrument, ...]:
     """``SIM0001.NS`` and on, for load: shares at prices from 50 to 5,000 rupees."""
-    return tuple(
-        _share(_SYNTHETIC_BASE + n, f"SIM{n:04d}", f"SIMULATED {n}", 5_000 + n * 7_919 % 495_000 // 5 * 5)
-        for n in range(1, count + 1)
-    )
+    return tuple(_synthetic(n) for n in range(1, count + 1))
 
 
 def named_instruments(symbols: Sequence[str], on: date) -> tuple[SimInstrument, ...]:
@@ -122,10 +120,11 @@ def named_instruments(symbols: Sequence[str], on: date) -> tuple[SimInstrument, 
 
     Raises ConfigError for a symbol of another form.
     """
-    known = {one.symbol: one for one in (*default_instruments(on), *synthetic_instruments(9999))}
+    known = {one.symbol: one for one in default_instruments(on)}
     found: dict[int, SimInstrument] = {}
     for symbol in dict.fromkeys(symbols):
-        one = known.get(symbol) or _invented(symbol)
+        numbered = _NUMBERED.fullmatch(symbol)
+        one = _synthetic(int(numbered[1])) if numbered else known.get(symbol) or _invented(symbol)
         while one.token in found:  # two names with one hash: the later one moves on
             one = replace(one, token=one.token + (1 << _SEGMENT_BITS))
         found[one.token] = one
@@ -155,6 +154,11 @@ def instruments_csv(instruments: Iterable[SimInstrument]) -> str:
             )
         )
     return text.getvalue()
+
+
+def _synthetic(n: int) -> SimInstrument:
+    price = 5_000 + n * 7_919 % 495_000 // 5 * 5
+    return _share(_SYNTHETIC_BASE + n, f"SIM{n:04d}", f"SIMULATED {n}", price)
 
 
 def _invented(symbol: str) -> SimInstrument:

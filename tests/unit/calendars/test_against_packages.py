@@ -1,10 +1,11 @@
-"""The shipped calendars beside two packages, with every difference named and explained by hand."""
+"""The shipped calendars beside two packages, with every difference named and explained by hand.
+
+They are imported where they are used: every worker collects this file, and one runs it.
+"""
 
 import datetime as dt
 from functools import cache
 
-import exchange_calendars
-import pandas_market_calendars
 import pytest
 
 from mdingest.calendars import Calendars, load
@@ -54,6 +55,8 @@ def trading(calendars: Calendars, session_class: str, first: dt.date, last: dt.d
 @cache
 def theirs(name: str, first: dt.date = FIRST, last: dt.date = LAST) -> dict[dt.date, list[tuple[int, int]]]:
     """What pandas_market_calendars says: trading dates to their stretches in UTC ns."""
+    import pandas_market_calendars
+
     schedule = pandas_market_calendars.get_calendar(name).schedule(str(first), str(last), interruptions=True)
     found = {}
     for row in schedule.itertuples():
@@ -102,6 +105,8 @@ def test_bse_trades_on_the_dates_that_pandas_market_calendars_has(shipped: Calen
 
 
 def test_exchange_calendars_has_the_same_dates_but_for_muhurat(shipped: Calendars) -> None:
+    import exchange_calendars
+
     sessions = exchange_calendars.get_calendar("XBOM", start=str(FIRST), end=str(LAST)).sessions
 
     assert trading(shipped, "NSE.EQ.cas", FIRST, LAST) ^ {day.date() for day in sessions} == (

@@ -26,6 +26,7 @@ from mdingest.core.interval import DAY, MINUTE, SECOND, WEEK, Buckets, Interval,
 from mdingest.core.rows import distinct
 from mdingest.core.session import DAY_NS, Session, SessionTable
 from mdingest.core.spans import Span, intersect, subtract, union
+from mdingest.store.tables import INTERVALS
 
 SCAN_ROWS = 200_000
 _PAGE_ROWS = 20_000
@@ -34,8 +35,6 @@ _DAY_MINUTES = 400  # a first guess of how much a day holds; NSE trades 375
 _HIDDEN = np.zeros(256, np.bool_)
 _HIDDEN[[Session.PREOPEN, Session.AUCTION, Session.POSTCLOSE]] = True
 """By session code: whether intraday reads leave it out."""
-_STORED_S = frozenset((1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800))
-"""Lengths that every store keeps; it refuses to be asked for others."""
 _OTHER_BASES_S = (1, 300, 900, 1_800, 3_600)  # where minutes lack something
 
 
@@ -66,7 +65,7 @@ class Tails:
         Raises StoreUnavailable.
         """
         interval = wanted.interval
-        stored = await self._stored(wanted) if interval.seconds in _STORED_S else NOTHING
+        stored = await self._stored(wanted) if interval.seconds in INTERVALS else NOTHING
         if interval == SECOND or (interval == MINUTE and len(stored.candles)):
             return stored
         made: list[Made] = []

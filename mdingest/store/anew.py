@@ -4,9 +4,9 @@ Statements of both databases by interval in seconds. Their values are instrument
 `FORGET_SPANS` instrument, interval, source. Seconds are built live, and fetched from nobody.
 """
 
-from mdingest.core.interval import Interval
+from mdingest.store.tables import NAMES
 
-_LENGTHS = (60, 300, 900, 1_800, 3_600, 86_400, 604_800)
+_OF_HISTORY = {seconds: name for seconds, name in NAMES.items() if seconds > 1}
 _COLUMNS = "ts_utc, open, high, low, close, volume, oi, trades, source, state, session, flags, revision"
 FORGET_SPANS = "DELETE FROM history_spans WHERE instrument_id = $1 AND interval_s = $2 AND source = $3"
 
@@ -29,5 +29,5 @@ INSERT INTO candle_revisions (symbol, interval, replaced_by, {_COLUMNS})
 SELECT symbol, '{name}', source, {_COLUMNS} FROM old"""  # noqa: S608 - names from here
 
 
-SQLITE = {seconds: _sqlite(Interval(seconds).text) for seconds in _LENGTHS}
-POSTGRES = {seconds: _postgres(Interval(seconds).text) for seconds in _LENGTHS}
+SQLITE = {seconds: _sqlite(name) for seconds, name in _OF_HISTORY.items()}
+POSTGRES = {seconds: _postgres(name) for seconds, name in _OF_HISTORY.items()}

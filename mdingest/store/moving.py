@@ -21,7 +21,7 @@ import numpy as np
 
 from mdingest.core.events import CANDLE, OPEN_END, Candles
 from mdingest.core.interval import Interval
-from mdingest.store import postgres_sql as sql
+from mdingest.store import tables
 from mdingest.store.base import Store, SymbolRow, Transaction
 from mdingest.store.moving_sql import OTHERS
 from mdingest.store.postgres import PostgresStore
@@ -101,7 +101,7 @@ async def _series(
     older = await target.candles(there, interval_s, _FIRST_NS, end, _PAGE)  # that this database lacks
     sums[1].update(_packed(older))
     counted = await _count(
-        target, f"candles_{sql.NAMES[interval_s]} WHERE symbol = $1", row.instrument.symbol
+        target, f"candles_{tables.NAMES[interval_s]} WHERE symbol = $1", row.instrument.symbol
     )
     return Series(
         row.instrument.symbol,

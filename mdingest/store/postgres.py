@@ -14,7 +14,7 @@ from mdingest.errors import AlreadyRunning, PermanentError, StoreUnavailable
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
 from mdingest.store import rows as plain
-from mdingest.store import upkeep
+from mdingest.store import tables, upkeep
 from mdingest.store.base import (
     Claim,
     Committed,
@@ -154,12 +154,12 @@ class PostgresStore:
             until = asyncio.get_running_loop().time() + _ROLE_S
             while not await self._take_role(connection):
                 if asyncio.get_running_loop().time() > until:
-                    _, holder = await connection.fetchrow(sql.OWNER)
+                    _, holder = await connection.fetchrow(tables.OWNER)
                     raise AlreadyRunning(f"the database is in use by {holder}")
                 await asyncio.sleep(0.1)
             async with transaction(connection):
                 epoch = await connection.fetchval(sql.CLAIM, card)
-                lsn = await connection.fetchval(sql.POSITION, journal)
+                lsn = await connection.fetchval(tables.POSITION, journal)
             return Claim(epoch, None if lsn is None else Position(journal, lsn))
 
         found = await self._writing.run(work)
@@ -214,7 +214,7 @@ class PostgresStore:
     # -- reading ----
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
-        return [plain.instrument_of(row) for row in await self._fetch(sql.INSTRUMENTS)]
+        return [plain.instrument_of(row) for row in await self._fetch(tables.INSTRUMENTS)]
 
     async def candles(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
@@ -246,7 +246,7 @@ class PostgresStore:
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
         bounds = (rows.us_of(start_ns), rows.us_of(end_ns))
-        ((packed, _),) = await self._fetch(REPLACED, instrument_id, sql.NAMES[interval_s], *bounds)
+        ((packed, _),) = await self._fetch(REPLACED, instrument_id, tables.NAMES[interval_s], *bounds)
         return rows.candles_of(instrument_id, interval_s, packed)
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
@@ -255,18 +255,11 @@ class PostgresStore:
 
     async def symbols(self) -> list[SymbolRow]:
         """See `Store.symbols`."""
-        instruments, bounds = await self.instruments(), await self._bounds()
-        return [
-            SymbolRow(
-                instrument,
-                {s: bounds[instrument.id, s] for s in sql.INTERVALS if (instrument.id, s) in bounds},
-            )
-            for instrument in instruments
-        ]
+        return plain.symbols_of(await self.instruments(), await self._bounds())
 
     async def positions(self) -> list[Position]:
         """See `Store.positions`."""
-        return [Position(*row) for row in await self._fetch(sql.POSITIONS)]
+        return [Position(*row) for row in await self._fetch(tables.POSITIONS)]
 
     async def size(self) -> StoreSize:
         """See `Store.size`. Nothing of it is pending: the server keeps its own log."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from mdingest.errors import Fenced
-from mdingest.store import anew, upkeep
+from mdingest.store import anew, tables, upkeep
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
 from mdingest.store import rows as plain
@@ -108,13 +108,13 @@ class Writer:
         if staged is not None:
             changed = await self._upsert(connection, staged)
         if len(new.marks):
-            for interval_s in sql.LIVE:
+            for interval_s in tables.LIVE:
                 await connection.execute(sql.MARK[interval_s], *rows.mark_columns(new.marks, interval_s))
         if new.streams or len(new.coverage):
             streams = plain.stream_rows(new.streams, new.coverage, journal)
             await connection.executemany(sql.ADD_STREAM, streams)
             await connection.executemany(sql.SET_COVERAGE, plain.coverage_rows(new.coverage, journal))
-            await connection.executemany(sql.CLOSE_GAPS, plain.begun_rows(new.coverage))
+            await connection.executemany(tables.CLOSE_GAPS, plain.begun_rows(new.coverage))
         if len(new.gaps):
             await connection.executemany(sql.SET_GAP, plain.gap_rows(new.gaps))
         await self._write_upkeep(connection, new)
@@ -160,7 +160,7 @@ class Writer:
         """Partitions for all rows, in transactions of their own: their locks are held for a moment."""
         for place in places:
             if place[:2] not in self._partitions:
-                name = sql.NAMES[place.interval_s]
+                name = tables.NAMES[place.interval_s]
                 await connection.execute(sql.ADD_PARTITIONS, name, place.at, place.at)
                 self._partitions[place[:2]] = await connection.fetchval(sql.ROWS_OF_PARTITION, name, place.at)
 
@@ -173,4 +173,4 @@ class Writer:
             before = self._partitions[place[:2]]
             after = self._partitions[place[:2]] = before + place.rows
             if any(before < size <= after for size in _WORTH_A_LOOK):
-                await connection.execute(sql.ANALYZE_PARTITION, sql.NAMES[place.interval_s], place.at)
+                await connection.execute(sql.ANALYZE_PARTITION, tables.NAMES[place.interval_s], place.at)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from mdingest.core.session import DAY_NS
 from mdingest.store import postgres_rows as rows
 from mdingest.store import postgres_sql as sql
+from mdingest.store import tables
 from mdingest.store.base import Retention
 
 ROWS_AT_ONCE = 20_000
@@ -31,14 +32,14 @@ def width(interval_s: int, kept_ns: int | None) -> str:
 async def retain(do: Do, keep: Retention, now_ns: int) -> int:
     """See `Store.retain`."""
     gone = 0
-    for interval_s in sql.LIVE:
+    for interval_s in tables.LIVE:
         before_ns = keep.candles.get(interval_s)
         kept_ns = None if before_ns is None else now_ns - before_ns
-        await do(sql.SET_WIDTH, sql.NAMES[interval_s], width(interval_s, kept_ns))
+        await do(sql.SET_WIDTH, tables.NAMES[interval_s], width(interval_s, kept_ns))
         until = now_ns + _AHEAD_NS[interval_s]
-        await do(sql.ADD_PARTITIONS, sql.NAMES[interval_s], rows.us_of(now_ns), rows.us_of(until))
+        await do(sql.ADD_PARTITIONS, tables.NAMES[interval_s], rows.us_of(now_ns), rows.us_of(until))
     for interval_s, before_ns in keep.candles.items():
-        gone += await do(sql.DROP_PARTITIONS, sql.NAMES[interval_s], rows.us_of(before_ns))
+        gone += await do(sql.DROP_PARTITIONS, tables.NAMES[interval_s], rows.us_of(before_ns))
     if keep.revisions_ns is not None:
         gone += await _in_pieces(do, sql.FORGET_REVISIONS, rows.us_of(keep.revisions_ns))
     for interval_s in keep.candles:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from mdingest.core.events import CANDLE, Candles, Marks
 from mdingest.core.rank import SOURCES
 from mdingest.core.rows import distinct
-from mdingest.core.session import SECOND_NS
-from mdingest.store.postgres_sql import COLUMNS, NAMES, WIRE
-from mdingest.store.rows import precedence_rows
+from mdingest.store.postgres_sql import COLUMNS, WIRE
+from mdingest.store.rows import by_key, precedence_rows, same_as_next
 
 Row = Sequence[Any]
 _EPOCH_US = 946_684_800_000_000  # 2000-01-01, PostgreSQL's zero
@@ -33,7 +32,6 @@ _TUPLE = np.dtype(
 )
 PACKED = np.dtype([("ts_utc", ">i8"), *WIRE.items()])
 """A candle as `postgres_excerpt.packed` gives it: 68 bytes."""
-_KEY = ("ts", "instrument_id", "interval_s")
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TAIL = b"\xff\xff"
 _ROWS_AT_ONCE = (
@@ -72,21 +70,9 @@ class Staged(NamedTuple):
 
 
 def staged(candles: Candles) -> Staged:
-    """What is sent of rows. Of those of one key and source the last stays.
-
-    Raises ValueError for an opening instant that is not a whole second, and for an interval that
-    has no table.
-    """
-    # take() copies a row at once, [] field by field
-    rows = candles.take(np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"])))
-    if (said_again := _same_as_next(rows, *_KEY, "source")).any():
-        rows = rows.take(np.flatnonzero(~said_again))
-    if (rows["ts"] % SECOND_NS).any():
-        raise ValueError("a candle does not open at a whole second")
-    unknown = set(distinct(rows["interval_s"]).tolist()) - NAMES.keys()
-    if unknown:
-        raise ValueError(f"candles of {sorted(unknown)} s are not stored")
-    return Staged(Candles(rows), _passes(_same_as_next(rows, *_KEY)))
+    """What is sent of rows, as `by_key` sorts them."""
+    rows = by_key(candles)
+    return Staged(rows, _passes(same_as_next(rows, "ts", "instrument_id", "interval_s")))
 
 
 class Place(NamedTuple):
@@ -174,15 +160,6 @@ def precedence(source_order: Sequence[str]) -> tuple[list[int], list[bool]]:
         weights[source * 4 + partial * 2 + zero] = weight
         live[source] = bool(is_live)
     return weights, live
-
-
-def _same_as_next(rows: NDArray[np.void], *names: str) -> NDArray[np.bool_]:
-    """Whether each row and the one behind it are equal in some columns. ``(n,)`` to ``(n,)``."""
-    same = np.ones(len(rows), np.bool_)
-    for name in names:
-        same[:-1] &= rows[name][:-1] == rows[name][1:]
-    same[-1:] = False
-    return same
 
 
 def _passes(same_as_next: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -4,13 +4,8 @@ Rule 14 of the design, which source decides, is one expression inside one upsert
 `upsert`. The tables are described in ``migrations/postgres``.
 """
 
-from mdingest.core.interval import Interval
+from mdingest.store.tables import INSTRUMENT, INTERVALS, LIVE, NAMES
 
-INTERVALS = (1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800)
-"""Lengths in seconds that have a table."""
-NAMES = {seconds: Interval(seconds).text for seconds in INTERVALS}
-LIVE = (1, 60)
-"""Those built from ticks: marks apply to them."""
 WIRE = {
     "open": ">f8", "high": ">f8", "low": ">f8", "close": ">f8", "volume": ">f8", "oi": ">f8",
     "trades": ">i4", "source": ">i2", "state": ">i2", "session": ">i2", "flags": ">i4", "revision": ">i4",
@@ -181,19 +176,14 @@ FROM (
 WHERE i.symbol = w.symbol AND (i.exchange, i.name, i.session_class, i.volume_kind)
     IS DISTINCT FROM
     (w.exchange, CASE w.name WHEN '' THEN i.name ELSE w.name END, w.session_class, w.volume_kind)"""
-_INSTRUMENT = "SELECT symbol, exchange, name, session_class, volume_kind, id FROM instruments"
-INSTRUMENTS_NAMED = f"{_INSTRUMENT} WHERE symbol = ANY($1::text[])"
-INSTRUMENTS = f"{_INSTRUMENT} ORDER BY symbol"
+INSTRUMENTS_NAMED = f"{INSTRUMENT} WHERE symbol = ANY($1::text[])"
 
 # The role is held by a session, so that a second ingester is refused, and guarded by the
 # epoch, so that one whose session was lost can't write any more.
 TAKE_ROLE = "SELECT pg_try_advisory_lock(hashtext('mdingest.ingest'), hashtext(current_schema()))"
 CLAIM = "UPDATE ingest SET epoch = epoch + 1, owner = $1, claimed_at = now() RETURNING epoch"
-OWNER = "SELECT epoch, owner FROM ingest"
 # The lock makes a claim wait for commits under way, and later ones see the new epoch.
 GUARD = "SELECT epoch, owner FROM ingest FOR SHARE"
-POSITION = "SELECT lsn FROM positions WHERE journal = $1"
-POSITIONS = "SELECT journal, lsn FROM positions ORDER BY journal"
 OWNER_AND_POSITION = "SELECT epoch, lsn FROM ingest, positions WHERE journal = $1"
 SET_POSITION = """
 INSERT INTO positions (journal, lsn) VALUES ($1, $2)
@@ -220,14 +210,6 @@ WHERE CASE
     WHEN excluded.stream = c.stream THEN excluded.end_ns < c.end_ns
     ELSE excluded.stream > c.stream
 END"""
-
-# See `sqlite_sql`.
-CLOSE_GAPS = """
-UPDATE gap_spans SET end_ns = $3 WHERE instrument_id = $1 AND end_ns IS NULL
-AND (start_ns, source, cause) IN (
-    SELECT g.start_ns, g.source, g.cause FROM gap_spans AS g
-    WHERE g.instrument_id = $1 AND g.source = $2 AND g.start_ns <= $3 ORDER BY g.start_ns DESC LIMIT 16
-)"""
 
 # See `sqlite_sql`.
 SET_GAP = """

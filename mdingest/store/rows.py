@@ -1,23 +1,65 @@
-"""Rows of SQL values that both databases take alike: what was heard and fetched, and who outranks whom."""
+"""What both databases take and answer alike: rows of SQL values, and candles in the order of their tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdingest.core.control import VolumeKind
-from mdingest.core.events import OPEN_END, Coverage, Fetched, Gaps
+from mdingest.core.events import OPEN_END, Candles, Coverage, Fetched, Gaps
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import BY_ID, SOURCES, rank_of
-from mdingest.store.base import CoverageRow
+from mdingest.core.rows import distinct, take
+from mdingest.core.session import SECOND_NS
+from mdingest.store.base import CoverageRow, SymbolRow
+from mdingest.store.tables import INTERVALS, NAMES
 
 Row = tuple[Any, ...]
+_KEY = ("ts", "instrument_id", "interval_s")
 
 
 def instrument_of(row: Sequence[Any]) -> Instrument:
     """A row of the queries of instruments."""
     symbol, exchange, name, session_class, volume, number = row
     return Instrument(symbol, exchange, name, session_class, VolumeKind(volume), number)
+
+
+def symbols_of(
+    instruments: Iterable[Instrument], bounds: Mapping[tuple[int, int], tuple[int, int]]
+) -> list[SymbolRow]:
+    """What is stored of each, out of the first and last instants by (instrument, interval)."""
+    return [
+        SymbolRow(one, {s: bounds[one.id, s] for s in INTERVALS if (one.id, s) in bounds})
+        for one in instruments
+    ]
+
+
+def by_key(candles: Candles) -> Candles:
+    """Sorted by interval, instrument and time. ``(n,)`` to ``(m <= n,)``.
+
+    Of rows of one key and source the last stays; other equal keys keep their order. Raises
+    ValueError for an opening instant that is not a whole second, and for an interval that has
+    no table.
+    """
+    # take() copies a row at once, [] field by field
+    rows = take(candles, np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"])))
+    if (said_again := same_as_next(rows, *_KEY, "source")).any():
+        rows = take(rows, ~said_again)
+    if (rows["ts"] % SECOND_NS).any():
+        raise ValueError("a candle does not open at a whole second")
+    if unknown := set(distinct(rows["interval_s"]).tolist()) - NAMES.keys():
+        raise ValueError(f"candles of {sorted(unknown)} s are not stored")
+    return Candles(rows)
+
+
+def same_as_next(rows: NDArray[np.void], *names: str) -> NDArray[np.bool_]:
+    """Whether each row and the one behind it are equal in some columns. ``(n,)`` to ``(n,)``."""
+    same = np.ones(len(rows), np.bool_)
+    for name in names:
+        same[:-1] &= rows[name][:-1] == rows[name][1:]
+    same[-1:] = False
+    return same
 
 
 def coverage_of(instrument_id: int, found: Iterable[Row]) -> list[CoverageRow]:

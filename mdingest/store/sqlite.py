@@ -5,18 +5,16 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 
-from mdingest.core.events import CANDLE, Candles
+from mdingest.core.events import Candles
 from mdingest.core.instrument import Instrument
 from mdingest.core.rank import SOURCES
-from mdingest.core.session import SECOND_NS
 from mdingest.errors import ConfigError, PermanentError, StoreUnavailable
 from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
-from mdingest.store import upkeep
+from mdingest.store import tables, upkeep
 from mdingest.store.base import (
     Claim,
     Committed,
@@ -31,6 +29,7 @@ from mdingest.store.base import (
 )
 from mdingest.store.migrate import load, pending_of
 from mdingest.store.sqlite_commit import bound_wal, write
+from mdingest.store.sqlite_excerpt import bounds, candles, excerpt
 from mdingest.store.sqlite_fresh import make_room
 from mdingest.store.sqlite_retain import Piece, pieces, shrink
 from mdingest.store.sqlite_threads import (
@@ -41,7 +40,6 @@ from mdingest.store.sqlite_threads import (
     T,
     Work,
     connect,
-    snapshot,
     transaction,
 )
 
@@ -49,8 +47,6 @@ READERS = 2
 _PAUSE_S = 0.05  # between two pieces of retention: commits that wait go first
 _WRITER_CACHE = "PRAGMA cache_size = -8192"  # KiB; four times as much saves nothing
 _READER_CACHE = "PRAGMA cache_size = -4096"
-_BY_TS = itemgetter((CANDLE.names or ()).index("ts"))
-_GAPS = upkeep.GAPS.replace("$", "?")
 
 
 async def open_sqlite(
@@ -134,7 +130,7 @@ class SqliteStore:
         def work(connection: sqlite3.Connection) -> list[Instrument]:
             with transaction(connection):
                 connection.executemany(sql.ADD_INSTRUMENT, values)
-                found = [connection.execute(sql.INSTRUMENT, (row[0],)).fetchone() for row in values]
+                found = [connection.execute(sql.INSTRUMENT_NAMED, (row[0],)).fetchone() for row in values]
             return [plain.instrument_of(row) for row in found]
 
         return await self._write(work)
@@ -186,66 +182,43 @@ class SqliteStore:
     async def instruments(self) -> list[Instrument]:
         """See `Store.instruments`."""
         return await self._read(  # thousands are made in its thread, so that the loop stays free
-            lambda connection: [plain.instrument_of(row) for row in connection.execute(sql.INSTRUMENTS)]
+            lambda connection: [plain.instrument_of(row) for row in connection.execute(tables.INSTRUMENTS)]
         )
 
     async def candles(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int
     ) -> Candles:
         """See `Store.candles`. Raises ValueError for an interval that is not stored."""
-        read = _candles(instrument_id, interval_s, start_ns, end_ns, limit)
-
-        def work(connection: sqlite3.Connection) -> Candles:
-            with snapshot(connection):
-                return read(connection)
-
-        return await self._read(work)
+        return await self._read(candles(instrument_id, interval_s, start_ns, end_ns, limit))
 
     async def excerpt(
         self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int, since_ns: int
     ) -> Excerpt:
         """See `Store.excerpt`. Raises ValueError for an interval that is not stored."""
-        candles = _candles(instrument_id, interval_s, start_ns, end_ns, limit)
-
-        def work(connection: sqlite3.Connection) -> Excerpt:
-            with snapshot(connection):
-                last = candles(connection)
-                values = (instrument_id, min([since_ns, *last["ts"][:1].tolist()]), end_ns)
-                coverage = connection.execute(sql.COVERAGE, values).fetchall()
-                gaps = connection.execute(_GAPS, values).fetchall()
-            return Excerpt(last, plain.coverage_of(instrument_id, coverage), list(map(upkeep.gap_of, gaps)))
-
-        return await self._read(work)
+        return await self._read(excerpt(instrument_id, interval_s, start_ns, end_ns, limit, since_ns))
 
     async def replaced(self, instrument_id: int, interval_s: int, start_ns: int, end_ns: int) -> Candles:
         """See `Store.replaced`."""
-        bounds = (rows.text_of(start_ns), rows.text_of(end_ns))
-        found = await self._fetch(sql.REPLACED, instrument_id, sql.NAMES[interval_s], *bounds, interval_s)
+        between = (rows.text_of(start_ns), rows.text_of(end_ns))
+        found = await self._fetch(sql.REPLACED, instrument_id, tables.NAMES[interval_s], *between, interval_s)
         return rows.candles_of(found)
 
     async def last_candle_ns(self) -> dict[tuple[int, int], int]:
         """See `Store.last_candle_ns`."""
-        return {key: last for key, (_, last) in (await self._read(_bounds)).items()}
+        return {key: last for key, (_, last) in (await self._read(bounds)).items()}
 
     async def symbols(self) -> list[SymbolRow]:
         """See `Store.symbols`."""
 
         def work(connection: sqlite3.Connection) -> list[SymbolRow]:
-            bounds = _bounds(connection)
-            return [
-                SymbolRow(
-                    instrument,
-                    {s: bounds[instrument.id, s] for s in sql.INTERVALS if (instrument.id, s) in bounds},
-                )
-                for instrument in map(plain.instrument_of, connection.execute(sql.INSTRUMENTS))
-            ]
+            found = connection.execute(tables.INSTRUMENTS)
+            return plain.symbols_of(map(plain.instrument_of, found), bounds(connection))
 
         return await self._read(work)
 
     async def positions(self) -> list[Position]:
         """See `Store.positions`."""
-        found = await self._read(lambda connection: connection.execute(sql.POSITIONS).fetchall())
-        return [Position(*row) for row in found]
+        return [Position(*row) for row in await self._fetch(tables.POSITIONS)]
 
     async def size(self) -> StoreSize:
         """See `Store.size`."""
@@ -262,8 +235,7 @@ class SqliteStore:
 
     async def coverage(self, instrument_id: int, start_ns: int, end_ns: int) -> list[CoverageRow]:
         """See `Store.coverage`."""
-        values = (instrument_id, start_ns, end_ns)
-        found = await self._read(lambda connection: connection.execute(sql.COVERAGE, values).fetchall())
+        found = await self._fetch(sql.COVERAGE, instrument_id, start_ns, end_ns)
         return plain.coverage_of(instrument_id, found)
 
     # -- threads ----------------------------------------------------------------------
@@ -288,27 +260,3 @@ class SqliteStore:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         return await self._readers.run(work)
-
-
-def _candles(instrument_id: int, interval_s: int, start_ns: int, end_ns: int, limit: int) -> Work[Candles]:
-    """Inside a snapshot: see `Store.candles`. Raises ValueError for an interval that is not stored."""
-    if interval_s not in sql.CANDLES:
-        raise ValueError(f"candles of {interval_s} s are not stored")
-    values = (instrument_id, rows.text_of(start_ns), rows.text_of(end_ns), limit)
-
-    def work(connection: sqlite3.Connection) -> Candles:
-        found = connection.execute(sql.CANDLES[interval_s], values).fetchall()
-        fresh = connection.execute(sql.FRESH_CANDLES, values).fetchall() if interval_s == 1 else []
-        if fresh:
-            found = sorted(found + fresh, key=_BY_TS, reverse=True)[:limit]
-        return rows.candles_of(found)
-
-    return work
-
-
-def _bounds(connection: sqlite3.Connection) -> dict[tuple[int, int], tuple[int, int]]:
-    return {
-        (number, interval_s): (first * SECOND_NS, last * SECOND_NS)
-        for interval_s, query in sql.BOUNDS.items()
-        for number, first, last in connection.execute(query)
-    }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mdingest.core.events import Candles
 from mdingest.errors import Fenced
-from mdingest.store import anew, upkeep
+from mdingest.store import anew, tables, upkeep
 from mdingest.store import rows as plain
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
@@ -31,7 +31,7 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
     if new.position is not None:
         done = connection.execute(sql.SET_POSITION, (journal, new.position.lsn, new.epoch))
         if done.rowcount != 1:
-            epoch, owner = connection.execute(sql.OWNER).fetchone()
+            epoch, owner = connection.execute(tables.OWNER).fetchone()
             raise Fenced(f"{owner} took over as owner {epoch} of this database, we were {new.epoch}")
     _retire(connection, new)
     if len(new.candles):
@@ -41,7 +41,7 @@ def write(connection: sqlite3.Connection, new: Transaction) -> int:
             else:
                 changed += _upsert(connection, sql.UPSERT[interval_s], candles)
     if len(new.marks):
-        for interval_s in sql.LIVE:
+        for interval_s in tables.LIVE:
             connection.executemany(sql.MARK[interval_s], rows.mark_rows(new.marks, interval_s))
         connection.executemany(sql.MARK_FRESH, rows.mark_rows(new.marks, 1))
     if new.streams or len(new.coverage):

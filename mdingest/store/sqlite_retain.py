@@ -6,7 +6,7 @@ from functools import partial
 
 from mdingest.store import sqlite_rows as rows
 from mdingest.store import sqlite_sql as sql
-from mdingest.store import upkeep
+from mdingest.store import tables, upkeep
 from mdingest.store.base import Retention
 from mdingest.store.sqlite_threads import transaction
 
@@ -22,7 +22,7 @@ DELETE FROM candles_{name} WHERE instrument_id = ?1 AND ts_utc IN (
     SELECT c.ts_utc FROM candles_{name} AS c WHERE c.instrument_id = ?1 AND c.ts_utc < ?2
     ORDER BY c.ts_utc LIMIT ?3
 )"""  # noqa: S608 - names of intervals
-    for seconds, name in sql.NAMES.items()
+    for seconds, name in tables.NAMES.items()
 }
 _FORGET_FRESH = (
     "DELETE FROM fresh_1s WHERE ts_utc < ?1",
@@ -42,7 +42,7 @@ DELETE FROM history_spans WHERE instrument_id = ?1 AND interval_s = {seconds} AN
     SELECT source, start_ns FROM history_spans
     WHERE instrument_id = ?1 AND interval_s = {seconds} AND end_ns <= ?2 LIMIT ?3
 )"""  # noqa: S608 - numbers of seconds
-    for seconds in sql.NAMES
+    for seconds in tables.NAMES
 }
 _FORGET_REVISIONS = """
 DELETE FROM candle_revisions WHERE id IN (

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdingest.core.events import CANDLE, Candles, Marks
-from mdingest.core.rows import take
 from mdingest.core.session import SECOND_NS
-from mdingest.store.rows import Row
-from mdingest.store.sqlite_sql import COLUMNS, NAMES
+from mdingest.store.rows import Row, by_key
+from mdingest.store.sqlite_sql import COLUMNS
 
 ROWS_AT_ONCE = 2_000
 _DAY_S = 86_400
@@ -47,23 +46,9 @@ def _of_parts(seconds: NDArray[np.int64]) -> list[str]:
 
 
 def in_order(candles: Candles) -> Iterator[tuple[int, Candles]]:
-    """Interval in seconds, and its candles sorted by key, so that a table's pages are visited once each.
-
-    Of rows of one key and source the last stays; other equal keys keep their order. Raises
-    ValueError for an opening instant that is not a whole second, and for an interval that has
-    no table.
-    """
-    rows = take(candles, np.lexsort((candles["ts"], candles["instrument_id"], candles["interval_s"])))
-    again = np.ones(len(rows), np.bool_)
-    for name in ("ts", "instrument_id", "interval_s", "source"):
-        again[:-1] &= rows[name][:-1] == rows[name][1:]
-    again[-1:] = False
-    rows = take(rows, ~again) if again.any() else rows
-    if (rows["ts"] % SECOND_NS).any():
-        raise ValueError("a candle does not open at a whole second")
+    """Interval in seconds, and its candles as `by_key` sorts them: a table's pages are visited once each."""
+    rows = by_key(candles)
     intervals, starts = np.unique(rows["interval_s"], return_index=True)
-    if not NAMES.keys() >= set(intervals.tolist()):
-        raise ValueError(f"candles of {sorted({*intervals.tolist()} - NAMES.keys())} s are not stored")
     bounds = [*starts.tolist(), len(rows)]
     for i, interval in enumerate(intervals.tolist()):
         yield interval, Candles(rows[bounds[i] : bounds[i + 1]])

@@ -4,13 +4,9 @@ Rule 14 of the design, which source decides, is one expression inside one upsert
 `upsert`. The tables are described in ``migrations/sqlite``.
 """
 
-from mdingest.core.interval import Interval
+from mdingest.store import tables
+from mdingest.store.tables import INSTRUMENT, INTERVALS, LIVE, NAMES
 
-INTERVALS = (1, 60, 300, 900, 1_800, 3_600, 86_400, 604_800)
-"""Lengths in seconds that have a table."""
-NAMES = {seconds: Interval(seconds).text for seconds in INTERVALS}
-LIVE = (1, 60)
-"""Those built from ticks: marks apply to them."""
 COLUMNS = (
     *("open", "high", "low", "close", "volume", "oi", "trades"),
     *("source", "state", "session", "flags", "revision"),
@@ -191,15 +187,12 @@ ON CONFLICT (symbol) DO UPDATE SET
 WHERE (exchange, name, session_class, volume_kind)
     IS NOT (excluded.exchange, CASE excluded.name WHEN '' THEN name ELSE excluded.name END,
             excluded.session_class, excluded.volume_kind)"""
-INSTRUMENT = "SELECT symbol, exchange, name, session_class, volume_kind, id FROM instruments WHERE symbol = ?"
-INSTRUMENTS = "SELECT symbol, exchange, name, session_class, volume_kind, id FROM instruments ORDER BY symbol"
+INSTRUMENT_NAMED = f"{INSTRUMENT} WHERE symbol = ?"
 
 CLAIM = """
 UPDATE ingest SET epoch = epoch + 1, owner = ?, claimed_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
 RETURNING epoch"""
-OWNER = "SELECT epoch, owner FROM ingest"
-POSITION = "SELECT lsn FROM positions WHERE journal = ?"
-POSITIONS = "SELECT journal, lsn FROM positions ORDER BY journal"
+POSITION = tables.POSITION.replace("$", "?")
 SET_POSITION = """
 INSERT INTO positions (journal, lsn) SELECT ?1, ?2 FROM ingest WHERE epoch = ?3
 ON CONFLICT (journal) DO UPDATE SET lsn = excluded.lsn"""
@@ -225,14 +218,7 @@ WHERE CASE
     ELSE excluded.stream > coverage_spans.stream
 END"""
 
-# An uptime ends whatever gap of its source still lasts. Usually the feed says so itself, with what
-# passed; it can't if the log that knew of the gap was lost. The open one is among the newest.
-CLOSE_GAPS = """
-UPDATE gap_spans SET end_ns = ?3 WHERE instrument_id = ?1 AND end_ns IS NULL
-AND (start_ns, source, cause) IN (
-    SELECT g.start_ns, g.source, g.cause FROM gap_spans AS g
-    WHERE g.instrument_id = ?1 AND g.source = ?2 AND g.start_ns <= ?3 ORDER BY g.start_ns DESC LIMIT 16
-)"""
+CLOSE_GAPS = tables.CLOSE_GAPS.replace("$", "?")
 
 # A gap is open, then closed; once closed it only grows. An empty one may open again. What has
 # changed so is to be repaired anew. The first gap of a new journal (cause 1) reaches back to the

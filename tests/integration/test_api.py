@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mdingest.api import tails
 from mdingest.core.events import Cause
 from mdingest.core.session import Session
-from mdingest.store import open_store, sqlite_sql
+from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.migrate import migrate
 from tests.support.rows import NIFTY, RELIANCE, Database, candle, gap, ns, uptime
@@ -33,10 +32,6 @@ async def api(database: Database) -> AsyncIterator[Api[Store]]:
     """The application over it, an hour after the opening."""
     async with served(database.store, now=ns(3_600)) as api:
         yield api
-
-
-def test_every_length_that_has_a_table_is_read() -> None:
-    assert set(sqlite_sql.INTERVALS) == tails._STORED_S
 
 
 async def test_committed_candles_are_served_at_once_with_what_is_missing(

@@ -30,7 +30,7 @@ from mdingest.store import moving, moving_sql, open_store
 from mdingest.store.base import Difference, Position, Run, Store, Transaction
 from mdingest.store.listings import Listing, find_listings, sync_listings
 from mdingest.store.migrate import migrate
-from mdingest.store.postgres_sql import NAMES
+from mdingest.store.tables import NAMES
 from mdingest.telemetry.clock import Clock
 from tests.support.postgres import Server, database, execute, fetch
 from tests.support.recording import Death, Recording

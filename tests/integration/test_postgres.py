@@ -22,7 +22,7 @@ from mdingest.store.base import Retention, Transaction
 from mdingest.store.migrate import migrate, status
 from mdingest.store.postgres import PostgresStore, open_postgres
 from mdingest.store.postgres_retain import width
-from mdingest.store.postgres_sql import INTERVALS, NAMES
+from mdingest.store.tables import INTERVALS, NAMES
 from tests.support.postgres import Server, database, execute, fetch, in_a_thread
 from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 

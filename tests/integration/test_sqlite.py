@@ -22,8 +22,9 @@ from mdingest.store import open_store, sqlite, sqlite_commit, sqlite_fresh
 from mdingest.store.base import Transaction
 from mdingest.store.migrate import migrate
 from mdingest.store.sqlite import SqliteStore, open_sqlite
-from mdingest.store.sqlite_sql import CANDLES, INTERVALS, LIVE, NAMES
+from mdingest.store.sqlite_sql import CANDLES
 from mdingest.store.sqlite_threads import translated
+from mdingest.store.tables import INTERVALS, LIVE, NAMES
 from tests.support.rows import NIFTY, RELIANCE, candle, gap, mark, ns, transaction, uptime
 
 README_QUERY = "SELECT * FROM candles WHERE symbol = 'RELIANCE.NS' ORDER BY ts_utc DESC LIMIT 10;"

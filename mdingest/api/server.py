@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -37,6 +37,7 @@ from mdingest.core.events import Candles
 from mdingest.core.session import SessionTable
 from mdingest.errors import PermanentError, StoreUnavailable
 from mdingest.telemetry.health import Health
+from mdingest.telemetry.inflight import InFlight
 from mdingest.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
@@ -62,7 +63,7 @@ class Served:
     no such class), ``tables_version`` changes when they do; ``now`` is the wall clock in UTC
     ns; ``forming`` gives the candles that are being built of (instrument id, interval in
     seconds), and must not wait; ``changes`` hears of commits, where this process writes;
-    ``prospects`` tell whom of history the configuration has.
+    ``prospects`` tell whom of history the configuration has; ``in_flight`` counts requests.
     """
 
     reader: Reader
@@ -75,6 +76,7 @@ class Served:
     tokens: Sequence[str] = ()
     prospects: Prospects = UNKNOWN
     tables_version: Callable[[], int] = lambda: 0
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
 def create_app(served: Served) -> web.Application:
@@ -165,22 +167,18 @@ class _Connection(web.RequestHandler):
 
 def _guard(served: Served, access: Access) -> Middleware:
     requests, seconds = served.metrics.http_requests, served.metrics.http_seconds
-    in_flight = 0
+    in_flight = served.in_flight
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal in_flight
         started = time.perf_counter()
         if request.path == _STREAM:
             response = await _answered(request, handler, None)
         else:
-            in_flight += 1
-            try:
-                response = _refusal(request, access, in_flight) or await _answered(
+            with in_flight.one():
+                response = _refusal(request, access, in_flight.count) or await _answered(
                     request, handler, _TIMEOUT_S
                 )
-            finally:
-                in_flight -= 1
             seconds.observe(time.perf_counter() - started)
         requests[str(response.status)].inc()
         response.headers.setdefault("Cache-Control", "no-store")

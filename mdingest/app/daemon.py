@@ -98,6 +98,7 @@ async def run_daemon(
             ingest.writer.listeners.append(changes.committed)
             forming = ingest.forming([feed.name for feed in feeds])
             served = replace(served, forming=forming, changes=changes)
+            ingest.aggregator.give_way = served.in_flight.give_way
             await stack.enter_async_context(serving(create_app(served), config.api.host, config.api.port))
         health.started = True
         log.info("app.started", version=__version__, journal=journal.uuid)

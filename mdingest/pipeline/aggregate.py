@@ -40,6 +40,10 @@ class Step:
     wall_ns: int  # of the batch's last record
 
 
+async def _others_first() -> None:
+    await asyncio.sleep(0)
+
+
 class Source(Protocol):
     """Where batches come from, by address, without hole or repeat."""
 
@@ -87,6 +91,8 @@ class Aggregator:
         self._stepping = stepping
         self._saved = clock.mono_ns()
         self.on_step: Callable[[Batch, Understood, Events], None] | None = None
+        self.give_way: Callable[[], Awaitable[None]] = _others_first
+        """Awaited after each step: catching up must not starve sockets and readers."""
 
     def save_soon(self) -> None:
         """Save a state after the next batch: somebody needs the room of what lies before it."""
@@ -129,7 +135,7 @@ class Aggregator:
                     await out.put(Step(end, events, self.status.wall_ns))
                     passed_on, told = now, end
                 await self._save(end, STATE_EVERY_NS)
-                await asyncio.sleep(0)  # catching up must not starve sockets and readers
+                await self.give_way()
         except ChannelClosed:
             if end > max(self._committed, told):
                 await out.put(Step(end, Events(streams=streams), self.status.wall_ns))

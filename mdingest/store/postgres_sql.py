@@ -220,7 +220,9 @@ FROM (SELECT CASE WHEN $3::smallint = 1 AND $5::bigint < 9223372036854775807 THE
     SELECT least(coalesce(c.end_ns, t.last_ns), $5)
     FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
     WHERE c.instrument_id = $1::integer AND c.source = $2::smallint AND c.start_ns < $5
-    AND coalesce(c.end_ns, t.last_ns) > greatest(c.start_ns, $4::bigint) ORDER BY c.start_ns DESC LIMIT 1
+    AND coalesce(c.end_ns, t.last_ns) > greatest(c.start_ns, $4::bigint)
+    AND NOT EXISTS (SELECT 1 FROM positions AS p WHERE p.journal = t.journal)
+    ORDER BY c.start_ns DESC LIMIT 1
 ) END AS until) AS h
 ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
     end_ns = CASE

@@ -222,8 +222,10 @@ CLOSE_GAPS = tables.CLOSE_GAPS.replace("$", "?")
 
 # A gap is open, then closed; once closed it only grows. An empty one may open again. What has
 # changed so is to be repaired anew. The first gap of a new journal (cause 1) reaches back to the
-# beginning of the trade date, as far as that one knows: it begins where its source was last heard,
-# and how much traded since is not known.
+# beginning of the trade date, as far as that one knows. In a copy, to which the old journal is brought
+# by symbol, it begins where its source was last heard, and how much traded since is not known. Where the
+# old journal is lost (its position is here) it stays as long as it is: what was heard last never became
+# candles, and nothing else would say so.
 SET_GAP = """
 INSERT INTO gap_spans (instrument_id, source, cause, start_ns, end_ns, volume)
 SELECT ?1, ?2, ?3, coalesce(h.until, ?4), nullif(?5, 9223372036854775807), iif(h.until IS NULL, ?6, NULL)
@@ -231,7 +233,9 @@ FROM (SELECT iif(?3 = 1 AND ?5 < 9223372036854775807, (
     SELECT min(coalesce(c.end_ns, t.last_ns), ?5)
     FROM coverage_spans AS c LEFT JOIN streams AS t ON t.id = c.stream
     WHERE c.instrument_id = ?1 AND c.source = ?2 AND c.start_ns < ?5
-    AND coalesce(c.end_ns, t.last_ns) > max(c.start_ns, ?4) ORDER BY c.start_ns DESC LIMIT 1
+    AND coalesce(c.end_ns, t.last_ns) > max(c.start_ns, ?4)
+    AND NOT EXISTS (SELECT 1 FROM positions AS p WHERE p.journal = t.journal)
+    ORDER BY c.start_ns DESC LIMIT 1
 ), NULL) AS until) AS h WHERE TRUE
 ON CONFLICT (instrument_id, start_ns, source, cause) DO UPDATE SET
     end_ns = CASE

@@ -403,7 +403,7 @@ async def test_an_older_uptime_leaves_a_gap_that_lasts_alone(db: Database) -> No
 async def test_a_journal_that_knows_nothing_begins_to_miss_where_its_source_was_last_heard(
     db: Database, ended: int | None
 ) -> None:
-    """A new journal beside an old database: its first gap begins with the trade date, as far as it knows."""
+    """A new journal beside a copy: its first gap begins with the trade date, as far as it knows."""
     known = {"repair": "repaired", "reason": "kite"}
     await db.put(
         gaps=[gap(0, 10, cause=Cause.START, volume=7)],
@@ -415,6 +415,7 @@ async def test_a_journal_that_knows_nothing_begins_to_miss_where_its_source_was_
     (first,) = await db.store.gaps(1, ns(0), OPEN_END)
     first = replace(first, **known)  # type: ignore[arg-type]
     await db.store.commit(Transaction(repairs=[first]))
+    db.sql("DELETE FROM positions")  # which a copy leaves out
 
     begun = transaction(
         gaps=[gap(0, 60, cause=Cause.START, volume=900)], coverage=[uptime(60, None, stream=3)]
@@ -423,6 +424,18 @@ async def test_a_journal_that_knows_nothing_begins_to_miss_where_its_source_was_
     await db.store.commit(begun)
 
     assert await db.store.gaps(1, ns(0), OPEN_END) == [first, hole(40, 60, "start")]
+
+
+async def test_a_journal_after_one_that_was_lost_misses_also_what_that_one_heard_last(db: Database) -> None:
+    """What was forming when it was lost is in no row: only the gap can say so, and have it repaired."""
+    owner = await db.store.claim(JOURNAL, "test")
+    await db.put(coverage=[uptime(10, None)], streams={1: ("kite_ws", ns(40))}, lsn=1, epoch=owner.epoch)
+    begun = transaction(
+        gaps=[gap(0, 60, cause=Cause.START, volume=900)], coverage=[uptime(60, None, stream=3)]
+    )
+    await db.store.commit(begun)
+    ((start, end),) = [(one.start_ns, one.end_ns) for one in await db.store.gaps(1, ns(0), OPEN_END)]
+    assert (start, end) == (ns(0), ns(60))
 
 
 async def test_two_causes_at_one_start_are_two_gaps(db: Database) -> None:

@@ -19,8 +19,7 @@ from mdingest.app.feeding import Feeding
 from mdingest.app.ingesting import make_ingest, open_journal, spare_room
 from mdingest.app.parts import calendars_of, ingest_mark, open_reading, open_writing, settings_of, url_of
 from mdingest.app.repairing import prospects_of
-from mdingest.app.replaying import replay_retired
-from mdingest.app.trading_days import trading_days_of
+from mdingest.app.retired import replay_retired
 from mdingest.app.upkeep import upkeeping
 from mdingest.calendars import Calendars
 from mdingest.config import Config
@@ -88,7 +87,10 @@ async def run_daemon(
         producers["store.probe"] = probe.run
         producers["store.retention"] = _housekeeper(config, clock, store, metrics).run
         producers |= upkeep.producers if serve_http else upkeep.of_the_feeds
-        producers |= trading_days_of(config, clock, book, ingest.announcer)
+        if config.calendar.refresh:
+            from mdingest.app.trading_days import trading_days_of
+
+            producers |= trading_days_of(config, clock, book, ingest.announcer)
         producers["feeds.upkeep"] = feeding.run
         producers["alerts"] = partial(alerts.run, conditions_of(feeding, upkeep.schedule, ingest, probe))
         producers["stalls"] = partial(watch_stalls, metrics.loop_stall.observe)

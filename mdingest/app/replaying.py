@@ -1,33 +1,20 @@
 """``mdingest replay``: candles again from a journal, into a database or against one."""
 
-import asyncio
-import shutil
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import structlog
 
 from mdingest import __version__
 from mdingest.app.instants import instant_of
 from mdingest.app.parts import ingest_mark, make_decoder, open_reading, open_writing, settings_of, url_of
 from mdingest.config import Config
 from mdingest.core.control import Start
-from mdingest.errors import ConfigError, JournalError, StoreUnavailable
+from mdingest.errors import ConfigError
 from mdingest.pipeline.compare import compare
 from mdingest.pipeline.reader import JournalReader
 from mdingest.pipeline.replay import AT_ITS_END, Part, ReplayReport, replay
-from mdingest.store.base import Store, Transaction
 from mdingest.store.migrate import migrate
-from mdingest.telemetry.clock import Clock
-
-log = structlog.get_logger()
-
-DONE = "REPLAYED"  # in the folder of a retired journal
-AGAIN_S = 60.0  # real, until a database is tried again that was away
 
 
 async def run_replay(
@@ -88,48 +75,3 @@ def _address(reader: JournalReader, option: str, text: str | None) -> int | None
         return reader.lsn_at(instant_of(text, None))
     except ConfigError as exc:
         raise ConfigError(f"{option}: {exc}, or an address (LSN)") from exc
-
-
-async def replay_retired(
-    config: Config, clock: Clock, store: Store, bring: Callable[[Transaction], Awaitable[object]]
-) -> None:
-    """Bring journals of other databases into this one, once each, beside the live work.
-
-    A death in between costs nothing: an unfinished one is replayed again. Those that are
-    done are deleted when they are older than ``journal.keep``.
-    """
-    for folder in sorted(path for path in config.journal.dir.glob("*-*-*-*-*") if path.is_dir()):
-        done = folder / DONE
-        if not done.exists():
-            again = partial(
-                replay,
-                folder,
-                store,
-                make_decoder=make_decoder,
-                running=Start(__version__, settings_of(config)),
-                ended_ns=clock.wall_ns(),
-                commit=bring,
-            )
-            if await _replayed(again, folder):
-                done.touch()
-        elif time.time() - done.stat().st_mtime > config.journal.keep_s:
-            shutil.rmtree(folder)
-            log.info("journal.pruned", folder=str(folder))
-
-
-async def _replayed(
-    again: Callable[[], Awaitable[tuple[ReplayReport, list[tuple[int, int]]]]], folder: Path
-) -> bool:
-    """Whether it could be read. A database that is away is tried again until it is back."""
-    while True:
-        try:
-            report, _ = await again()
-        except JournalError as exc:
-            log.warning("replay.retired_failed", folder=str(folder), error=str(exc))
-            return False
-        except StoreUnavailable as exc:
-            log.warning("replay.retired_waits", folder=str(folder), error=str(exc))
-            await asyncio.sleep(AGAIN_S)
-        else:
-            log.info("replay.retired_done", journal=report.journal, rows=report.rows)
-            return True

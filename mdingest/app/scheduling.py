@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from mdingest.app.histories import Histories
-from mdingest.app.reconciling import outcome_of as compared
-from mdingest.app.reconciling import reconcile
 from mdingest.calendars import UNKNOWN
 from mdingest.config import Config
 from mdingest.config.model import Backfill, Reconcile
@@ -72,6 +70,9 @@ def jobs_of(
         return Job("backfill", name, daily, run, entry.providers)
 
     async def _reconcile(entry: Reconcile, symbols: Sequence[str], _due_ns: int) -> Outcome:
+        from mdingest.app.reconciling import outcome_of as compared
+        from mdingest.app.reconciling import reconcile
+
         return compared(await reconcile(entry, symbols, histories, store, commit, clock))
 
     return jobs

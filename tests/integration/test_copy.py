@@ -19,7 +19,7 @@ from mdingest import __version__
 from mdingest.app.ingesting import make_ingest, open_journal
 from mdingest.app.moving import run_copy
 from mdingest.app.parts import calendars_of, make_decoder, open_writing
-from mdingest.app.replaying import replay_retired
+from mdingest.app.retired import replay_retired
 from mdingest.config import Config, load
 from mdingest.core.control import Start
 from mdingest.core.events import CANDLE, FETCHED, OPEN_END, Fetched

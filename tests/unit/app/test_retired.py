@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mdingest.app import replaying
+from mdingest.app import retired
 from mdingest.app.ingesting import make_ingest, open_journal
 from mdingest.app.parts import calendars_of, open_writing, url_of
-from mdingest.app.replaying import DONE, replay_retired
+from mdingest.app.retired import DONE, replay_retired
 from mdingest.config import Config, load
 from mdingest.errors import StoreUnavailable
 from mdingest.store.base import Committed, Transaction
@@ -29,8 +29,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 async def test_it_is_brought_once_whatever_happens_to_the_database(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replaying, "make_decoder", make)
-    monkeypatch.setattr(replaying, "AGAIN_S", 0.0)
+    monkeypatch.setattr(retired, "make_decoder", make)
+    monkeypatch.setattr(retired, "AGAIN_S", 0.0)
     written(config.journal.dir)
     await migrate(url_of(config))
     brought: list[Transaction] = []

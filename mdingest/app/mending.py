@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from mdingest.api.holes import Hole
 from mdingest.api.missing import UNRECORDED
@@ -15,9 +16,9 @@ from mdingest.core.interval import MINUTE
 from mdingest.core.session import SECOND_NS
 from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.upkeep.repair import SETTLE_NS
-from mdingest.pipeline.writer import pieces
+from mdingest.pipeline.writer import commit_in_pieces
 from mdingest.providers import PROVIDERS
-from mdingest.store.base import Committed, GapRow, Transaction
+from mdingest.store.base import GapRow
 from mdingest.store.upkeep import OPEN, REPAIRED
 from mdingest.telemetry.clock import Clock
 
@@ -43,10 +44,7 @@ async def mend_gaps(
     """
     listed = [one async for one in list_gaps(config, clock, symbols, start=start, end=end)]
     async with open_writing(url_of(config), config) as store, Fetcher() as fetcher:
-
-        async def commit(transaction: Transaction) -> Committed:
-            return Committed(sum([(await store.commit(piece)).changed for piece in pieces(transaction)]))
-
+        commit = partial(commit_in_pieces, store)
         histories = Histories(lambda: config, clock, store, fetcher, commit=commit)
         repairer = repairer_of(lambda: config, clock, store, commit, histories)
         ids = {instrument.symbol: instrument.id for instrument in await store.instruments()}

@@ -1,6 +1,7 @@
 """``reconcile``: by hand, and out of the daemon's schedule."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from mdingest.app.histories import Histories
 from mdingest.app.parts import open_reading, open_writing, url_of
@@ -12,8 +13,8 @@ from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.upkeep.reconcile import Reconciled, Reconciler
 from mdingest.pipeline.upkeep.schedule import Outcome
-from mdingest.pipeline.writer import pieces
-from mdingest.store.base import Committed, Difference, Store, Transaction
+from mdingest.pipeline.writer import commit_in_pieces
+from mdingest.store.base import Difference, Store
 from mdingest.telemetry.clock import Clock
 
 Told = tuple[str, Difference]
@@ -29,10 +30,7 @@ async def run_reconcile(
     """
     told: list[Told] = []
     async with open_writing(url_of(config), config) as store, Fetcher() as fetcher:
-
-        async def commit(transaction: Transaction) -> Committed:
-            return Committed(sum([(await store.commit(piece)).changed for piece in pieces(transaction)]))
-
+        commit = partial(commit_in_pieces, store)
         histories = Histories(lambda: config, clock, store, fetcher, commit=commit)
         for entry in entries:
             symbols = config.symbols_of(entry)

@@ -176,6 +176,11 @@ def pieces(transaction: Transaction) -> Iterator[Transaction]:
     yield replace(transaction, candles=Candles(candles[len(cuts) * MOST_BROUGHT :]))
 
 
+async def commit_in_pieces(store: Store, transaction: Transaction) -> Committed:
+    """`Store.commit` of its pieces, one after another: who waits beside us waits for no more than one."""
+    return Committed(sum([(await store.commit(piece)).changed for piece in pieces(transaction)]))
+
+
 def coalesce(steps: list[Step], position: Position | None = None, epoch: int = 0) -> Transaction:
     """One transaction of all steps' events, in order; of two rows with one key the later wins."""
     events = [step.events for step in steps]

@@ -22,7 +22,7 @@ from mdingest.pipeline.history.fetch import Fetcher
 from mdingest.pipeline.history.held import Commit, Nothing
 from mdingest.pipeline.history.limits import Pace, Sparing
 from mdingest.pipeline.history.quota import Quota
-from mdingest.pipeline.lists import cache_of, instrument_list
+from mdingest.pipeline.lists import cache_of, instrument_list, readable
 from mdingest.providers import HISTORY
 from mdingest.providers.base import Resolved
 from mdingest.providers.history import Capabilities, HistoryProvider, Hours, instrument_of
@@ -168,7 +168,9 @@ class Histories:
             source = listing.source(options)
             cache = cache_of(self._config().journal.dir.parent / "instruments", listing.file, source)
             path = await self._list(source, cache)
-            resolved = await asyncio.to_thread(self._found, provider, options, tuple(symbols), path, problems)
+            question = (provider, options, tuple(symbols), path, problems)
+            with readable(path):
+                resolved = await asyncio.to_thread(self._found, *question)
         except (PermanentError, TransientError) as exc:  # its turn is over before it began
             return {}, dict.fromkeys(symbols, f"{provider.name}: {exc}"), False
         for symbol in symbols:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from mdingest.config import Config
 from mdingest.errors import ConfigError
 from mdingest.pipeline.feeds import Wanted
-from mdingest.pipeline.lists import cache_of, instrument_list
+from mdingest.pipeline.lists import cache_of, instrument_list, readable
 from mdingest.providers.base import LiveProvider, Resolved
 from mdingest.store.base import Store
 
@@ -43,5 +43,5 @@ async def wanted_of(
 def _resolve_file(
     provider: LiveProvider[Any], symbols: tuple[str, ...], options: BaseModel, path: Path, problems: list[str]
 ) -> list[Resolved]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+    with readable(path), path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         return provider.resolve(symbols, options, lines, problems=problems)

@@ -5,7 +5,8 @@ import hashlib
 import itertools
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -50,6 +51,15 @@ async def instrument_list(source: str, cache: Path) -> Path:
             raise
         log.warning("instruments.not_renewed", file=cache.name, error=str(exc))
     return cache
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """While a list is read: what the system refuses, say since it is just replaced, may work later."""
+    try:
+        yield
+    except OSError as exc:
+        raise TransientError(f"{path} can't be read: {exc.strerror or exc}") from exc
 
 
 def _local(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """Holes of live feeds, filled from a scripted provider into a real database."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from mdingest.pipeline.history.held import Commit
 from mdingest.pipeline.history.limits import Pace
 from mdingest.pipeline.upkeep.attempts import MOST_ATTEMPTS, MOST_EMPTY
 from mdingest.pipeline.upkeep.repair import NOTHING_TRADES, Repairer
-from mdingest.providers.history import Capabilities, Hours, Limits, Reach
+from mdingest.providers.history import Ask, Capabilities, Hours, Limits, Parsed, Reach, Reply
 from mdingest.store import open_store
 from mdingest.store.base import GapRow, Transaction
 from mdingest.store.migrate import migrate
@@ -271,6 +271,30 @@ async def test_what_the_provider_does_not_have_is_unfillable_in_the_end(mending:
 
     assert (found.repair, found.attempts) == ("unfillable", MOST_EMPTY)
     assert found.reason == "1 minute from 2026-11-20T03:48:00Z: kite has none"
+
+
+class SureADayLater(ScriptedHistory):
+    """What is newer than its last bar may just not be there yet, for a day; as Yahoo's."""
+
+    def parse(self, ask: Ask, reply: Reply) -> Generator[Parsed, None, None]:
+        for part in super().parse(ask, reply):
+            if ask.now_ns < ask.end_ns + DAY_S * NS:
+                part.answered = (ask.start_ns, ask.start_ns)
+            yield part
+
+
+async def test_a_thin_share_that_a_provider_is_sure_of_a_day_later_is_repaired_then(mending: Mending) -> None:
+    mending.history = SureADayLater(NETWORK, leave_out={ns(180)})
+    live = [minute(at) for at in range(8) if at != 3]
+    await mending.db.put(*live, coverage=[uptime(0, 190), uptime(230, 480)], gaps=[gap(190, 230)])
+
+    states = []
+    for _ in range(MOST_EMPTY):
+        (found,) = await mending.look()
+        states.append(found.repair)
+        mending.now = max(mending.now, found.retry_ns)
+
+    assert states == ["open", "open", "repaired"]
 
 
 async def test_a_minute_that_traded_and_has_no_bar_stays_partial(mending: Mending) -> None:

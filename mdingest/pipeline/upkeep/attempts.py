@@ -7,10 +7,11 @@ from mdingest.store.base import GapRow
 
 MOST_ATTEMPTS = 12  # a day and a half: a token is brought and a vendor comes back within that
 EARLY = "too early"
-MOST_EMPTY = 3  # an answer that lacks bars hardly changes after some minutes
+MOST_EMPTY = 3  # an answer that lacks bars is given again after a minute, and for good after a day
 NEVER_NS = 1 << 62
 """When it is due again that will not be: behind all that are, where nobody who looks for those reads it."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 60, 6 * 3_600
+_SURE_WAIT_S = 25 * 3_600  # those who bring bars late are sure of a day once it is over
 _NO_PROVIDER_WAIT_S, _UNSETTLED_WAIT_S = 600, 60
 _LONGEST_REASON = 300
 
@@ -44,6 +45,8 @@ def lacking(gap: GapRow, why: str, now_ns: int) -> GapRow:
     """There was an answer, and it does not have all of it."""
     if gap.attempts + 1 >= MOST_EMPTY:
         return replace(unfillable(gap, why), attempts=gap.attempts + 1)
+    if gap.attempts + 2 >= MOST_EMPTY:
+        return _later(replace(gap, attempts=gap.attempts + 1), why, now_ns, _SURE_WAIT_S)
     return failed(gap, why, now_ns)
 
 

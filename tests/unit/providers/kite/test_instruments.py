@@ -208,10 +208,10 @@ def test_line_ends_and_byte_order_marks_do_not_matter(listed: str) -> None:
         ]
 
 
-def whole_market() -> Iterator[str]:
+def whole_market(rows: int = 100_000) -> Iterator[str]:
     """As many lines as the real list has."""
     yield f"{HEADER}\n"
-    for n in range(100_000):
+    for n in range(rows):
         exchange, kind = ("NFO", "CE") if n % 4 else ("NSE", "EQ")
         yield f"{n + 1},{n},NAME{n}X,NAME,0.0,,0.0,0.05,1,{kind},{exchange},{exchange}\n"
 
@@ -223,10 +223,10 @@ def test_a_hundred_thousand_rows_take_a_moment_and_little_memory() -> None:
         resolve(["NAME77Y.NS"], OPTIONS, whole_market())
     took_s = time.process_time() - begin
     tracemalloc.start()
-    resolve(["NAME0X.NS"], OPTIONS, whole_market())
+    resolve(["NAME0X.NS"], OPTIONS, whole_market(25_000))  # a quarter: to trace is slow
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
     assert len(resolved) == 500
     assert took_s < 10
-    assert peak < 20 << 20
+    assert peak < 3 << 20  # the lines themselves would be more

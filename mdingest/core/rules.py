@@ -60,11 +60,13 @@ class Rules:
         if not self._feed.lines["seen"][line]:
             return self._snapshot(p, line, slot, now, cumulative=kind == CUMULATIVE)
         event, flags = self._event(p, slot, now)
+        slots, date = self._feed.slots, int(self._feed.slots["date"][slot])
         size = self._volume.moved(p, slot, event, now.mono)
         if size is None:
             return None
         moves = math.isnan(size) or size > 0
-        top, bottom, doubt = self._extremes(p, line, slot, event, size)
+        old = date < slots["date"][slot] or self._feed.lines["event"][line] < slots["day_start"][slot]
+        top, bottom, doubt = self._extremes(p, line, event, first=moves and size == p.volume, old=bool(old))
         self._remember(p, line, slot, event)
         mover = None
         if moves and not math.isnan(p.price):
@@ -100,19 +102,20 @@ class Rules:
 
     # -- extremes and memory ------------------------------------------------------------
 
-    def _extremes(self, p: Packet, line: int, slot: int, event: int, size: float) -> tuple[float, float, int]:
+    def _extremes(
+        self, p: Packet, line: int, event: int, *, first: bool, old: bool
+    ) -> tuple[float, float, int]:
         """Rule 8: what the day's high and low reveal beyond the last price.
 
-        Those of the day's first trades are theirs alone: what the line told before is of an
-        earlier date, or nothing.
+        Those of the day's ``first`` trades are theirs alone, where what the line told before is
+        of an ``old`` date, or nothing.
         """
         lines = self._feed.lines
         high = p.day_high > lines["high"][line]  # False where either is NaN
         low = p.day_low < lines["low"][line]
-        if size > 0 and size == p.volume:
-            earlier = lines["event"][line] < self._feed.slots["day_start"][slot]
-            high |= (earlier or math.isnan(lines["high"][line])) and p.day_high > p.price
-            low |= (earlier or math.isnan(lines["low"][line])) and p.day_low < p.price
+        if first:
+            high |= (old or math.isnan(lines["high"][line])) and p.day_high > p.price
+            low |= (old or math.isnan(lines["low"][line])) and p.day_low < p.price
         earlier = int(lines["event"][line]) // NS < event // NS
         doubt = int(Flag.EXTREME_AMBIGUOUS) if (high or low) and earlier else 0
         return (

@@ -104,6 +104,7 @@ class ReferencePackets(ReferenceState):
         *,
         extremes: bool,
     ) -> None:
+        date_before = slot.date
         moves, size = self._moves(mono, slot, line, packet, event)
         if moves is None:
             return
@@ -112,7 +113,7 @@ class ReferencePackets(ReferenceState):
         if extremes and moves:
             high_before, low_before = line.high, line.low
             if size == packet.volume:  # nothing was traded on this date before
-                old = self._date(slot, line.event) < slot.date
+                old = date_before < slot.date or self._date(slot, line.event) < slot.date
                 high_before = packet.price if old or math.isnan(line.high) else line.high
                 low_before = packet.price if old or math.isnan(line.low) else line.low
             if packet.day_high > high_before:

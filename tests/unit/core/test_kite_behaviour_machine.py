@@ -65,12 +65,15 @@ def test_a_connection_made_in_the_pre_open_finds_no_volume_passed(story: Story) 
     assert story.ledger.counts["out_of_order"] == 0
 
 
-@pytest.mark.parametrize("pre_open", [True, False])
-def test_the_first_trades_of_a_day_reach_the_extremes_of_the_day(story: Story, *, pre_open: bool) -> None:
+@pytest.mark.parametrize("before", ["a reset", "nothing", "yesterday's totals after midnight"])
+def test_the_first_trades_of_a_day_reach_the_extremes_of_the_day(story: Story, before: str) -> None:
     """No packet before them has any of this date to compare with: all of it is theirs."""
     closed(story)
-    if pre_open:
+    if before == "a reset":
         quiet(story, PREOPEN_S + 1)
+    elif before != "nothing":
+        yesterday = {"price": 100, "volume": 9000, "day_high": 120.0, "day_low": 90.0}
+        story.at(PREOPEN_S - 200).frame(1, packet(1, t=YESTERDAY_S, x=PREOPEN_S - 200, **yesterday))
     story.trade(1, OPEN_S, 103, 5000, day_high=105.0, day_low=99.0)
     story.trade(1, OPEN_S + 1, 103, 5010, day_high=105.0, day_low=99.0).pass_to(OPEN_S + 5)
 

@@ -168,7 +168,8 @@ class Plain:
         if self.trades is None:
             columns["trade"][tail] = self.trade[last]
         else:
-            columns["trade"][tail] = np.maximum(columns["trade"][tail], self.trade[last])
+            latest = np.maximum.reduceat(self.trade, self.first)  # ids are in order, times may not be
+            columns["trade"][tail] = np.maximum(columns["trade"][tail], latest)
             columns["trade_id"][tail] = self.rows["trade_id"][self.order[last]]
         lines["high"][line_tail], lines["low"][line_tail] = high[last], low[last]
         lines["event"][line_tail] = event_last

@@ -15,7 +15,7 @@ from mdingest.core.events import Flag, State
 from mdingest.core.machine import Machine
 from mdingest.core.records import Kind
 from mdingest.core.session import Session, always_open
-from tests.support.ledger import Row
+from tests.support.ledger import Ledger, Row
 from tests.support.reference import Reference
 from tests.support.tapes import (
     BINANCE,
@@ -1050,3 +1050,26 @@ def test_a_year_of_calendars_does_not_make_the_state_grow() -> None:
         sizes.append(len(machine.state()))
 
     assert sizes[-1] <= sizes[12] + 200
+
+
+def test_the_latest_trade_time_is_known_whatever_the_batches() -> None:
+    """Trades of one batch that go back in time, then an absurd id: the next one is told by its time."""
+    tape, told = Tape(), []
+    tape.start().connect(1, BINANCE, subscription(1, VolumeKind.TRADES))
+    for at, t, number in (
+        (1, 1, 10),
+        (2, 2, 11),
+        (5, 5, 12),
+        (5.1, 3, 13),
+        (5.2, 4, 1 << 62),
+        (5.3, 4.5, 14),
+    ):
+        tape.at(at).frame(1, packet(1, t=t, x=at, price=100, size=1.0, trade_id=number))
+    tape.at(70).tick()
+    for at in ((5, 8), range(len(tape.entries))):
+        machine, ledger = Machine(CandleSettings()), Ledger()
+        for step in cut(tape.entries, at):
+            ledger.apply(machine.step(*step))
+        told.append(({key: row["trades"] for key, row in ledger.candles.items()}, ledger.counts["duplicate"]))
+
+    assert told[0] == told[1]

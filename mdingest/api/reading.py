@@ -121,13 +121,4 @@ def _shown(wanted: Wanted, tail: Tail) -> Tail:
     kept = np.flatnonzero(grown | wanted.forming)
     at = kept[-wanted.limit :]
     cut = tail.cut or len(kept) > wanted.limit
-    return Tail(
-        Candles(tail.candles[at]),
-        tail.starts[at],
-        tail.ends[at],
-        tail.made[at],
-        tail.lacks[at],
-        cut,
-        tail.beside,
-        tail.holes,
-    )
+    return tail.only(at)._replace(cut=cut)

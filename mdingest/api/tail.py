@@ -31,6 +31,17 @@ class Tail(NamedTuple):
         """The instants that candles cover."""
         return list(zip(self.starts[which].tolist(), self.ends[which].tolist(), strict=True))
 
+    def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "Tail":
+        """With some of the candles."""
+        candles, starts, ends, made, lacks = self[:5]
+        return self._replace(
+            candles=Candles(candles[which]),
+            starts=starts[which],
+            ends=ends[which],
+            made=made[which],
+            lacks=lacks[which],
+        )
+
 
 _NONE = np.empty(0, np.int64)
 _UNREAD = Beside(LATEST, EARLIEST, [], [])

@@ -168,10 +168,10 @@ class Tails:
             return NOTHING
         of = self._buckets(wanted, MINUTE, rows["ts"])
         tail, _ = self._merged(wanted, rows, of, beside)
-        lacks = self._lacks(wanted, tail, holes, now)
-        better = np.array([bool(intersect(filled, [span])) for span in tail.spans()])
-        candles, starts, ends, coarse, lacks = (column[better] for column in (*tail[:4], lacks))
-        return Tail(Candles(candles), starts, ends, coarse, lacks, False, beside, holes)
+        tail = tail._replace(lacks=self._lacks(wanted, tail, holes, now), cut=False, holes=holes)
+        begun, over = np.array(filled).T
+        better = np.searchsorted(begun, tail.ends) > np.searchsorted(over, tail.starts, side="right")
+        return tail.only(better)
 
     def _merged(self, wanted: Wanted, rows: Candles, of: Buckets, beside: Beside) -> tuple[Tail, int]:
         """The last candles out of rows that fall into ``of``, and the first of the rows that they hold."""

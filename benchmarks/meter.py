@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 _TELL_S = 0.25
-_METERED = ("append", "_sync")
 
 
 def start(file: Path) -> None:
     """Write CPU seconds so far into ``file``, by method of the journal, from now on until the end."""
     from mdingest.pipeline.journal import Journal
+    from mdingest.pipeline.logfile import LogFile
 
-    spent = dict.fromkeys(_METERED, 0.0)
-    for name in _METERED:
-        setattr(Journal, name, _timed(getattr(Journal, name), name, spent))
+    spent = {"append": 0.0, "sync": 0.0}
+    Journal.append = _timed(Journal.append, "append", spent)  # type: ignore[method-assign]
+    LogFile.sync = _timed(LogFile.sync, "sync", spent)  # type: ignore[method-assign]
     threading.Thread(target=_tell, args=(file, spent), daemon=True).start()
 
 

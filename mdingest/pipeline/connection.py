@@ -40,6 +40,7 @@ from mdingest.providers.base import Heard, LiveProtocol
 
 FAIR_FRAMES = 64  # a burst of more than these lets other tasks have their turn
 WOKEN_S = 0.1  # what is in the socket shows within this time after the process itself slept
+SUSPENDED_S = 1.0  # two clocks are read one after the other, perhaps with a pause between
 
 # The library would write request lines, credentials and all, into any debug log.
 _WIRE_LOG = logging.getLogger("mdingest.wire")
@@ -163,6 +164,7 @@ class Connection:
         self._subs: dict[str, Subscription] = {}  # what is wanted now
         self._talk = asyncio.Lock()  # what is said goes out in the order it was recorded
         self._turns = Turnstile(protocol.spacing_s)
+        self._slept_s = intake.clock.slept_s()
 
     async def run(self, subs: Sequence[Subscription]) -> None:
         """Record and answer until the stream ends, which it does by an error.
@@ -259,6 +261,9 @@ class Connection:
         await self._take(frame)
 
     async def _take(self, frame: str | bytes) -> None:
+        if (slept_s := self._intake.clock.slept_s() - self._slept_s) > SUSPENDED_S:
+            # What the peer said meanwhile may be lost, though the socket lives: we were heard till then.
+            raise PeerLeft(f"this machine was suspended for {slept_s:.0f} s", at_once=True)
         heard, now = self._protocol.receive(frame), time.monotonic()
         stamp = partial(self._protocol.stamp_ns, frame)
         if self._pulse.frame(now, data=heard.data, stamp=stamp, mono_ns=self._intake.clock.mono_ns()):

@@ -6,6 +6,7 @@ clock can be shifted and both can run faster than real time; what guards the net
 (timeouts, backoff, watchdogs) stays in real seconds.
 """
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,15 @@ class Clock:
         if not self.shifted:
             return time.monotonic_ns()
         return round((time.monotonic_ns() - self.origin_ns) * self.speed)
+
+    def slept_s(self) -> float:
+        """Real seconds for which this machine was suspended since it booted, as far as it can tell.
+
+        Monotonic time stands still meanwhile, and so does whatever it guards.
+        """
+        if sys.platform != "linux":
+            return 0.0
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
     def real_s(self, market_s: float) -> float:
         """How long a span on this clock takes in real seconds."""

@@ -469,6 +469,25 @@ async def test_an_announced_end_is_followed_at_once_by_a_new_connection(tmp_path
     assert ("DISCONNECT", 1, cause("disconnect")) in s.story()
 
 
+async def test_a_machine_that_was_suspended_begins_a_new_stream(tmp_path: Path) -> None:
+    """Frames may have been lost while the socket lived; what waits in it is not recorded as heard."""
+    slept, resumed = [1000.0], asyncio.Event()
+
+    class Laptop(Clock):
+        def slept_s(self) -> float:
+            return slept[0]
+
+    async with scene(FakeExchange(["a", resumed, "b", STAY], ["c", STAY]), tmp_path) as s:
+        s.intake.clock = Laptop()
+        s.start("1", healthy_s=0.0, waits=lambda: itertools.repeat(1e9))
+        await s.records(Kind.FRAME, 1)
+        slept[0] += 600.0
+        resumed.set()
+        await s.records(Kind.FRAME, 2)
+    frames = [told for told in s.story() if told[0] in {"FRAME", "DISCONNECT"}]
+    assert frames[:3] == [("FRAME", 1, b"a"), ("DISCONNECT", 1, cause("disconnect")), ("FRAME", 2, b"c")]
+
+
 async def test_a_server_that_is_not_there_is_a_matter_of_patience(tmp_path: Path) -> None:
     exchange = FakeExchange()
     async with exchange.serve() as gone:

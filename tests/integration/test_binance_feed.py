@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mdingest.app import run_daemon
 from mdingest.config import load
@@ -124,8 +125,11 @@ async def test_a_symbol_that_is_none_parks_the_feed_and_says_so(tmp_path: Path, 
         """
     )
     stop = asyncio.Event()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(run_daemon(load(file), Clock(), stop, serve_http=False))
-        await asyncio.sleep(0.2)
-        stop.set()
-    assert (tmp_path / "mdingest.db").exists()
+    with capture_logs() as told:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(run_daemon(load(file), Clock(), stop, serve_http=False))
+            while not (parked := [entry for entry in told if entry["event"] == "feed.parked"]):
+                await asyncio.sleep(0.01)
+            stop.set()
+    assert [(entry["feed"], wrong in entry["error"]) for entry in parked] == [("binance_ws", True)]
+    assert "BTCUSDT.BINANCE" in parked[0]["error"]

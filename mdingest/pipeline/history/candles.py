@@ -114,11 +114,9 @@ def covered(
         for day in table.days
         if day.known and day.windows and day.ordinal not in dates and day.start_ns < high and low < day.end_ns
     ]
-    wrong = union(
-        (stamp // interval.ns * interval.ns, stamp // interval.ns * interval.ns + interval.ns)
-        for stamp in holes.tolist()
-    )
-    return subtract([(low, high)], union([*lacked, *wrong]))
+    wrong = buckets(holes, interval, table)
+    spans = zip(wrong.starts.tolist(), wrong.ends.tolist(), strict=True)
+    return subtract([(low, high)], union([*lacked, *spans]))
 
 
 def spans_of(ts: NDArray[np.int64], interval: Interval, table: SessionTable) -> list[Span]:

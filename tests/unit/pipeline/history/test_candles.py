@@ -87,12 +87,15 @@ def test_a_week_is_over_with_its_last_session() -> None:
 
 
 def spans_of(
-    *stamps: int, holes: tuple[int, ...] = (), before: tuple[int, int] | None = None
+    *stamps: int,
+    interval: str = "1m",
+    holes: tuple[int, ...] = (),
+    before: tuple[int, int] | None = None,
 ) -> list[tuple[int, int]]:
     table = HOURS.around(at(2), LATER)
     return covered(
         np.array(stamps, np.int64),
-        Interval.parse("1m"),
+        Interval.parse(interval),
         table,
         holes=np.array(holes, np.int64),
         before=before,
@@ -115,6 +118,13 @@ def test_nor_for_rows_that_were_rejected() -> None:
     assert spans_of(at(20, 10), at(20, 12), holes=(at(20, 11),)) == [
         (at(20, 10), at(20, 11)),
         (at(20, 11, 1), at(20, 12, 1)),
+    ]
+
+
+def test_a_rejected_hour_is_one_of_the_exchange() -> None:
+    assert spans_of(at(20, 9, 15), at(20, 13, 15), interval="1h", holes=(at(20, 11, 15),)) == [
+        (at(20, 9, 15), at(20, 11, 15)),
+        (at(20, 12, 15), at(20, 14, 15)),
     ]
 
 

@@ -22,6 +22,8 @@ async def run_copy(
     if (dialect_of(source_url), dialect_of(target_url)) != ("sqlite", "postgres"):
         raise ConfigError("copy goes --from sqlite:///path --to postgresql://user@host/name")
     path = sqlite_path(source_url)
+    if not path.exists():
+        raise ConfigError(f"there is no database at {path}")
     async with AsyncExitStack() as stack:
         if pending := (await status(source_url)).pending:
             raise ConfigError(

@@ -356,8 +356,11 @@ async def test_no_copy_is_made_of_what_a_daemon_writes(here: str, there: str, tm
 async def test_only_sqlite_to_postgresql_is_offered(here: str, there: str) -> None:
     with pytest.raises(ConfigError, match="--from sqlite"):
         await copied(there, here)
-    with pytest.raises(ConfigError, match="mdingest migrate"):
+    with pytest.raises(ConfigError, match="there is no database at"):
         await copied(f"{here}.nothing", there)
+    sqlite3.connect(f"{here.removeprefix('sqlite:///')}.empty").close()
+    with pytest.raises(ConfigError, match="mdingest migrate"):
+        await copied(f"{here}.empty", there)
 
 
 async def said(here: str, there: str) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """What holds for every test: no network beyond this machine, and on CI no test left out quietly."""
 
+import gc
 import ipaddress
 import logging
 import os
@@ -36,6 +37,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("mdingest")
+
+gc.disable()  # a collector that looks at all modules and tests while they are loaded finds nothing
+
+
+def pytest_collection_finish() -> None:
+    """From here on it looks at what tests make only: a third less to start, and less for each test."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -133,4 +133,4 @@ async def test_a_symbol_that_is_none_parks_the_feed_and_says_so(tmp_path: Path, 
             stop.set()
     (parked,) = [entry for entry in told if entry["event"] == "feed.parked"]
     assert parked["feed"] == "binance_ws"
-    assert parked["error"].startswith(f"{wrong}: must look like BTCUSDT.BINANCE")
+    assert parked["error"].endswith(f"\n{wrong}: must look like BTCUSDT.BINANCE")

@@ -54,6 +54,16 @@ def split(connection: sqlite3.Connection, seconds: Candles) -> tuple[Candles, Ca
     return Candles(take(seconds, ~fresh)), Candles(take(seconds, fresh))
 
 
+class _Due(NamedTuple):
+    """What there is to do before seconds are written."""
+
+    line: _Line
+    upto: int  # instruments whose turn has come
+    last: int
+    draw_after: str  # the line is drawn anew after this second; empty: it stays
+    many: bool  # and everything before it moves at once: history may go where it stays
+
+
 def make_room(connection: sqlite3.Connection, new: Transaction) -> None:
     """Move a slice of what waits, and draw the line anew if too many seconds would be after it.
 
@@ -62,28 +72,38 @@ def make_room(connection: sqlite3.Connection, new: Transaction) -> None:
     the pages as they were, to undo itself alone. Measured with 9,000 instruments: 55 to 60 ms of
     CPU for a second of them, 85 with the constraints.
     """
-    line = _line(connection)
     times = distinct(new.candles["ts"][new.candles["interval_s"] == 1])
-    coming = [text for text in rows.texts_of(times // SECOND_NS) if text >= line.since]
-    if not coming:
+    texts = rows.texts_of(times // SECOND_NS)
+    if _due(connection, texts) is None:
         return
+    with _unchecked(connection), transaction(connection):
+        due = _due(connection, texts)  # another process may have moved some before we had our turn
+        if due is None:
+            return
+        if due.line.moving < due.line.since:
+            _move(connection, due.line, due.upto, due.last)
+        if due.draw_after:
+            connection.execute(sql.DRAW_LINE, (due.draw_after,))
+        if due.many:
+            _move(connection, _line(connection), due.last, due.last)
+
+
+def _due(connection: sqlite3.Connection, texts: list[str]) -> _Due | None:
+    line = _line(connection)
+    coming = [text for text in texts if text >= line.since]
+    if not coming:
+        return None
     waiting, newest = connection.execute(sql.FRESH_SECONDS, (line.since,)).fetchone()
     seconds = waiting + len(coming)
-    full = seconds > FRESH_SECONDS
+    full, many = seconds > FRESH_SECONDS, len(coming) > FRESH_SECONDS
     if line.moving == line.since and not full:
-        return
+        return None
     (last,) = connection.execute(sql.LAST_INSTRUMENT).fetchone()
     upto = last if full else min(last, last * seconds // _MOVED_WITHIN)
     if upto < last and upto - line.moved < _LEAST:
-        return
-    with _unchecked(connection), transaction(connection):
-        if line.moving < line.since:
-            _move(connection, line, upto, last)
-        if full:
-            many = len(coming) > FRESH_SECONDS  # history may go where it stays at once
-            connection.execute(sql.DRAW_LINE, (max(newest, coming[-1]) if many else newest,))
-            if many:
-                _move(connection, _line(connection), last, last)
+        return None
+    draw_after = (max(newest, coming[-1]) if many else newest) if full else ""
+    return _Due(line, upto, last, draw_after, many)
 
 
 def _line(connection: sqlite3.Connection) -> _Line:

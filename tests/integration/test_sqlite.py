@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,6 +288,32 @@ SELECT 'old in fresh', c.ts_utc FROM fresh_1s AS c, fresh_since AS s WHERE
 UNION ALL SELECT 'new in settled', c.ts_utc FROM candles_1s AS c, fresh_since AS s WHERE
     c.ts_utc >= s.ts_utc OR (c.ts_utc >= s.moving_since AND c.instrument_id > s.moved)
 UNION ALL SELECT 'unlisted', ts_utc FROM fresh_1s WHERE ts_utc NOT IN (SELECT ts_utc FROM fresh_seconds)"""
+
+
+async def test_the_line_is_drawn_by_what_holds_when_its_turn_has_come(
+    path: Path, store: SqliteStore, client: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes seconds, too, such as a backfill, and may have its turn first."""
+    for second in range(sqlite_fresh.FRESH_SECONDS):
+        await store.commit(transaction(candles=[candle(second)]))
+    unchecked = sqlite_fresh._unchecked
+    new = Transaction(candles=many(1, first=sqlite_fresh.FRESH_SECONDS))
+
+    @contextmanager
+    def overtaken(connection: sqlite3.Connection) -> Iterator[None]:
+        monkeypatch.setattr(sqlite_fresh, "_unchecked", unchecked)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            sqlite_fresh.make_room(other, new)
+        with unchecked(connection):
+            yield
+
+    monkeypatch.setattr(sqlite_fresh, "_unchecked", overtaken)
+    await store.commit(new)
+    await store.commit(transaction(candles=[candle(5, close=99, revision=1)]))
+    assert client.execute(MISPLACED).fetchall() == []
+    for second in range(40, 80):
+        await store.commit(transaction(candles=[candle(second)]))
+    assert len(await store.candles(1, 1, 0, OPEN_END, 999)) == sqlite_fresh.FRESH_SECONDS + 41
 
 
 async def test_a_move_under_way_can_be_taken_back(

@@ -229,7 +229,8 @@ def _sections(raw: dict[str, Any], mistakes: list[Mistake]) -> tuple[Config, set
     except ValidationError as exc:
         mistakes += mistakes_of(exc, Config, ())
         wrong = {str(error["loc"][0]) for error in exc.errors(include_url=False, include_input=False)}
-    return Config.model_validate({key: value for key, value in raw.items() if key not in wrong}), wrong
+    sound = {key: value for key, value in raw.items() if isinstance(key, str) and key not in wrong}
+    return Config.model_validate(sound), wrong
 
 
 def _check_calendars(config: Config, providers: Mapping[str, BaseModel], mistakes: list[Mistake]) -> None:

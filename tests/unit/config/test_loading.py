@@ -314,6 +314,15 @@ def test_the_same_key_twice_is_a_mistake(refused: Refuse) -> None:
     assert refused("? [a, b]\n: 1") == ["c.yaml:", "  line 1, column 3: a key must be a word"]
 
 
+@pytest.mark.parametrize(("key", "named"), [("8080", "8080"), ("true", "1"), ("~", "None"), ("1.5", "1.5")])
+def test_a_section_is_named_by_a_word(refused: Refuse, key: str, named: str) -> None:
+    assert refused(f"{key}: x\napi: {{port: y}}") == [
+        "c.yaml:",
+        "  api.port: must be a whole number",
+        f"  {named}: keys must be text; put a number into quotes",
+    ]
+
+
 def test_a_list_that_holds_itself_is_a_mistake(refused: Refuse) -> None:
     assert refused("symbols: &all [*all]") == [
         "c.yaml:",

@@ -7,7 +7,7 @@ from mdingest.store.base import GapRow
 
 MOST_ATTEMPTS = 12  # a day and a half: a token is brought and a vendor comes back within that
 EARLY = "too early"
-MOST_EMPTY = 3  # an answer that lacks bars is given again after a minute, and for good after a day
+MOST_EMPTY = 3  # an answer that lacks bars may be better after a minute; it is for good after a day
 NEVER_NS = 1 << 62
 """When it is due again that will not be: behind all that are, where nobody who looks for those reads it."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 60, 6 * 3_600
@@ -43,10 +43,12 @@ def failed(gap: GapRow, why: str, now_ns: int) -> GapRow:
 
 def lacking(gap: GapRow, why: str, now_ns: int) -> GapRow:
     """There was an answer, and it does not have all of it."""
-    if gap.attempts + 1 >= MOST_EMPTY:
+    sure_ns = (now_ns if gap.end_ns is None else gap.end_ns) + _SURE_WAIT_S * SECOND_NS
+    if now_ns < sure_ns and gap.attempts:
+        wait_s = max((sure_ns - now_ns) / SECOND_NS, _FIRST_WAIT_S)
+        return _later(replace(gap, attempts=gap.attempts + 1), why, now_ns, wait_s)
+    if now_ns >= sure_ns and gap.attempts + 1 >= MOST_EMPTY:
         return replace(unfillable(gap, why), attempts=gap.attempts + 1)
-    if gap.attempts + 2 >= MOST_EMPTY:
-        return _later(replace(gap, attempts=gap.attempts + 1), why, now_ns, _SURE_WAIT_S)
     return failed(gap, why, now_ns)
 
 

@@ -32,12 +32,14 @@ def mixed(windows: Sequence[Span], lengths: Sequence[Length]) -> Mixed:
     """Of lengths from the shortest on, each a multiple of the one before, all judged over ``windows``.
 
     A longer candle stands only where all of it was heard or fetched; the shorter ones of its hours go.
+    Where only they tell of trades, there is no longer candle, and they stay.
     """
     rows, holes, _ = lengths[0]
     filled: list[Span] = []
     for longer in lengths[1:]:
         known = _whole(subtract(windows, _spans(longer.holes)), longer.grid)
         here = _widened(intersect(_spans(holes), known), longer.grid)
+        here = subtract(here, _untold(rows, longer, here))
         if here:
             kept = np.concatenate([rows[~_inside(rows, here)], longer.rows[_inside(longer.rows, here)]])
             rows = Candles(kept[np.argsort(kept["ts"])])
@@ -48,6 +50,16 @@ def mixed(windows: Sequence[Span], lengths: Sequence[Length]) -> Mixed:
 
 def _spans(holes: Sequence[Missing]) -> list[Span]:
     return union((hole.start, hole.end) for hole in holes)
+
+
+def _untold(rows: Candles, longer: Length, spans: Sequence[Span]) -> list[Span]:
+    """The longer buckets of ``spans`` in which shorter candles open, and which have none of their own."""
+    opened = rows["ts"][_inside(rows, spans)]
+    if not len(opened):
+        return []
+    of = longer.grid(opened)
+    alone = ~np.isin(of.names, longer.rows["ts"])
+    return union(zip(of.starts[alone].tolist(), of.ends[alone].tolist(), strict=True))
 
 
 def _whole(spans: Sequence[Span], grid: Callable[[Times], Buckets]) -> list[Span]:

@@ -78,6 +78,8 @@ class Tails:
                 if _answers(wanted, found.tail, stored):
                     return overlaid([stored, *(one.tail for one in made)], _most(wanted))
         together = await self._together(wanted, made, now)
+        alone = [one.tail.candles["ts"][(one.tail.lacks == 0) & (one.tail.ends <= now)] for one in made]
+        together = together.only(~np.isin(together.candles["ts"], np.concatenate([*alone, NOTHING.starts])))
         return overlaid([stored, together, *(one.tail for one in made)], _most(wanted))
 
     async def _stored(self, wanted: Wanted) -> Tail:

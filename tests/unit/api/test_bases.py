@@ -94,6 +94,37 @@ async def test_a_candle_that_no_lengths_fill_together_is_partial_and_says_what_i
     assert document["missing"] == [["2026-11-20T03:00:00Z", "2026-11-20T04:00:00Z", "unrecorded"]]
 
 
+async def test_minutes_stay_where_a_longer_length_knows_of_no_trade(
+    always: Api[FakeReader], reader: FakeReader
+) -> None:
+    """It was fetched and lacks the bar: some vendors leave out those of thin shares for a day."""
+    minute = 60 * SECOND_NS
+    fetched(reader, MIDNIGHT, MIDNIGHT + 2 * minute, 60)
+    fetched(reader, MIDNIGHT + 3 * minute, MIDNIGHT + HOUR, 60)
+    fetched(reader, MIDNIGHT + 10 * minute, MIDNIGHT + 20 * minute, 300)
+    reader.hear(MIDNIGHT, MIDNIGHT + 10 * minute, "binance", BITCOIN, 300)
+
+    (candle,) = (await always.json(f"{QUERY}1h&start=2026-11-20T00:00:00Z&end=2026-11-20T01:00:00Z"))[
+        "candles"
+    ]
+
+    assert (candle["volume"], candle["state"]) == (59 * 60, "partial")
+
+
+async def test_one_length_that_has_all_of_a_candle_goes_before_several(
+    always: Api[FakeReader], reader: FakeReader
+) -> None:
+    minute = 60 * SECOND_NS
+    fetched(reader, MIDNIGHT, MIDNIGHT + 2 * minute, 60)
+    fetched(reader, MIDNIGHT + 3 * minute, MIDNIGHT + HOUR, 60)
+    fetched(reader, MIDNIGHT, MIDNIGHT + 10 * minute, 300)
+    reader.rows[BITCOIN.id, 300]["volume"] = 1_000.0
+
+    found = await always.json(f"{QUERY}10m&start=2026-11-19T23:50:00Z&end=2026-11-20T00:20:00Z")
+
+    assert column(found, "volume") == [2_000.0, 600.0]
+
+
 async def test_live_minutes_end_what_was_fetched_in_hours(
     always: Api[FakeReader], reader: FakeReader
 ) -> None:

@@ -199,12 +199,14 @@ class TestANetworkProvider:
 
         assert (said.failures, said.rows, said.changed, _code([said])) == ([], 19, 19, 0)
         assert "20 stored ones were replaced as a whole" in said.notes[0]
+        assert said.notes[0].endswith("; 1 of them have no successor and are missing now")
         assert [(at, close) for at, close, _ in await stored(db)] == [
             (60.0 * at, 50.0) for at in (*range(2), *range(3, 20), 21)
         ]
         replaced = await db.store.replaced(1, 60, ns(0), ns(1_200))
         assert replaced["close"].tolist() == [100.0] * 20
-        assert (await fetched(db, split, end=1_200)).requests == []
+        again = await fetched(db, split, end=1_200)
+        assert [end for _, end in again.planned] == [ns(180)]  # after the missing one; some beside it, too
 
     async def test_nothing_is_replaced_unless_all_of_it_came(self, db: Database) -> None:
         await fetched(db, ScriptedHistory(NETWORK), end=1_200)
@@ -213,7 +215,7 @@ class TestANetworkProvider:
 
         for split, start, said in (
             (ScriptedHistory(NETWORK, close=50), 600, "Give --start 2026-11-20, if kite goes back so far"),
-            (ScriptedHistory(NETWORK, close=50, leave_out={ns(60), ns(120)}), 0, "lacks 2 of the 20"),
+            (ScriptedHistory(NETWORK, close=50, leave_out={ns(60), ns(120)}), 0, "lacks 2 of 20 stored"),
             (ScriptedHistory(NETWORK, close=50, wrong={ns(60)}), 0, "its closes are 0.5 times"),
             (OnlyTheFirst(halves, close=50), 0, "no more today"),
         ):

@@ -7,7 +7,7 @@ import numpy as np
 
 from mdingest.core.events import CANDLE, Candles
 from mdingest.core.instrument import Instrument
-from mdingest.core.interval import Interval
+from mdingest.core.interval import SECOND, Interval
 from mdingest.core.spans import Span, union
 from mdingest.errors import Adjusted, ConfigError, NotYet, PermanentError, TransientError, Unauthorized
 from mdingest.pipeline.backoff import full_jitter
@@ -95,7 +95,7 @@ class Backfill:
         self._patience.hurried = hurried
         try:
             await self._symbol(instrument, order, said, progress)
-            if said.adjusted and order.anew:
+            if said.adjusted and order.anew and order.interval != SECOND:  # seconds are live ones, too
                 await self._anew(instrument, order, said, progress)
         except (PermanentError, TransientError) as exc:
             said.failures.append(str(exc))

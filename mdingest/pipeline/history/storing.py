@@ -7,10 +7,10 @@ import structlog
 
 from mdingest.core.events import Candles
 from mdingest.core.rank import BY_ID, BY_NAME
-from mdingest.core.spans import Span
+from mdingest.core.spans import Span, subtract
 from mdingest.errors import Adjusted, StoreUnavailable
 from mdingest.pipeline.backoff import full_jitter
-from mdingest.pipeline.history.candles import fetched
+from mdingest.pipeline.history.candles import fetched, spans_of
 from mdingest.pipeline.history.held import Commit, Held
 from mdingest.pipeline.history.order import EARLIEST_NS, LATEST_NS
 from mdingest.pipeline.history.ratio import constant_ratio
@@ -82,20 +82,24 @@ class Storing:
                 f"{date(int(mine['ts'][-1]))}, of which not all came; nothing was replaced",
                 f"Give --start {date(int(mine['ts'][0]))}, if {self._source} goes back so far. {_ELSE}",
             )
-        lost = int((~np.isin(mine["ts"], rows["ts"])).sum())
-        if lost * _FEW > len(mine):
+        lost = mine["ts"][~np.isin(mine["ts"], rows["ts"])]
+        if len(lost) * _FEW > len(mine):
             raise Adjusted(
-                f"it was adjusted since, and lacks {lost} of the {len(mine)} stored candles; nothing was "
+                f"it was adjusted since, and lacks {len(lost)} of {len(mine)} stored candles; nothing was "
                 "replaced",
                 "Try again later",
             )
         series = (ask.instrument.id, ask.interval.seconds, BY_NAME[self._source].id)
+        if len(lost):
+            table = ask.hours.around(int(lost[0]), int(lost[-1]))
+            spans = subtract(spans, spans_of(lost, ask.interval, table))
         covered = fetched(spans, ask.interval, instrument_id=ask.instrument.id, source=self._source)
         transaction = Transaction(candles=rows, fetched=covered, instead_of=[series])
         said.changed = (await self._patiently(transaction)).changed
         said.notes.append(
             f"{ask.instrument.symbol}: {self._source} has adjusted its {ask.interval} candles: {len(mine)} "
             f"stored ones were replaced as a whole, and are in candle_revisions"
+            + (f"; {len(lost)} of them have no successor and are missing now" if len(lost) else "")
         )
 
     async def write(self, ask: Ask, rows: Candles, spans: list[Span], said: SymbolReport) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from typing import Any
 
 from mdingest.config import Config
@@ -47,10 +48,14 @@ async def clock_beside(config: Config, clock: Clock) -> Clock:
         return clock
     said = await ask(config)
     shifted = _SHIFTED.fullmatch(str(said.get("clock")))
+    if shifted is None:
+        return clock
     try:
-        return clock if shifted is None else parse_clock(f"{said.get('time')}{shifted[1]}")
+        taken = parse_clock(f"{said.get('time')}{shifted[1]}")
     except ConfigError:  # of another version, which says its time otherwise
         return clock
+    print(f"the daemon at {said['address']} has a shifted clock: going by it", file=sys.stderr)
+    return taken
 
 
 async def _listens(config: Config) -> bool:

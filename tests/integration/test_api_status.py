@@ -111,7 +111,9 @@ async def test_a_command_goes_by_the_shifted_clock_of_a_daemon_beside_it(
         )
 
     assert told == 0
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert ("has a shifted clock: going by it" in err) == (speed is not None)
     lost = [json.loads(line)["seconds"] for line in lines if line.startswith("{")]
     if speed is None:
         assert found is own

@@ -208,6 +208,17 @@ class TestANetworkProvider:
         again = await fetched(db, split, end=1_200)
         assert [end for _, end in again.planned] == [ns(180)]  # after the missing one; some beside it, too
 
+    async def test_seconds_never_come_anew_as_live_ones_lie_among_them(self, db: Database) -> None:
+        seconds = Capabilities({1: Reach()}, settle_s=1)
+        of_seconds = {"interval": Interval(1), "end": 30.0}
+        await fetched(db, ScriptedHistory(seconds), **of_seconds)
+
+        split = ScriptedHistory(seconds, close=50)
+        said = await fetched(db, split, **of_seconds, force=True, anew=True)
+
+        assert "its closes are 0.5 times the stored ones" in said.failures[0]
+        assert {close for _, close, _ in await stored(db, 1)} == {100}
+
     async def test_nothing_is_replaced_unless_all_of_it_came(self, db: Database) -> None:
         await fetched(db, ScriptedHistory(NETWORK), end=1_200)
         before = await stored(db)

@@ -8,6 +8,7 @@ one valid file, and what readers hold open stays readable.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -196,11 +197,14 @@ class SegmentFiles:
 
 
 def _begun_ns(segment: Segment) -> int:
-    """Wall time of its first record, or of the file where that can't be read."""
+    """Wall time of its first record, or of the file where that can't be read; now, where that is gone."""
     with suppress(JournalError):
         if (end := segment.end()) > segment.first:
             return int(seg.read_batches(segment.path, segment.first, segment.first, end)[0].wall_ns[0])
-    return segment.path.stat().st_mtime_ns
+    try:
+        return segment.path.stat().st_mtime_ns
+    except FileNotFoundError:  # somebody has deleted it
+        return time.time_ns()
 
 
 def _readable(segment: Segment) -> Iterator[Batch]:

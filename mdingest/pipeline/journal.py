@@ -224,7 +224,11 @@ class Journal:
     def read_some(self, lsn: int) -> Chunk:
         """A bounded piece from ``lsn`` on, up to `end_lsn`. Blocks on the disk; safe in any thread."""
         end = self._end  # before the list: a rotation in between only adds what lies behind it
-        return seg.read_some(self.files.all, lsn, end)
+        oldest = (segments := self.files.all)[0]
+        if lsn < oldest.first:  # `needed_from` keeps what is to be read: so it was not us
+            why = f"the journal begins at {oldest.first}"
+            return Chunk([], oldest.first, Damage(oldest.path, lsn, oldest.first, why))
+        return seg.read_some(segments, lsn, end)
 
     def read(self, lsn: int, on_damage: Callable[[Damage], None] | None = None) -> Iterator[Batch]:
         """All batches from ``lsn`` to the end, which may still move. Blocks on the disk.

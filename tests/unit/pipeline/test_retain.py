@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 from mdingest.core.records import Kind, Record
 from mdingest.errors import JournalError
 from mdingest.pipeline.journal import Journal
 from mdingest.pipeline.retain import Retainer
 from mdingest.pipeline.segments import Damage
+from mdingest.pipeline.source import BatchSource
 from mdingest.pipeline.statefile import StateFiles, WriteState
+from mdingest.pipeline.tail import JournalFull
 from mdingest.telemetry.clock import Clock
 from tests.support.states import writes
 
@@ -76,3 +80,37 @@ async def test_segments_that_somebody_deleted_are_a_hole_and_end_nothing(tmp_pat
     with Journal.open(tmp_path)[0] as again:
         assert heard(again, found := []) == [b"2", b"4"]
         assert len(found) == 2
+
+
+async def test_the_oldest_segments_may_be_deleted_before_they_were_read(tmp_path: Path) -> None:
+    """The database is away, and somebody makes room by hand: the rest is read when it is back."""
+    with Journal.open(tmp_path)[0] as journal:
+        for n in range(3):
+            journal.append([Record(Kind.FRAME, 1, n, n, b"%d" % n)])
+            journal.rotate()
+        retainer = keeper(journal, tmp_path)
+        journal.files.all[0].path.unlink()
+        retainer.prune()
+        found: list[Damage] = []
+        source = BatchSource(journal, 0, on_damage=found.append)
+        assert bytes((await source.next()).payload(0)) == b"1"
+    assert [(damage.lsn, damage.resume) for damage in found] == [(0, journal.segments[0])]
+
+
+def test_the_last_segment_may_be_deleted_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal.open(tmp_path)[0] as journal:
+        journal.append([Record(Kind.FRAME, 1, 0, 0, b"0")])
+        journal.rotate()
+        journal.append([Record(Kind.FRAME, 1, 1, 1, b"1")])
+        retainer = keeper(journal, tmp_path, kept_from=journal.end_lsn)
+        retainer.committed(journal.end_lsn)
+
+        def full() -> None:
+            raise JournalFull("no space left")
+
+        monkeypatch.setattr(journal, "rotate", full)
+        journal.files.all[-1].path.unlink()
+        retainer.prune()
+        assert len(journal.segments) == 2

@@ -77,14 +77,13 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
     ping_s = wire.ping_s if math.isinf(protocol.silence_s) else None
     address = protocol.url(subs)
     try:
-        parse_uri(address)
+        parse_uri(address).host.encode("idna")  # as the lookup of its address will
     except (InvalidURI, ValueError):  # their texts hold the address
         raise PermanentError("the address can't be used; check its url") from None
-    tls = await asyncio.to_thread(trusted) if address.lower().startswith("wss:") else None
     try:
         return await connect(
             address,
-            ssl=tls,
+            ssl=await asyncio.to_thread(trusted) if address.lower().startswith("wss:") else None,
             additional_headers=protocol.headers(),
             user_agent_header="mdingest",
             proxy=None,
@@ -101,9 +100,9 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
     except TimeoutError:
         raise TransientError(f"no answer within {wire.open_timeout_s:g} s") from None
     except OSError as exc:
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            trusted.cache_clear()  # whom the machine trusts may have been out of reach, or changed since
         raise TransientError(f"can't connect: {exc.strerror or type(exc).__name__}") from None
-    except UnicodeError:
-        raise PermanentError("the address has no name of a host; check its url") from None
     except (InvalidURI, SecurityError, ValueError) as exc:  # say a page about maintenance, for a night
         raise TransientError(f"sent on to where no feed is ({type(exc).__name__}); check its url") from None
     except InvalidHandshake as exc:
@@ -116,8 +115,8 @@ async def open_socket(protocol: LiveProtocol, subs: Sequence[Subscription], wire
 def trusted() -> ssl.SSLContext:
     """The certificates of this machine, as they were first read, for all connections.
 
-    Left to the library each connect would read them anew, which stops the loop for 60 ms of CPU,
-    and each connection would hold 0.8 MiB of them.
+    They are read again after one was not trusted. Left to the library each connect would read them
+    anew, which stops the loop for 60 ms of CPU, and each connection would hold 0.8 MiB of them.
     """
     return ssl.create_default_context()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import errno
 import itertools
 import logging
 import math
@@ -22,6 +23,7 @@ from mdingest.core import control
 from mdingest.core.control import Subscription, VolumeKind
 from mdingest.core.records import Batch, Kind, Record
 from mdingest.errors import JournalError, MdingestError, PermanentError, TransientError
+from mdingest.pipeline import connection
 from mdingest.pipeline.connection import Connection, Wire, open_socket, trusted
 from mdingest.pipeline.feed import Feed, FeedOptions, FeedState, FeedStatus, Guard
 from mdingest.pipeline.intake import Intake
@@ -237,7 +239,6 @@ async def test_an_encrypted_address_is_verified_against_what_the_machine_trusts_
         with pytest.raises(TransientError, match="certificate"):
             await open_socket(Plain(url), [sub("1")], Wire())
         monkeypatch.setenv("SSL_CERT_FILE", str(unknown_authority))
-        trusted.cache_clear()
         made: list[ssl.SSLContext] = []
         really = ssl.create_default_context
         monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(really()) or made[-1])
@@ -245,6 +246,15 @@ async def test_an_encrypted_address_is_verified_against_what_the_machine_trusts_
             socket = await open_socket(Plain(url), [sub("1")], Wire(close_timeout_s=0.2))
             await socket.close()
     assert len(made) == 1
+
+
+async def test_certificates_that_cannot_be_read_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> ssl.SSLContext:
+        raise PermissionError(errno.EACCES, "Permission denied")  # say of SSLKEYLOGFILE
+
+    monkeypatch.setattr(connection, "trusted", refused)
+    with pytest.raises(TransientError, match="can't connect: Permission denied"):
+        await open_socket(Plain("wss://127.0.0.1:9"), [sub("1")], Wire())
 
 
 async def test_two_hang_ups_make_three_streams_and_each_subscribes_again(tmp_path: Path) -> None:
@@ -406,6 +416,7 @@ async def test_a_parked_feed_can_be_woken(tmp_path: Path) -> None:
         (Refuse(500, "oops"), "refused with 500"),
         (Refuse(302, "", {"Location": "http://example.invalid/?token=other"}), "url"),
         (Refuse(302, "", {"Location": "ws://example.invalid:99999/?token=other"}), "url"),
+        (Refuse(302, "", {"Location": "ws://a..b/?token=other"}), "url"),
         (Refuse(503, "", {"Retry-After": f"Mon, 20 Nov 1995 19:12:08 +{10**20}"}), "refused with 503"),
     ],
 )

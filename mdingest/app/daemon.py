@@ -39,7 +39,7 @@ from mdingest.telemetry.stalls import watch_stalls
 
 log = structlog.get_logger()
 
-BUSY_S = 1.5  # who writes here tries again by himself, and has to be out soon after `supervise.DRAIN_S`
+BUSY_S = 1.5  # once started whoever writes tries again by himself, and has to be out soon after `DRAIN_S`
 
 
 async def run_daemon(
@@ -67,6 +67,7 @@ async def run_daemon(
         store = await stack.enter_async_context(_store(config))
         journal = stack.enter_context(open_journal(config))
         ingest, ids = await make_ingest(config, clock, store, journal, book)
+        await store.wait_at_most(BUSY_S)
         feeding = Feeding(config, clock, store, ingest, ids, reload)
         feeds = ingest.room.feeds = feeding.feeds
         upkeep = await stack.enter_async_context(
@@ -170,7 +171,7 @@ async def _store(config: Config) -> AsyncIterator[Store]:
     url = url_of(config)
     for name in await migrate(url):
         log.info("store.migrated", migration=name)
-    async with open_writing(url, config, busy_timeout_s=BUSY_S) as store:
+    async with open_writing(url, config) as store:
         yield store
 
 

@@ -14,7 +14,7 @@ from mdingest.errors import ConfigError
 from mdingest.pipeline.lock import FileLock
 from mdingest.providers import PROVIDERS
 from mdingest.providers.base import FrameDecoder
-from mdingest.store import BUSY_TIMEOUT_S, open_store
+from mdingest.store import open_store
 from mdingest.store.base import Store
 from mdingest.store.urls import dialect_of, sqlite_path
 
@@ -73,13 +73,11 @@ def ingest_mark(url: str, command: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_writing(
-    url: str, config: Config, *, busy_timeout_s: float = BUSY_TIMEOUT_S
-) -> AsyncIterator[Store]:
+async def open_writing(url: str, config: Config) -> AsyncIterator[Store]:
     """A migrated database for writing, closed at the end of the block. See `open_store`."""
     order = [entry.provider for entry in config.realtime]
     order += [name for entry in config.backfill for name in entry.providers]
-    store = await open_store(url, source_order=list(dict.fromkeys(order)), busy_timeout_s=busy_timeout_s)
+    store = await open_store(url, source_order=list(dict.fromkeys(order)))
     try:
         yield store
     finally:

@@ -4,23 +4,15 @@ from collections.abc import Sequence
 
 from mdingest.store.base import Store
 from mdingest.store.sqlite import open_sqlite
-from mdingest.store.sqlite_threads import BUSY_TIMEOUT_S
 from mdingest.store.urls import dialect_of, sqlite_path
 
-__all__ = ["BUSY_TIMEOUT_S", "open_store"]
+__all__ = ["open_store"]
 
 
-async def open_store(
-    url: str,
-    *,
-    read_only: bool = False,
-    source_order: Sequence[str] = (),
-    busy_timeout_s: float = BUSY_TIMEOUT_S,
-) -> Store:
+async def open_store(url: str, *, read_only: bool = False, source_order: Sequence[str] = ()) -> Store:
     """The store behind ``database.url``, already migrated.
 
-    ``source_order`` decides between sources of equal rank, earlier names first.
-    ``busy_timeout_s`` is how long SQLite waits for another process's transaction. Raises
+    ``source_order`` decides between sources of equal rank, earlier names first. Raises
     ConfigError for an address that names no database, PermanentError for a schema that is
     not this program's, StoreUnavailable if the database can't be reached now.
     """
@@ -28,6 +20,4 @@ async def open_store(
         from mdingest.store.postgres import open_postgres  # asyncpg is not loaded where nobody uses it
 
         return await open_postgres(url, read_only=read_only, source_order=source_order)
-    return await open_sqlite(
-        sqlite_path(url), read_only=read_only, source_order=source_order, busy_timeout_s=busy_timeout_s
-    )
+    return await open_sqlite(sqlite_path(url), read_only=read_only, source_order=source_order)

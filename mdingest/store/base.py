@@ -235,6 +235,10 @@ class Store(Protocol):
         """What was heard or fetched in the range, by start."""
         ...
 
+    async def wait_at_most(self, busy_s: float) -> None:
+        """Let writes wait no longer than this for another process's, where the database has one writer."""
+        ...
+
     async def retain(self, keep: Retention, now_ns: int) -> int:
         """Forget what is old and make room for what comes. How many rows or partitions went.
 

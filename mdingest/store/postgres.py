@@ -181,6 +181,9 @@ class PostgresStore:
 
         return await self._writing.run(work)
 
+    async def wait_at_most(self, busy_s: float) -> None:
+        """See `Store.wait_at_most`. Here transactions go on side by side."""
+
     async def retain(self, keep: Retention, now_ns: int) -> int:
         """See `Store.retain`: whole partitions are dropped, and those of the next days made."""
         return await retain(self._do, keep, now_ns)

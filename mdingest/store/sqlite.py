@@ -161,6 +161,11 @@ class SqliteStore:
         self.checkpoint_error = bound_wal(connection, self._wal)
         return Committed(changed)
 
+    async def wait_at_most(self, busy_s: float) -> None:
+        """See `Store.wait_at_most`."""
+        pragma = f"PRAGMA busy_timeout = {round(1_000 * busy_s)}"
+        await self._write(lambda connection: connection.execute(pragma).fetchall())
+
     async def retain(self, keep: Retention, now_ns: int) -> int:  # noqa: ARG002 - for other databases
         """See `Store.retain`. Pages that came free are used again; very many go back to the disk."""
         gone = 0

@@ -380,6 +380,19 @@ async def test_rows_that_change_nothing_are_not_written(store: SqliteStore) -> N
 # -- locks, disks, and other people ---------------------------------------------------
 
 
+async def test_who_has_begun_waits_no_longer_than_asked(path: Path, client: sqlite3.Connection) -> None:
+    """At its start a daemon has patience, later it must be able to end in time."""
+    store = await open_sqlite(path)
+    await store.wait_at_most(0.01)
+    client.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.commit(transaction(candles=[candle(0)]))
+    assert time.monotonic() - begun < sqlite.BUSY_TIMEOUT_S
+    client.execute("ROLLBACK")
+    await store.close()
+
+
 async def test_a_locked_database_is_unavailable_and_nothing_is_kept_until_it_is_free(
     store: SqliteStore, client: sqlite3.Connection
 ) -> None:

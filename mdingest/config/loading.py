@@ -222,7 +222,7 @@ def _check(raw: dict[str, Any], mistakes: list[Mistake], forgive: Sequence[str])
     return config.model_copy(update={"providers": checked})
 
 
-def _sections(raw: dict[str, Any], mistakes: list[Mistake]) -> tuple[Config, set[str]]:
+def _sections(raw: dict[Any, Any], mistakes: list[Mistake]) -> tuple[Config, set[str]]:
     """All but the providers, and the sections that have mistakes: they stand at their defaults."""
     try:
         return Config.model_validate(raw), set()

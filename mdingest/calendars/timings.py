@@ -69,14 +69,17 @@ def kept(
 ) -> list[str]:
     """Rows of an earlier file that still hold, from a date on.
 
-    Timings that were not asked for this time; and what a list said of dates that are over, since
-    one of a new year speaks of them no more. What this time's list speaks of is left to it.
+    Timings that were not asked for this time; and what a list said of dates that are over, where
+    this time's is of other years. What it speaks of is left to it, what it took back of a year as well.
     """
-    found = []
+    found, years = [], {day.year for _, day in spoken}
     for row in rows:
         kind, scope, date, until, *_, note = row.split(",")
-        day = dt.date.fromisoformat(until if kind == "known" else date)
-        holds = day not in asked if note == NOTE else day < today
+        try:
+            day = dt.date.fromisoformat(until if kind == "known" else date)
+        except ValueError:  # of somebody else, in a file that is made anew each day
+            continue
+        holds = day not in asked if note == NOTE else day < today and day.year not in years
         if holds and day >= since and (scope, day) not in spoken:
             found.append(row)
     return found

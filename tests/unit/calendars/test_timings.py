@@ -127,3 +127,12 @@ def test_what_was_learnt_of_a_date_stays_when_the_date_is_over() -> None:
     assert kept(rows, *since, [], ()) == [past, ahead]
     assert kept(rows, *since, [SATURDAY], ()) == [past]  # asked again: it says so, or not
     assert kept(rows, *since, [], {("NSE.EQ", dt.date(2026, 11, 28))}) == [ahead]
+
+
+def test_what_a_list_said_of_another_year_stays_and_what_it_took_back_does_not() -> None:
+    late, today = "closed,NSE.EQ,2026-11-20,,,,,election", dt.date(2027, 1, 4)
+    rows = [late, "class,NSE.X,,,,,,by hand"]
+    since = dt.date(2025, 12, 1)
+
+    assert kept(rows, since, today, [], {("NSE.EQ", dt.date(2027, 1, 26))}) == [late]
+    assert kept(rows, since, today, [], {("NSE.EQ", dt.date(2026, 12, 25))}) == []
